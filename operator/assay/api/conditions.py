@@ -1,0 +1,155 @@
+"""Every condition type and reason that status can carry, each with what it means."""
+
+import datetime
+import enum
+from collections.abc import Iterable
+
+import pydantic
+
+from .fields import Model, Text, Timestamp
+
+
+class ConditionStatus(enum.StrEnum):
+    """Whether the condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(enum.StrEnum):
+    """The conditions of a ModelDeployment and a ModelCluster (kstatus: the first three)."""
+
+    READY = "Ready"
+    """What the spec asks for is what serves, everywhere."""
+    RECONCILING = "Reconciling"
+    """Work is under way: pods start, a trial runs. Only present while true."""
+    STALLED = "Stalled"
+    """Nothing more will happen until somebody changes something. Only present while true."""
+    AVAILABLE = "Available"
+    """Some stable revision answers requests in every reachable member."""
+    PROMOTED = "Promoted"
+    """The revision that the spec names is the stable one."""
+    EVIDENCE_SUFFICIENT = "EvidenceSufficient"
+    """The trial's evidence can be read and judged."""
+    MEMBERS_REACHABLE = "MembersReachable"
+    """The operator can talk to every chosen member."""
+    REACHABLE = "Reachable"
+    """ModelCluster: the operator can talk to this member."""
+
+
+class Reason(enum.StrEnum):
+    """Why a condition has its status. Judge and evidence bring reasons of their own for holds."""
+
+    SERVING = "Serving"
+    """The revision of the spec serves in every member."""
+    STARTING = "Starting"
+    """Pods of a revision are starting."""
+    TRIAL_RUNNING = "TrialRunning"
+    """A canary is on trial; stable serves the rest."""
+    PROMOTING = "Promoting"
+    """The canary has won and takes all traffic."""
+    ROLLING_BACK = "RollingBack"
+    """The canary has lost and gives its traffic back."""
+    ROLLED_BACK = "RolledBack"
+    """The revision that the spec names was rejected; stable serves."""
+    INVALID_SPEC = "InvalidSpec"
+    """The spec cannot be carried out; the message names the field."""
+    ARTIFACT_REJECTED = "ArtifactRejected"
+    """The model artifact could not be fetched, checked or loaded; the message says why."""
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    """Pods did not become ready in time."""
+    INCONCLUSIVE = "Inconclusive"
+    """No verdict within maxSeconds; the canary was rolled back."""
+    SUPERSEDED = "Superseded"
+    """Another revision took the canary's place."""
+    REVERTED = "Reverted"
+    """The spec went back to the stable revision in the middle of a trial."""
+    NO_MEMBERS = "NoMembers"
+    """No ModelCluster matches the placement."""
+    NOT_AVAILABLE = "NotAvailable"
+    """No revision answers yet."""
+    MEMBERS_UNREACHABLE = "MembersUnreachable"
+    """Some members cannot be reached; the message names them and the error."""
+    ALL_REACHABLE = "AllReachable"
+    """Every chosen member answers."""
+    APPLY_FAILED = "ApplyFailed"
+    """A member refused an object; the message is its own."""
+    HELD_BY_OTHER_HUB = "HeldByOtherHub"
+    """Another hub holds the member's Lease."""
+    SECRET_MISSING = "SecretMissing"  # noqa: S105
+    """The kubeconfig Secret or its key is not there."""
+    CREDENTIALS_INVALID = "CredentialsInvalid"
+    """The kubeconfig cannot be used, or the member refuses it."""
+    CONNECTED = "Connected"
+    """The member answers and accepts the credentials."""
+    NO_TRIAL = "NoTrial"
+    """There is nothing to judge."""
+    DELETING = "Deleting"
+    """The ModelDeployment is being deleted; members are cleaned."""
+
+
+class Condition(Model):
+    """One observation about the object (metav1.Condition)."""
+
+    type: str = pydantic.Field(max_length=64)
+    status: ConditionStatus
+    reason: str = pydantic.Field(max_length=64, min_length=1)
+    message: Text = ""
+    observed_generation: int = pydantic.Field(0, ge=0, json_schema_extra={"format": "int64"})
+    last_transition_time: Timestamp
+
+
+_FIRST = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY)
+_ABNORMAL = frozenset({ConditionType.STALLED, ConditionType.RECONCILING})
+_MESSAGE_LIMIT = 1024
+
+
+def condition(
+    type_: ConditionType,
+    status: bool | None,  # noqa: FBT001
+    reason: str,
+    message: str = "",
+) -> Condition:
+    """Return a condition without its times, which `update` fills in."""
+    word = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
+    if len(message) > _MESSAGE_LIMIT:
+        message = message[: _MESSAGE_LIMIT - 1] + "…"
+    return Condition(
+        type=type_,
+        status=word[status],
+        reason=reason,
+        message=message,
+        last_transition_time=datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC),
+    )
+
+
+def update(
+    old: Iterable[Condition], new: Iterable[Condition], generation: int, now: datetime.datetime
+) -> tuple[Condition, ...]:
+    """Return the conditions `new` with their times, sorted, abnormal ones only while true.
+
+    ``lastTransitionTime`` changes only when the status does, as the Kubernetes API conventions ask.
+    """
+    before = {item.type: item for item in old}
+    result = []
+    for item in new:
+        if item.type in _ABNORMAL and item.status is not ConditionStatus.TRUE:
+            continue
+        previous = before.get(item.type)
+        same = previous is not None and previous.status is item.status
+        since = previous.last_transition_time if same and previous else now
+        result.append(
+            item.model_copy(
+                update={"last_transition_time": since, "observed_generation": generation}
+            )
+        )
+    return tuple(
+        sorted(
+            result,
+            key=lambda item: (
+                _FIRST.index(ConditionType(item.type)) if item.type in _FIRST else len(_FIRST),
+                item.type,
+            ),
+        )
+    )

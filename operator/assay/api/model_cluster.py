@@ -1,0 +1,111 @@
+"""``ModelCluster``: a member, one cluster that serves."""
+
+from typing import Annotated
+
+import pydantic
+
+from .conditions import Condition
+from .fields import Model, Name, ObjectName, Word
+from .model_deployment import rules
+
+
+class InCluster(Model):
+    """The cluster in which the operator runs."""
+
+
+class KubeConfig(Model):
+    """A kubeconfig in a Secret of the operator's own namespace."""
+
+    secret_name: ObjectName = pydantic.Field(description="Name of the Secret.")
+    key: ObjectName = pydantic.Field(
+        "kubeconfig", description="Key of the kubeconfig in the Secret."
+    )
+
+
+class ClusterSource(Model):
+    """How the operator reaches the member. Exactly one of the fields is set."""
+
+    in_cluster: InCluster | None = pydantic.Field(
+        None, description="The cluster in which the operator runs."
+    )
+    kube_config: KubeConfig | None = pydantic.Field(
+        None, description="A kubeconfig in a Secret of the operator's own namespace."
+    )
+
+
+class AllowedNamespaces(Model):
+    """Namespaces whose ModelDeployments may serve from this member."""
+
+    match_names: tuple[Name, ...] = pydantic.Field(
+        (),
+        description="Names of the namespaces; all of them when empty.",
+        max_length=256,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class PrometheusSource(Model):
+    """The member's Prometheus. Exactly one of the fields is set."""
+
+    service: str | None = pydantic.Field(
+        None,
+        description="namespace/name:port of its Service, reached through the member's API server.",
+        max_length=200,
+        pattern=r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*:[0-9]+$",
+    )
+    url: str | None = pydantic.Field(
+        None,
+        description="Its address as the operator can reach it.",
+        max_length=1024,
+        pattern=r"^https?://.+$",
+    )
+    scrape_interval_seconds: int = pydantic.Field(
+        15,
+        description="How often it scrapes; evidence older than three intervals is stale.",
+        ge=1,
+        le=300,
+        json_schema_extra={"format": "int32"},
+    )
+
+
+class ModelClusterSpec(Model):
+    """How to reach a member and what is in it."""
+
+    cluster_source: ClusterSource = pydantic.Field(
+        description="How the operator reaches the member.",
+        json_schema_extra=rules(
+            (
+                "has(self.inCluster) != has(self.kubeConfig)",
+                "exactly one of inCluster and kubeConfig must be set",
+            )
+        ),
+    )
+    allowed_namespaces: AllowedNamespaces = pydantic.Field(
+        AllowedNamespaces(), description="Whose ModelDeployments may serve here."
+    )
+    prometheus: PrometheusSource = pydantic.Field(
+        description="Where the evidence is read.",
+        json_schema_extra=rules(
+            ("has(self.service) != has(self.url)", "exactly one of service and url must be set")
+        ),
+    )
+    provider: Word | None = pydantic.Field(None, description="Cloud provider; for people.")
+    region: Word | None = pydantic.Field(None, description="Region; for people.")
+    feedback_url: (
+        Annotated[str, pydantic.Field(max_length=1024, pattern=r"^https?://.+$")] | None
+    ) = pydantic.Field(
+        None,
+        description="Where labels for this member are sent; told to whom sends them elsewhere.",
+    )
+
+
+class ModelClusterStatus(Model):
+    """What the operator observed."""
+
+    observed_generation: int = pydantic.Field(0, ge=0, json_schema_extra={"format": "int64"})
+    conditions: tuple[Condition, ...] = pydantic.Field(
+        (),
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    version: str | None = pydantic.Field(None, max_length=64, description="Kubernetes version.")

@@ -1,0 +1,132 @@
+"""What one reconcile saw and what it decided: plain values in, plain values out."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assay.api.deployment_status import ModelDeploymentStatus
+from assay.judge import Judgement
+
+
+@dataclass(frozen=True)
+class PodsView:
+    """The pods of one revision in one member.
+
+    Attributes
+    ----------
+    desired, ready
+        Number of pods asked for and ready.
+    failure
+        Why a pod cannot start, in its own words; None while nothing is wrong.
+    """
+
+    desired: int
+    ready: int
+    failure: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every pod asked for is ready."""
+        return self.desired > 0 and self.ready >= self.desired
+
+
+@dataclass(frozen=True)
+class RouteView:
+    """The HTTPRoute of one member as its API server holds it."""
+
+    stable: str
+    canary_slot: str
+    weight: int
+    stratum: str
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """One chosen member as it was seen just now.
+
+    Attributes
+    ----------
+    reachable
+        Whether its API server answers and accepts us, and our Lease is held there.
+    reason, error
+        Why not, as a condition reason and for people.
+    revisions
+        The pods by revision.
+    route
+        None while there is no route.
+    ledger_store
+        Identity of the ledger's volume, from the evidence; None while unknown.
+    """
+
+    name: str
+    reachable: bool
+    reason: str = ""
+    error: str = ""
+    revisions: Mapping[str, PodsView] = field(default_factory=dict)
+    route: RouteView | None = None
+    ledger_ready: bool = False
+    ledger_store: str | None = None
+
+
+@dataclass(frozen=True)
+class EvidenceProblem:
+    """Why a member's evidence cannot be read now (Prometheus unreachable, data stale, ...)."""
+
+    member: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that one reconcile knows besides spec and status.
+
+    Attributes
+    ----------
+    revision
+        Hash of the revision that the spec names (assay.render.revision).
+    members
+        The members that placement chose.
+    judgement
+        What the judge says of the running trial; None outside of a trial or when
+        `evidence_problems` left nothing to judge.
+    """
+
+    revision: str
+    members: tuple[MemberView, ...]
+    judgement: Judgement | None = None
+    evidence_problems: tuple[EvidenceProblem, ...] = ()
+
+
+class Order(enum.Enum):
+    """What comes first, the record or the act (design: write-ahead, and rollback first)."""
+
+    RECORD_THEN_ACT = "record-then-act"
+    """Status is written, with its resourceVersion, before any member changes."""
+    ACT_THEN_RECORD = "act-then-record"
+    """Members change at once; the record follows, on the hub if it answers, always in the members."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A transition that an administrator should see as a Kubernetes Event."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The next status, in which order to make it true, and when to look again.
+
+    Attributes
+    ----------
+    wake_after
+        Seconds until the next look although nothing changes; None when only a change matters.
+    """
+
+    status: ModelDeploymentStatus
+    order: Order
+    events: tuple[Event, ...] = ()
+    wake_after: float | None = None
