@@ -1,0 +1,35 @@
+"""The local fleet that cluster and end-to-end tests share: started once, taken down at the end.
+
+``ASSAY_FLEET=name`` uses a fleet that is already up and leaves it as it is.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+from fleet import Cluster, Fleet
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def local_fleet() -> Iterator[Fleet]:
+    """Three clusters: hub, east and west."""
+    if name := os.environ.get("ASSAY_FLEET"):
+        yield Fleet.load(name)
+        return
+    fleet = Fleet.up("test", ["hub", "east", "west"])
+    try:
+        yield fleet
+    finally:
+        fleet.down()
+
+
+@pytest.fixture(scope="session")
+def hub_with_crds(local_fleet: Fleet) -> Cluster:
+    """The hub with this checkout's CustomResourceDefinitions, established."""
+    hub = local_fleet.clusters["hub"]
+    hub.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    hub.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
+    return hub
