@@ -94,9 +94,7 @@ VALID = {
     "a floor": metric(floor="0.80"),
     "a strict rule": deployment("rollout.analysis.rollbackOn", "WorseThanMargin"),
     "a member by kubeconfig": a_cluster,
-    "a member in this cluster": lambda: with_(
-        a_cluster(), "spec.clusterSource", {"inCluster": {}}
-    ),
+    "a member in this cluster": lambda: with_(a_cluster(), "spec.clusterSource", {"inCluster": {}}),
 }
 
 INVALID = {
@@ -130,7 +128,7 @@ INVALID = {
     ),
     "no gateway": (
         deployment("traffic.parentRefs", []),
-        'spec.traffic.parentRefs: Invalid value: 0: spec.traffic.parentRefs in body should have at '
+        "spec.traffic.parentRefs: Invalid value: 0: spec.traffic.parentRefs in body should have at "
         "least 1 items",
     ),
     "no traffic at all": (
@@ -187,13 +185,11 @@ INVALID = {
     ),
     "a member from nowhere": (
         lambda: with_(a_cluster(), "spec.clusterSource", {}),
-        "spec.clusterSource: Invalid value: exactly one of inCluster and "
-        "kubeConfig must be set",
+        "spec.clusterSource: Invalid value: exactly one of inCluster and kubeConfig must be set",
     ),
     "a member from two places": (
         lambda: with_(a_cluster(), "spec.clusterSource.inCluster", {}),
-        "spec.clusterSource: Invalid value: exactly one of inCluster and "
-        "kubeConfig must be set",
+        "spec.clusterSource: Invalid value: exactly one of inCluster and kubeConfig must be set",
     ),
     "two addresses of Prometheus": (
         lambda: with_(a_cluster(), "spec.prometheus.url", "http://prometheus:9090"),
@@ -215,9 +211,7 @@ def test_is_admitted(hub_with_crds: Cluster, build: Callable[[], Document]) -> N
 
 
 @pytest.mark.parametrize(("build", "message"), INVALID.values(), ids=INVALID.keys())
-def test_is_refused(
-    hub_with_crds: Cluster, build: Callable[[], Document], message: str
-) -> None:
+def test_is_refused(hub_with_crds: Cluster, build: Callable[[], Document], message: str) -> None:
     result = apply(hub_with_crds, build())
 
     assert result.returncode != 0
