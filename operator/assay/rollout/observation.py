@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.judge import Judgement
 
 
@@ -41,6 +41,22 @@ class RouteView:
 
 
 @dataclass(frozen=True)
+class RecordView:
+    """What the record in a member says of a rollout (a rollback is recorded there first).
+
+    Attributes
+    ----------
+    rollout
+        The rollout's id.
+    decision
+        How it was decided; None while it is not.
+    """
+
+    rollout: str
+    decision: DecisionRecord | None
+
+
+@dataclass(frozen=True)
 class MemberView:
     """One chosen member as it was seen just now.
 
@@ -56,6 +72,8 @@ class MemberView:
         None while there is no route.
     ledger_store
         Identity of the ledger's volume, from the evidence; None while unknown.
+    record
+        The member's record; None while there is none or it was not read.
     """
 
     name: str
@@ -66,6 +84,7 @@ class MemberView:
     route: RouteView | None = None
     ledger_ready: bool = False
     ledger_store: str | None = None
+    record: RecordView | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +107,8 @@ class Observation:
     members
         The members that placement chose.
     judgement
-        What the judge says of the running trial; None outside of a trial or when
-        `evidence_problems` left nothing to judge.
+        What the judge says of the trial that the status given to `decide` names; None outside of
+        a trial or when `evidence_problems` left nothing to judge.
     """
 
     revision: str

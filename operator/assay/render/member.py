@@ -1,0 +1,175 @@
+"""Everything that should exist in one member, as a function of spec and status alone.
+
+Nothing here acts: `plan` says what should be, whoever applies it compares that with what is. So a
+member that was away, a new one, and one in the middle of a promotion are all the same case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.rollout.observation import RouteView
+
+from .ledger import ledger_objects
+from .naming import Identity, Manifest
+from .record import record
+from .route import http_route, idle
+from .serving import RevisionObjects, revision_objects
+
+
+@dataclass(frozen=True)
+class Target:
+    """One ModelDeployment with all that its members need.
+
+    Attributes
+    ----------
+    uid
+        ``metadata.uid`` on the hub.
+    origin
+        UID of the hub's kube-system namespace.
+    status
+        The status that was decided now, not the one before.
+    templates
+        Pod templates by revision: the stored ones, but the fresh one while
+        `revision.follows_spec`.
+    keys
+        Content of keys.json.
+    feedback_urls
+        Where labels are sent, by member.
+    image
+        The operator's own server image, for the ledger.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    origin: str
+    spec: ModelDeploymentSpec
+    status: ModelDeploymentStatus
+    templates: Mapping[str, dict[str, Any]]
+    keys: str
+    feedback_urls: Mapping[str, str | None]
+    image: str
+
+
+@dataclass(frozen=True)
+class MemberTarget:
+    """One member and how many pods of each revision it runs."""
+
+    name: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """What should exist in one member, in the groups in which it is applied.
+
+    A rollout goes forward as record, ledger, revisions, route, prune; back as route, record, the
+    rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
+    ``app.kubernetes.io/component=server``, the ControllerRevisions whose revision is not in
+    `keep_revisions` and the Deployments and Services whose revision is not in `run_revisions`.
+
+    Attributes
+    ----------
+    revisions
+        Those whose template is known, running ones first.
+    route
+        None while no revision is ready in the member.
+    keep_revisions, run_revisions
+        Also names revisions whose template is not known: what is not known is not removed.
+    """
+
+    record: Manifest
+    ledger: tuple[Manifest, ...]
+    revisions: tuple[RevisionObjects, ...]
+    route: Manifest | None
+    keep_revisions: frozenset[str]
+    run_revisions: frozenset[str]
+
+
+def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
+    """Return what should exist in `member`."""
+    status = deployment.status
+    identity = Identity(deployment.name, deployment.namespace, deployment.origin)
+    keep = kept_revisions(deployment.spec, status)
+    run = running_revisions(status, member.name)
+    view = route_view(status, member.name)
+    return MemberPlan(
+        record=record(identity, deployment.uid, status),
+        ledger=ledger_objects(
+            identity,
+            deployment.spec.feedback,
+            deployment.keys,
+            deployment.image,
+            member.name,
+            deployment.feedback_urls,
+        ),
+        revisions=tuple(
+            revision_objects(
+                identity,
+                revision,
+                deployment.templates[revision],
+                member.name,
+                member.replicas if revision in run else None,
+            )
+            for revision in (*sorted(run), *sorted(keep - run))
+            if revision in deployment.templates
+        ),
+        route=None
+        if view is None
+        else http_route(identity, deployment.spec.traffic, view, _version(status, view.stable)),
+        keep_revisions=keep | run,
+        run_revisions=run,
+    )
+
+
+def route_view(status: ModelDeploymentStatus, member: str) -> RouteView | None:
+    """Return what the member's HTTPRoute should do; None while nothing serves there.
+
+    `ClusterStatus.revision` and `weight` are the record of it: decided, and written, before the
+    route is.
+    """
+    cluster = _cluster(status, member)
+    if cluster is None or cluster.revision is None:
+        return None
+    rollout, canary = status.rollout, status.canary
+    on_trial = rollout is not None and rollout.stage is Stage.TRIAL and cluster.weight > 0
+    if rollout is None or canary is None or not on_trial:
+        return idle(cluster.revision)
+    stratum = f"{rollout.id}/{rollout.step}"
+    return RouteView(cluster.revision, canary.revision, cluster.weight, stratum)
+
+
+def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
+    """Return the revisions that have pods in `member`: those that serve or may, and retired ones.
+
+    A member that was away during a promotion still serves the revision before; that one keeps its
+    pods there until the new one is ready.
+    """
+    names = {item.revision for item in status.retired_revisions}
+    names |= {item.revision for item in (status.stable, status.canary) if item is not None}
+    cluster = _cluster(status, member)
+    if cluster is not None and cluster.revision is not None:
+        names.add(cluster.revision)
+    return frozenset(names)
+
+
+def kept_revisions(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> frozenset[str]:
+    """Return the revisions whose ControllerRevision stays, on the hub and in the members."""
+    names = {item.revision for item in (status.stable, status.canary) if item is not None}
+    names |= {item.revision for item in status.retired_revisions}
+    names |= {item.revision for item in status.rejected_revisions}
+    names |= {item.revision for item in status.clusters if item.revision is not None}
+    names |= {item.revision for item in status.history[: spec.revision_history_limit]}
+    return frozenset(names)
+
+
+def _cluster(status: ModelDeploymentStatus, member: str) -> ClusterStatus | None:
+    return next((item for item in status.clusters if item.name == member), None)
+
+
+def _version(status: ModelDeploymentStatus, revision: str) -> str | None:
+    known = (status.stable, status.canary, *status.history)
+    return next((item.version for item in known if item and item.revision == revision), None)

@@ -1,0 +1,149 @@
+"""The objects of one revision in a member: ControllerRevision, and the Deployment and Service it owns."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from . import pods
+from .naming import (
+    DEPLOYMENT_LABEL,
+    HTTP_PORT,
+    REVISION_LABEL,
+    SERVER,
+    Identity,
+    Manifest,
+    metadata,
+    revision_name,
+)
+
+
+@dataclass(frozen=True)
+class RevisionObjects:
+    """What one revision needs in a member.
+
+    Attributes
+    ----------
+    anchor
+        The ControllerRevision. Applied first: it owns the rest, so that removing a revision is one
+        delete. Its ``data`` is immutable in the API server; it differs only while the revision has
+        never been ready (`revision` rule 3), and then the object is deleted and made again.
+    deployment, service
+        None when the revision has no pods here: a rejected or remembered one has its anchor only.
+    """
+
+    revision: str
+    anchor: Manifest
+    deployment: Manifest | None
+    service: Manifest | None
+
+    @property
+    def running(self) -> bool:
+        """Whether the revision has pods here."""
+        return self.deployment is not None
+
+    def owned(self, owner_uid: str) -> tuple[Manifest, ...]:
+        """Return Deployment and Service, owned by the anchor.
+
+        Parameters
+        ----------
+        owner_uid
+            ``metadata.uid`` of the anchor in the API server's answer to its apply. An owner exists
+            only within its own cluster, which is why the uid cannot be known here.
+        """
+        reference = {
+            "apiVersion": self.anchor["apiVersion"],
+            "kind": self.anchor["kind"],
+            "name": self.anchor["metadata"]["name"],
+            "uid": owner_uid,
+        }
+        return tuple(
+            {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
+            for item in (self.deployment, self.service)
+            if item is not None
+        )
+
+
+def revision_objects(
+    identity: Identity,
+    revision: str,
+    template: dict[str, Any],
+    member: str,
+    replicas: int | None,
+) -> RevisionObjects:
+    """Return the objects of `revision` in `member`; without pods when `replicas` is None."""
+    runs = replicas is not None
+    return RevisionObjects(
+        revision,
+        controller_revision(identity, revision, template),
+        _deployment(identity, revision, template, member, replicas) if runs else None,
+        _service(identity, revision, template) if runs else None,
+    )
+
+
+def controller_revision(identity: Identity, revision: str, template: dict[str, Any]) -> Manifest:
+    """Return the ControllerRevision that keeps the template of `revision`; the hub has one too."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": _metadata(identity, revision, template),
+        "revision": 1,
+        "data": {"template": template},
+    }
+
+
+def stored_template(manifest: Manifest) -> dict[str, Any]:
+    """Return the pod template in a ControllerRevision that `controller_revision` made."""
+    template: dict[str, Any] = manifest["data"]["template"]
+    return template
+
+
+def _metadata(identity: Identity, revision: str, template: dict[str, Any]) -> dict[str, Any]:
+    version = template["metadata"]["labels"].get("app.kubernetes.io/version")
+    name = revision_name(identity.name, revision)
+    return metadata(identity, name, SERVER, revision, version)
+
+
+def _selector(identity: Identity, revision: str) -> dict[str, str]:
+    """Return labels that never change: selectors are immutable."""
+    return {DEPLOYMENT_LABEL: identity.name, REVISION_LABEL: revision}
+
+
+def _deployment(
+    identity: Identity, revision: str, template: dict[str, Any], member: str, replicas: int | None
+) -> Manifest:
+    template = copy.deepcopy(template)
+    [server] = [item for item in template["spec"]["containers"] if item["name"] == "server"]
+    server["env"] += pods.environment(member=member)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(identity, revision, template),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 1,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+            },
+            "selector": {"matchLabels": _selector(identity, revision)},
+            "template": template,
+        },
+    }
+
+
+def _service(identity: Identity, revision: str, template: dict[str, Any]) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(identity, revision, template),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": _selector(identity, revision),
+            "ports": [service_port()],
+        },
+    }
+
+
+def service_port() -> dict[str, Any]:
+    """Return the one port that every Service of Assay has."""
+    return {"name": "http", "port": 80, "protocol": "TCP", "targetPort": HTTP_PORT}
