@@ -3,10 +3,11 @@
 import functools
 import http.server
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, override
+from typing import Any, Self
+
+from typing_extensions import override
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -34,7 +35,7 @@ class ArtifactServer:
 
     def __init__(self, directory: Path, address: str, port: int = 0) -> None:
         self.directory = directory
-        handler: Callable[..., _Handler] = functools.partial(_Handler, directory=str(directory))
+        handler = functools.partial(_Handler, directory=str(directory))
         self._server = http.server.ThreadingHTTPServer((address, port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
@@ -48,6 +49,7 @@ class ArtifactServer:
         return f"http://{host!s}:{port}"
 
     def __enter__(self) -> Self:
+        """Start serving."""
         self._thread.start()
         return self
 
@@ -57,6 +59,7 @@ class ArtifactServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop serving and free the port."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -20,6 +20,7 @@ from demo.log import Log, Prediction
 _TICK_SECONDS = 0.1
 _BATCH_MAX = 500
 _RETRY_SECONDS = 0.25
+_REFUSED = frozenset({400, 413})  # asking again would not help
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 
 
@@ -158,6 +159,8 @@ class LabelSender:
         """One try; None when nobody answered for the ledger (refused, restarting, overloaded)."""
         try:
             async with session.post(url, json=body, timeout=_TIMEOUT) as response:
+                if response.status in _REFUSED:
+                    return [f"refused-{response.status}"] * len(body["labels"])
                 # 421: every label of the batch belongs to another member; the results say so.
                 if response.status not in (200, 421):
                     return None

@@ -108,16 +108,12 @@ def fitted(version: Version) -> Pipeline:
     """Return the trained pipeline of `version`; its classes are ``benign`` and ``malignant``."""
     data = split()
     rows = data.train_rows
-    match version:
-        case Version.FIRST:
-            model = _pipeline(_FEW, regularisation=1.0)
-        case Version.CORRUPTED:
-            model = _pipeline(_FEW, regularisation=1.0)
-            rows = rows.copy()
-            rows[:, 0] = np.random.default_rng(0).permutation(rows[:, 0])
-        case Version.GOOD:
-            model = _pipeline(tuple(range(FEATURES)), regularisation=0.3)
-    return model.fit(rows, data.train_labels)
+    if version is Version.GOOD:
+        return _pipeline(tuple(range(FEATURES)), regularisation=0.3).fit(rows, data.train_labels)
+    if version is Version.CORRUPTED:
+        rows = rows.copy()
+        rows[:, 0] = np.random.default_rng(0).permutation(rows[:, 0])
+    return _pipeline(_FEW, regularisation=1.0).fit(rows, data.train_labels)
 
 
 def artifact(version: Version) -> Artifact:

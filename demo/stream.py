@@ -145,7 +145,8 @@ class Stream:
     async def drain(self, timeout_seconds: float) -> int:
         """Wait until the label of every row was answered; return how many are missing after all."""
         deadline = time.monotonic() + timeout_seconds
-        while (missing := self.log.labels_missing()) and time.monotonic() < deadline:
+        # A poll is enough: nothing but the log knows when the last label was answered.
+        while (missing := self.log.labels_missing()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         return missing
 
@@ -267,6 +268,7 @@ class BackgroundStream:
         self._thread = threading.Thread(target=self._main, name="stream")
 
     def __enter__(self) -> Self:
+        """Start sending."""
         self._thread.start()
         return self
 
@@ -276,6 +278,7 @@ class BackgroundStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop as `stop` does."""
         self.stop()
 
     def pause(self) -> None:
