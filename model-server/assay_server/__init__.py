@@ -1,0 +1,1 @@
+"""The model server and the ledger: predictions with receipts out, true labels in, counts out."""

@@ -1,0 +1,1 @@
+"""The ledger: takes true labels, counts each prediction once, exposes the counts."""
