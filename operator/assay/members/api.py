@@ -1,0 +1,250 @@
+"""One API server, spoken to in plain JSON through the official asyncio client.
+
+The generated methods of the client parse every answer into typed models, which costs three times
+the CPU (research: kopf-scale) and refuses fields that a newer server sends; so only its transport
+and authentication are used. Every call has a time-out.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+
+from assay.api import FIELD_MANAGER
+from assay.api.conditions import Reason
+
+from . import resources
+from .errors import ApiError, MemberError
+from .kubeconfig import Credentials
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 10.0
+CONNECTIONS = 16
+"""Requests in flight to one cluster; more only queue up there."""
+STREAMS = 8
+"""Connections that watches hold open besides."""
+
+_TOKEN_SECONDS = 60.0
+_LINE_LIMIT = 8 * 1024 * 1024
+
+
+class Api:
+    """One API server.
+
+    Parameters
+    ----------
+    credentials
+        Who we are there.
+    name
+        What to call the cluster in messages.
+    """
+
+    def __init__(self, credentials: Credentials, name: str) -> None:
+        self.name = name
+        self.credentials = credentials
+        self._token_read = 0.0
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        configuration = Configuration(host=credentials.server)
+        configuration.connection_pool_maxsize = CONNECTIONS + STREAMS
+        configuration.tls_server_name = credentials.tls_server_name
+        configuration.client_session_kwargs = {"read_bufsize": _LINE_LIMIT}
+        if credentials.token:
+            configuration.api_key["BearerToken"] = f"Bearer {credentials.token}"
+        if credentials.token_file:
+            configuration.refresh_api_key_hook = self._refresh_token
+        configuration.ca_cert_data = credentials.ca
+        try:
+            with _client_certificate(credentials) as (certificate, key):
+                configuration.cert_file, configuration.key_file = certificate, key
+                self._client = ApiClient(configuration)
+        except OSError as error:  # ssl.SSLError is one
+            raise MemberError(
+                Reason.CREDENTIALS_INVALID, f"the certificates cannot be used: {error.strerror}"
+            ) from None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        content_type: str = "application/json",
+        seconds: float = READ_SECONDS,
+        urgent: bool = False,
+    ) -> dict[str, Any]:
+        """Send one request and return the answer's JSON object.
+
+        An urgent one (a rollback) does not wait behind the others that are in flight.
+
+        Raises
+        ------
+        ApiError
+            The server refused it.
+        MemberError
+            The server cannot be reached or does not know us.
+        """
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        async with contextlib.AsyncExitStack() as stack:
+            if not urgent:
+                await stack.enter_async_context(self._slots)
+            stack.enter_context(self._translated(seconds))
+            response = await self._send(method, path, query, body, content_type, timeout)
+            data = await response.read()
+        if response.status >= 300:
+            raise self._refusal(response.status, data)
+        answer: dict[str, Any] = json.loads(data) if data else {}
+        return answer
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """Read an object or a collection."""
+        return await self.request("GET", path, query=query)
+
+    async def find(self, path: str, **query: str) -> dict[str, Any] | None:
+        """Read an object; None if it is not there."""
+        try:
+            return await self.get(path, **query)
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
+
+    async def apply(
+        self,
+        document: dict[str, Any],
+        *,
+        subresource: str = "",
+        seconds: float = READ_SECONDS,
+        urgent: bool = False,
+    ) -> dict[str, Any]:
+        """Server-side apply as the only owner of the fields in `document`."""
+        return await self.request(
+            "PATCH",
+            resources.path_of(document) + subresource,
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=document,
+            content_type=APPLY,
+            seconds=seconds,
+            urgent=urgent,
+        )
+
+    async def delete(self, path: str, **query: str) -> None:
+        """Delete an object or, by labelSelector, a collection; fine if there is none."""
+        try:
+            await self.request("DELETE", path, query={"propagationPolicy": "Background", **query})
+        except ApiError as error:
+            if not error.missing:
+                raise
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, path: str, query: dict[str, str], silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Open a stream of JSON lines (a watch) that ends when it is silent for too long.
+
+        A half-open connection never reports an error: only silence tells.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
+        )
+        with self._translated(silence_seconds):
+            response = await self._send("GET", path, query, None, "application/json", timeout)
+            try:
+                if response.status >= 300:
+                    raise self._refusal(response.status, await response.read())
+                yield _lines(response)
+            finally:
+                response.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: dict[str, Any] | None,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> aiohttp.ClientResponse:
+        url = self.credentials.server + path + (f"?{urlencode(query)}" if query else "")
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        answer = await self._client.call_api(
+            method, url, header_params=headers, body=body, _request_timeout=timeout
+        )
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    @contextlib.contextmanager
+    def _translated(self, seconds: float) -> Iterator[None]:
+        try:
+            yield
+        except aiohttp.ClientSSLError as error:
+            raise MemberError(
+                Reason.CREDENTIALS_INVALID,
+                f"{self.credentials.server}: TLS failed: {error}",
+            ) from error
+        except TimeoutError as error:
+            raise self._unreachable(f"no answer within {seconds:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(str(error) or type(error).__name__) from error
+
+    def _unreachable(self, why: str) -> MemberError:
+        return MemberError(Reason.MEMBERS_UNREACHABLE, f"{self.credentials.server}: {why}")
+
+    def _refusal(self, status: int, data: bytes) -> ApiError | MemberError:
+        try:
+            answer = json.loads(data)
+            reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
+        except (ValueError, AttributeError):
+            reason, message = "", data[:200].decode(errors="replace")
+        if status == 401:
+            return MemberError(
+                Reason.CREDENTIALS_INVALID,
+                f"{self.credentials.server} refuses the credentials: {message or reason}",
+            )
+        return ApiError(status, reason, message)
+
+    def _refresh_token(self, configuration: Any) -> None:
+        """Read a projected token again: the kubelet rotates the file."""
+        now = time.monotonic()
+        path = self.credentials.token_file
+        if path and (not self._token_read or now - self._token_read > _TOKEN_SECONDS):
+            configuration.api_key["BearerToken"] = f"Bearer {path.read_text().strip()}"
+            self._token_read = now
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    async for line in response.content:
+        if line.strip():
+            yield json.loads(line)
+
+
+@contextlib.contextmanager
+def _client_certificate(credentials: Credentials) -> Iterator[tuple[str | None, str | None]]:
+    """Lend the certificate and key as files, which is all that ssl can load, and remove them."""
+    if not credentials.certificate or not credentials.key:
+        yield None, None
+        return
+    with tempfile.TemporaryDirectory(prefix="assay-") as directory:
+        names = []
+        for name, text in (("crt", credentials.certificate), ("key", credentials.key)):
+            path = os.path.join(directory, name)  # noqa: PTH118
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123
+                file.write(text)
+            names.append(path)
+        yield names[0], names[1]

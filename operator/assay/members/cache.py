@@ -1,0 +1,177 @@
+"""What the operator remembers of a member's objects: little, and never the objects themselves."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from assay.render.route import read_route
+from assay.rollout.observation import RouteView
+
+from . import resources
+
+Key = tuple[str, str, str]
+"""Kind, namespace, name."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One object as the member's API server holds it.
+
+    Attributes
+    ----------
+    version
+        Its resourceVersion.
+    digest
+        Of everything in it that we write; changes when somebody else changes that.
+    deployment, revision
+        The ModelDeployment and the revision that its labels name.
+    desired, ready
+        Pods asked for and ready at the current generation (Deployment, StatefulSet).
+    """
+
+    version: int
+    digest: str
+    deployment: str
+    revision: str
+    desired: int = 0
+    ready: int = 0
+    route: RouteView | None = None
+
+
+class Cache:
+    """Objects of one member by kind, namespace and name; wakes whoever cares.
+
+    Parameters
+    ----------
+    wake
+        Called with (namespace, ModelDeployment name) when something that matters changed.
+    """
+
+    def __init__(self, wake: Callable[[str, str], None]) -> None:
+        self._wake = wake
+        self._seen: dict[Key, Seen] = {}
+
+    def get(self, kind: str, namespace: str, name: str) -> Seen | None:
+        """Return what was last seen of an object; None if it is not there."""
+        return self._seen.get((kind, namespace, name))
+
+    def of(self, namespace: str, deployment: str) -> dict[Key, Seen]:
+        """Return everything that belongs to one ModelDeployment."""
+        return {
+            key: seen
+            for key, seen in self._seen.items()
+            if key[1] == namespace and seen.deployment == deployment
+        }
+
+    def put(self, document: dict[str, Any]) -> None:
+        """Take an object from a watch or from the answer to a write; older news is dropped."""
+        key, seen = _key(document), summary(document)
+        before = self._seen.get(key)
+        if before and before.version >= seen.version:
+            return
+        self._seen[key] = seen
+        if _meaning(before) != _meaning(seen):
+            self._wake(key[1], seen.deployment)
+
+    def remove(self, key: Key) -> None:
+        """Forget an object."""
+        if before := self._seen.pop(key, None):
+            self._wake(key[1], before.deployment)
+
+    def store(self, kind: str) -> "KindStore":
+        """Return what a watch of one kind writes to."""
+        return KindStore(self, kind)
+
+    def keys(self, kind: str) -> set[Key]:
+        """Return the keys of one kind."""
+        return {key for key in self._seen if key[0] == kind}
+
+
+class KindStore:
+    """The part of a cache that one watch fills."""
+
+    def __init__(self, cache: Cache, kind: str) -> None:
+        self._cache = cache
+        self._kind = kind
+
+    def replace(self, documents: list[dict[str, Any]]) -> None:
+        """Take a whole list; forget what is not in it."""
+        listed = [self._with_kind(document) for document in documents]
+        for key in self._cache.keys(self._kind) - {_key(document) for document in listed}:
+            self._cache.remove(key)
+        for document in listed:
+            self._cache.put(document)
+
+    def put(self, document: dict[str, Any]) -> None:
+        """Take one object."""
+        self._cache.put(self._with_kind(document))
+
+    def remove(self, document: dict[str, Any]) -> None:
+        """Forget one object."""
+        self._cache.remove(_key(self._with_kind(document)))
+
+    def _with_kind(self, document: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": self._kind, **document}  # items of a list carry no kind
+
+
+def summary(document: dict[str, Any]) -> Seen:
+    """Return what is kept of an object."""
+    metadata = document["metadata"]
+    labels = metadata.get("labels") or {}
+    desired, ready = pods(document)
+    return Seen(
+        version=int(metadata["resourceVersion"]),
+        digest=live_digest(document),
+        deployment=labels.get(resources.DEPLOYMENT, ""),
+        revision=labels.get(resources.REVISION, ""),
+        desired=desired,
+        ready=ready,
+        route=read_route(document) if document["kind"] == "HTTPRoute" else None,
+    )
+
+
+def digest(value: Any) -> str:
+    """Return a short hash of any JSON value, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def live_digest(document: dict[str, Any]) -> str:
+    """Return a hash of the parts of a live object that we write.
+
+    Status, managedFields and annotations of other controllers change all the time and are left
+    out, so an object whose digest is unchanged since our write still is as we wrote it.
+    """
+    metadata = document["metadata"]
+    annotations = metadata.get("annotations") or {}
+    ours = {key: value for key, value in annotations.items() if key.startswith("assay.dev/")}
+    content = {
+        key: value
+        for key, value in document.items()
+        if key not in ("apiVersion", "kind", "metadata", "status")
+    }
+    owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
+    return digest([metadata.get("labels"), ours, owners, content])
+
+
+def pods(document: dict[str, Any]) -> tuple[int, int]:
+    """Return pods asked for and ready; none are ready until the newest generation was observed."""
+    if document["kind"] not in ("Deployment", "StatefulSet"):
+        return 0, 0
+    status = document.get("status") or {}
+    desired = int((document.get("spec") or {}).get("replicas", 1))
+    if status.get("observedGeneration", 0) < document["metadata"].get("generation", 0):
+        return desired, 0
+    ready = min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))
+    return desired, ready
+
+
+def _key(document: dict[str, Any]) -> Key:
+    metadata = document["metadata"]
+    return document["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
+    return seen and (seen.digest, seen.desired, seen.ready)

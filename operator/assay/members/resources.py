@@ -1,0 +1,60 @@
+"""Where each kind of object lives in an API server."""
+
+from typing import Any
+
+PLURALS = {
+    "ConfigMap": "configmaps",
+    "ControllerRevision": "controllerrevisions",
+    "Deployment": "deployments",
+    "HTTPRoute": "httproutes",
+    "Lease": "leases",
+    "ModelCluster": "modelclusters",
+    "ModelDeployment": "modeldeployments",
+    "Pod": "pods",
+    "Secret": "secrets",
+    "Service": "services",
+    "StatefulSet": "statefulsets",
+}
+"""Every kind that the operator touches; the chart's RBAC lists the same."""
+
+API_VERSIONS = {
+    "ConfigMap": "v1",
+    "ControllerRevision": "apps/v1",
+    "Deployment": "apps/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "Lease": "coordination.k8s.io/v1",
+    "ModelCluster": "assay.dev/v1alpha1",
+    "ModelDeployment": "assay.dev/v1alpha1",
+    "Pod": "v1",
+    "Secret": "v1",
+    "Service": "v1",
+    "StatefulSet": "apps/v1",
+}
+
+OWNED = ("HTTPRoute", "Deployment", "StatefulSet", "Service", "ConfigMap", "Secret")
+"""Kinds that the operator leaves in a member, traffic first; ControllerRevisions come after them."""
+
+WATCHED = ("Deployment", "StatefulSet", "HTTPRoute")
+
+DEPLOYMENT = "assay.dev/deployment"
+REVISION = "assay.dev/revision"
+ORIGIN = "assay.dev/origin"
+MANAGED = "app.kubernetes.io/managed-by=assay"
+
+
+def path(kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    """Return the URL path of an object, or of its collection without a `name`."""
+    version = API_VERSIONS[kind]
+    parts = ["/api" if "/" not in version else "/apis", version]
+    if namespace:
+        parts += ["namespaces", namespace]
+    parts.append(PLURALS[kind])
+    if name:
+        parts.append(name)
+    return "/".join(parts)
+
+
+def path_of(document: dict[str, Any]) -> str:
+    """Return the URL path of `document` by its kind, namespace and name."""
+    metadata = document["metadata"]
+    return path(document["kind"], metadata.get("namespace"), metadata["name"])
