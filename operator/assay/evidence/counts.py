@@ -1,0 +1,320 @@
+"""Counts of labelled predictions and their algebra. Pure: no clock, no I/O.
+
+Every quantity is a plain sum over pods, scrapes and clusters, so adding is merging, in any order
+and without loss (int64). A stratum is one member cluster at one rollout step; raw counts of
+different strata are never added to each other (Simpson's paradox), only those of the same name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from assay.evidence.errors import EvidenceError
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreHistogram:
+    """Scores of one class, counted per bin, apart for rows that are and are not of that class.
+
+    Attributes
+    ----------
+    positive, negative
+        Labelled rows per bin, shape ``(bins,)``, ascending score. Both arms use one grid.
+    """
+
+    positive: Counts
+    negative: Counts
+
+    def __post_init__(self) -> None:
+        """Check and freeze the counts."""
+        object.__setattr__(self, "positive", _counts(self.positive, "positive", 1))
+        object.__setattr__(self, "negative", _counts(self.negative, "negative", 1))
+        if self.positive.shape != self.negative.shape:
+            raise EvidenceError(
+                "negative", f"{self.negative.size} bins, but positive has {self.positive.size}"
+            )
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of the grid."""
+        return int(self.positive.size)
+
+    @property
+    def total(self) -> int:
+        """Labelled rows in the histogram."""
+        return int(self.positive.sum() + self.negative.sum())
+
+    def __add__(self, other: "ScoreHistogram") -> "ScoreHistogram":
+        """Merge: every count is a sum."""
+        if self.bins != other.bins:
+            raise EvidenceError("positive", f"{self.bins} bins cannot be added to {other.bins}")
+        return ScoreHistogram(self.positive + other.positive, self.negative + other.negative)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        """Compare count by count."""
+        if not isinstance(other, ScoreHistogram):
+            return NotImplemented
+        return np.array_equal(self.positive, other.positive) and np.array_equal(
+            self.negative, other.negative
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmCounts:
+    """What is known of one revision in one stratum.
+
+    Attributes
+    ----------
+    labels
+        The classes, in the order of the rows and columns of `confusion`; the same for both arms.
+    confusion
+        Labelled rows, shape ``(K, K)``; rows are true classes, columns predicted ones, as in
+        scikit-learn. `None` becomes zeros (scores only).
+    scores
+        Score histogram per class; every class on a grid of the same size in both arms.
+    served
+        Rows served. 0 means unknown.
+    labelled
+        Rows with a label. Derived from `confusion` or the scores unless given.
+    """
+
+    labels: tuple[str, ...]
+    confusion: Counts | None = None
+    scores: Mapping[str, ScoreHistogram] = field(default_factory=dict)
+    served: int = 0
+    labelled: int = -1
+
+    def __post_init__(self) -> None:
+        """Check and freeze the counts."""
+        labels = tuple(self.labels)
+        size = len(labels)
+        if len(set(labels)) != size:
+            raise EvidenceError("labels", f"{list(labels)} names a class twice")
+        confusion = np.zeros((size, size)) if self.confusion is None else self.confusion
+        matrix = _counts(confusion, "confusion", 2)
+        if matrix.shape != (size, size):
+            rows, columns = matrix.shape
+            raise EvidenceError("confusion", f"is {rows} x {columns} for {size} labels")
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "confusion", matrix)
+        object.__setattr__(self, "scores", dict(sorted(self.scores.items())))
+        object.__setattr__(self, "served", _count(self.served, "served"))
+        derived = max([int(matrix.sum()), *(scores.total for scores in self.scores.values())])
+        labelled = derived if self.labelled == -1 else _count(self.labelled, "labelled")
+        object.__setattr__(self, "labelled", labelled)
+
+    @property
+    def matrix(self) -> Counts:
+        """The confusion matrix, shape ``(K, K)``, never `None`."""
+        assert self.confusion is not None
+        return self.confusion
+
+    def __add__(self, other: "ArmCounts") -> "ArmCounts":
+        """Merge: every count is a sum."""
+        check_comparable(self, other)
+        classes = {*self.scores, *other.scores}
+        return ArmCounts(
+            labels=self.labels,
+            confusion=self.matrix + other.matrix,
+            scores={name: _sum_scores(name, self, other) for name in classes},
+            served=self.served + other.served,
+            labelled=self.labelled + other.labelled,
+        )
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        """Compare count by count."""
+        if not isinstance(other, ArmCounts):
+            return NotImplemented
+        return (
+            self.labels == other.labels
+            and np.array_equal(self.matrix, other.matrix)
+            and self.scores == other.scores
+            and (self.served, self.labelled) == (other.served, other.labelled)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Both revisions under the same conditions: one member cluster at one rollout step.
+
+    Attributes
+    ----------
+    name
+        ``<member>/<step>``.
+    stable, canary
+        Their counts, with the same labels and score grids.
+    weight
+        The canary's share of requests that the route was asked for, 0..1; `None` if unknown, and
+        then the sample ratio is not checked.
+    """
+
+    name: str
+    stable: ArmCounts
+    canary: ArmCounts
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check and freeze the counts."""
+        if self.weight is not None and not 0.0 < self.weight < 1.0:
+            raise EvidenceError("weight", f"{self.weight} is not a share between 0 and 1")
+        try:
+            check_comparable(self.stable, self.canary)
+        except EvidenceError as error:
+            raise error.within("canary") from None
+
+    def __add__(self, other: "Stratum") -> "Stratum":
+        """Merge: every count is a sum."""
+        if (self.name, self.weight) != (other.name, other.weight):
+            raise EvidenceError(
+                "name",
+                f"{self.name!r} (weight {self.weight}) is another stratum than "
+                f"{other.name!r} (weight {other.weight})",
+            )
+        return replace(self, stable=self.stable + other.stable, canary=self.canary + other.canary)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is known of one trial: strata of distinct names, sorted by name."""
+
+    strata: tuple[Stratum, ...]
+
+    def __post_init__(self) -> None:
+        """Check and freeze the counts."""
+        strata = tuple(sorted(self.strata, key=lambda stratum: stratum.name))
+        object.__setattr__(self, "strata", strata)
+        for index, stratum in enumerate(strata):
+            if index and stratum.name == strata[index - 1].name:
+                raise EvidenceError(f"strata[{index}].name", f"{stratum.name!r} appears twice")
+            try:
+                check_comparable(strata[0].stable, stratum.stable)
+            except EvidenceError as error:
+                raise error.within(f"strata[{index}].stable") from None
+
+    @property
+    def labelled(self) -> tuple[int, int]:
+        """Labelled rows of (stable, canary) over all strata."""
+        return (
+            sum(stratum.stable.labelled for stratum in self.strata),
+            sum(stratum.canary.labelled for stratum in self.strata),
+        )
+
+    @property
+    def served(self) -> tuple[int, int]:
+        """Served rows of (stable, canary) over all strata."""
+        return (
+            sum(stratum.stable.served for stratum in self.strata),
+            sum(stratum.canary.served for stratum in self.strata),
+        )
+
+
+def merge(parts: Iterable[Evidence]) -> Evidence:
+    """Add evidence of the same trial: strata of the same name sum, others stay apart.
+
+    Exact and independent of order. Raises `EvidenceError` when two parts disagree about the
+    classes, the score grid or the weight of a stratum.
+    """
+    strata: dict[str, Stratum] = {}
+    for part in parts:
+        for stratum in part.strata:
+            known = strata.get(stratum.name)
+            strata[stratum.name] = stratum if known is None else known + stratum
+    return Evidence(tuple(strata.values()))
+
+
+def check_comparable(first: ArmCounts, second: ArmCounts) -> None:
+    """Raise `EvidenceError` unless both have the same classes and score grids.
+
+    The path names the field of `second`.
+    """
+    if first.labels != second.labels:
+        raise EvidenceError(
+            "labels", f"{list(second.labels)} are not the labels {list(first.labels)}"
+        )
+    for name in first.scores.keys() & second.scores.keys():
+        if first.scores[name].bins != second.scores[name].bins:
+            raise EvidenceError(
+                f"scores.{name}.positive",
+                f"{second.scores[name].bins} bins, but the other has {first.scores[name].bins}",
+            )
+
+
+def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
+    """Raise `EvidenceError` naming the first count that is smaller in `later`.
+
+    Counters are cumulative and survive their pods: one that fell means that evidence was lost or
+    that two sources were mixed up.
+    """
+    check_comparable(earlier, later)
+    _not_decreasing("confusion", earlier.matrix, later.matrix)
+    for name, before in earlier.scores.items():
+        after = later.scores.get(name)
+        if after is None:
+            raise EvidenceError(f"scores.{name}", "was there before and is gone")
+        _not_decreasing(f"scores.{name}.positive", before.positive, after.positive)
+        _not_decreasing(f"scores.{name}.negative", before.negative, after.negative)
+    _not_decreasing("served", np.asarray(earlier.served), np.asarray(later.served))
+    _not_decreasing("labelled", np.asarray(earlier.labelled), np.asarray(later.labelled))
+
+
+def _sum_scores(name: str, first: ArmCounts, second: ArmCounts) -> ScoreHistogram:
+    known: Sequence[ScoreHistogram] = [
+        arm.scores[name] for arm in (first, second) if name in arm.scores
+    ]
+    return known[0] if len(known) == 1 else known[0] + known[1]
+
+
+def _counts(value: Any, name: str, dimensions: int) -> Counts:
+    """Copy `value` to read-only int64, or raise an `EvidenceError` naming the element."""
+    try:
+        array = np.asarray(value, dtype=np.float64) if not _is_integers(value) else value
+    except (TypeError, ValueError):
+        raise EvidenceError(name, "is not a rectangular array of counts") from None
+    if array.ndim != dimensions:
+        raise EvidenceError(name, f"has {array.ndim} dimensions instead of {dimensions}")
+    bad = ~np.isfinite(array) | (array < 0) | (array != np.floor(array))
+    if bad.any():
+        where = tuple(int(index) for index in np.argwhere(bad)[0])
+        path = name + "".join(f"[{index}]" for index in where)
+        raise EvidenceError(path, _why_no_count(float(array[where])))
+    result: Counts = array.astype(np.int64)
+    result.setflags(write=False)
+    return result
+
+
+def _is_integers(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+
+
+def _count(value: Any, name: str) -> int:
+    return int(_counts([value], name, 1)[0]) if not _is_plain_count(value) else value
+
+
+def _is_plain_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _why_no_count(value: float) -> str:
+    if not np.isfinite(value):
+        return f"{value} is not a number of rows"
+    return f"{value:g} is negative" if value < 0 else f"{value:g} is not a whole number"
+
+
+def _not_decreasing(name: str, before: Counts, after: Counts) -> None:
+    fell = after < before
+    if fell.any():
+        where = tuple(int(index) for index in np.argwhere(fell)[0])
+        path = name + "".join(f"[{index}]" for index in where)
+        raise EvidenceError(path, f"fell from {before[where]} to {after[where]}")

@@ -1,0 +1,198 @@
+"""Reads a member's counts from its Prometheus: the one file of this package with I/O.
+
+One instant query per member and look. It asks for the counters as they stand; `rate()` and
+`increase()` extrapolate to the edges of their window and are no counts. Ledger counters are
+cumulative and backed by a store, so two overlapping pods of one ledger are merged by `max`. Serving
+pods are mortal and count in memory: the largest value each process (`boot`) ever showed since the
+trial began is summed, so the rows of a pod that died still count.
+
+Every operand of `or` carries the label `part`, because `or` compares label sets without the metric
+name and would drop one counter in favour of another with the same labels.
+"""
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.util.retry import Retry
+
+from assay.evidence import errors
+from assay.evidence.errors import EvidenceUnavailable
+from assay.evidence.member import GRID_BINS, MemberEvidence
+from assay.evidence.reply import PART, member_evidence, series_counted
+
+SERIES_BUDGET = 50_000
+"""Series that one look may read: two revisions x strata x (K^2 + 2 x non-empty bins)."""
+
+STALE_AFTER_INTERVALS = 3
+"""Scrape intervals after which the newest sample is too old to decide by."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A vector and the warnings that came with it."""
+
+    rows: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str]
+
+
+class Connection:
+    """A member's Prometheus, over one requests session.
+
+    Parameters
+    ----------
+    url
+        Base URL, e.g. that of a Service proxied by an API server.
+    session
+        Carries credentials, CA and adapters; its own adapter for `url` stays mounted. A new
+        session without retries by default: the next look is the retry.
+    timeout_seconds
+        Of each request, connecting and reading.
+    """
+
+    def __init__(
+        self, url: str, *, session: requests.Session | None = None, timeout_seconds: float = 10.0
+    ) -> None:
+        self.url = url.rstrip("/")
+        session = session or requests.Session()
+        adapter = session.get_adapter(self.url)
+        self._client = PrometheusConnect(
+            url=self.url,
+            session=session,
+            retry=Retry(total=0),
+            timeout=timeout_seconds,
+        )
+        session.mount(self.url, adapter)  # the client mounts one of its own over the caller's
+        self._seen = threading.local()
+        session.hooks["response"].append(self._note_warnings)
+
+    def query(self, promql: str, *, limit: int = 0) -> Reply:
+        """Ask an instant query for a vector of at most `limit` series (0: no limit).
+
+        Raises `EvidenceUnavailable` with reason ``PrometheusUnreachable`` for anything but a
+        vector: no connection, time-out, refused, or a reply that is not Prometheus's.
+        """
+        self._seen.warnings = ()
+        try:
+            rows = self._client.custom_query(promql, {"limit": str(limit)} if limit else None)
+        except (requests.RequestException, PrometheusApiClientException) as error:
+            raise self._unreachable(error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._unreachable(f"the reply is not one of Prometheus: {error!r}") from error
+        if not isinstance(rows, list):
+            raise self._unreachable("the reply holds no vector")
+        return Reply(rows, self._seen.warnings)
+
+    def close(self) -> None:
+        """Close the session."""
+        self._client.close()
+
+    def _note_warnings(self, response: requests.Response, **_: object) -> None:
+        """Keep what `custom_query` drops; called by requests in the thread that asked."""
+        try:
+            body = response.json()
+        except ValueError:
+            return  # custom_query meets the same body and reports it
+        if isinstance(body, dict):
+            self._seen.warnings = tuple(str(text) for text in body.get("warnings") or ())
+
+    def _unreachable(self, why: object) -> EvidenceUnavailable:
+        return EvidenceUnavailable(
+            errors.PROMETHEUS_UNREACHABLE, f"{self.url} did not answer: {str(why)[:300]}"
+        )
+
+
+def read(
+    connection: Connection,
+    namespace: str,
+    deployment: str,
+    rollout: str,
+    *,
+    scrape_interval_seconds: float,
+    window_seconds: float,
+    series_budget: int = SERIES_BUDGET,
+    bins: int = GRID_BINS,
+) -> MemberEvidence:
+    """Read the counts of one trial in one member, as they stand now. One request.
+
+    Parameters
+    ----------
+    connection
+        To the member's Prometheus.
+    namespace, deployment, rollout
+        Of the ModelDeployment; any text, escaped here.
+    scrape_interval_seconds
+        Data older than three of these is refused.
+    window_seconds
+        How far back serving pods may have died; at least the age of the trial.
+    series_budget
+        More series than this are refused.
+    bins
+        Size of the score grid.
+
+    Raises
+    ------
+    EvidenceUnavailable
+        With a reason of `assay.evidence.errors`. Never partial counts.
+    """
+    promql = query_text(namespace, deployment, rollout, window_seconds)
+    reply = connection.query(promql, limit=series_budget + 1)
+    counted = series_counted(reply.rows)
+    if len(reply.rows) > series_budget or (counted or 0) > series_budget:
+        seen = f"{counted}" if counted is not None else f"more than {series_budget}"
+        raise EvidenceUnavailable(
+            errors.SERIES_BUDGET_EXCEEDED,
+            f"{deployment} has {seen} series in trial {rollout}, the budget is {series_budget}: "
+            "fewer steps, fewer classes or a coarser score grid",
+        )
+    if reply.warnings:
+        raise EvidenceUnavailable(
+            errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
+        )
+    evidence = member_evidence(reply.rows, deployment, bins)
+    allowed = STALE_AFTER_INTERVALS * scrape_interval_seconds
+    if evidence.age_seconds > allowed:
+        raise EvidenceUnavailable(
+            errors.DATA_STALE,
+            f"the newest sample of the ledger of {deployment} is {evidence.age_seconds:.1f} s old, "
+            f"at most {allowed:g} s ({STALE_AFTER_INTERVALS} scrape intervals) are allowed",
+        )
+    return evidence
+
+
+def query_text(namespace: str, deployment: str, rollout: str, window_seconds: float) -> str:
+    """Return the PromQL of `read`. Values are escaped; the window is whole seconds, rounded up."""
+    target = f"namespace={_quoted(namespace)},deployment={_quoted(deployment)}"
+    trial = f"{target},rollout={_quoted(rollout)}"
+    counters = "assay_outcomes_total|assay_scores_total|assay_labelled_total"
+    ledger = f'{{__name__=~"{counters}",{trial}}}'
+    info = f"assay_ledger_info{{{target}}}"
+    window = max(1, math.ceil(window_seconds))
+    age = f"min by (store, positive) (time() - timestamp({info}))"
+    served = (
+        f"sum by (revision, step) (max by (boot, revision, step, predicted) "
+        f"(max_over_time(assay_served_total{{{trial}}}[{window}s])))"
+    )
+    named = f'label_replace({ledger}, "{PART}", "$1", "__name__", "(.+)")'
+    parts = (
+        _marked(f"count({ledger})", "series"),  # first: a reply cut at the limit still holds it
+        _marked(age, "age"),
+        _marked(served, "assay_served_total"),
+        f"max by ({PART}, revision, step, label, predicted, class, bin) ({named})",
+    )
+    return " or ".join(parts)
+
+
+def _marked(operand: str, part: str) -> str:
+    return f'label_replace({operand}, "{PART}", "{part}", "", "")'
+
+
+def _quoted(value: str) -> str:
+    """Write a PromQL string literal."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
