@@ -1,0 +1,30 @@
+"""The judge: from counts to a verdict. Pure functions of plain values, numpy and scipy only.
+
+`judge` decides; `docs/statistics.md` explains the method. To read the code start in `judge.py`,
+then `comparison` (the numbers of one metric), `eprocess` and `exact` (the tests), `strata`
+(standardisation and variances), `samples` (is the sample what it should be) and `metrics`.
+"""
+
+from assay.judge.judge import judge
+from assay.judge.metrics import METRICS
+from assay.judge.verdict import (
+    Judgement,
+    MetricJudgement,
+    MetricSpec,
+    Policy,
+    PromoteOn,
+    RollbackOn,
+    Verdict,
+)
+
+__all__ = [
+    "METRICS",
+    "Judgement",
+    "MetricJudgement",
+    "MetricSpec",
+    "Policy",
+    "PromoteOn",
+    "RollbackOn",
+    "Verdict",
+    "judge",
+]
