@@ -78,20 +78,20 @@ class ArmCounts:
         The classes, in the order of the rows and columns of `confusion`; the same for both arms.
     confusion
         Labelled rows, shape ``(K, K)``; rows are true classes, columns predicted ones, as in
-        scikit-learn. `None` becomes zeros (scores only).
+        scikit-learn.
     scores
         Score histogram per class; every class on a grid of the same size in both arms.
     served
         Rows served. 0 means unknown.
     labelled
-        Rows with a label. Derived from `confusion` or the scores unless given.
+        Rows with a label.
     """
 
     labels: tuple[str, ...]
-    confusion: Counts | None = None
+    confusion: Counts
     scores: Mapping[str, ScoreHistogram] = field(default_factory=dict)
     served: int = 0
-    labelled: int = -1
+    labelled: int = 0
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
@@ -99,8 +99,7 @@ class ArmCounts:
         size = len(labels)
         if len(set(labels)) != size:
             raise EvidenceError("labels", f"{list(labels)} names a class twice")
-        confusion = np.zeros((size, size)) if self.confusion is None else self.confusion
-        matrix = _counts(confusion, "confusion", 2)
+        matrix = _counts(self.confusion, "confusion", 2)
         if matrix.shape != (size, size):
             rows, columns = matrix.shape
             raise EvidenceError("confusion", f"is {rows} x {columns} for {size} labels")
@@ -108,15 +107,26 @@ class ArmCounts:
         object.__setattr__(self, "confusion", matrix)
         object.__setattr__(self, "scores", dict(sorted(self.scores.items())))
         object.__setattr__(self, "served", _count(self.served, "served"))
-        derived = max([int(matrix.sum()), *(scores.total for scores in self.scores.values())])
-        labelled = derived if self.labelled == -1 else _count(self.labelled, "labelled")
-        object.__setattr__(self, "labelled", labelled)
+        object.__setattr__(self, "labelled", _count(self.labelled, "labelled"))
 
-    @property
-    def matrix(self) -> Counts:
-        """The confusion matrix, shape ``(K, K)``, never `None`."""
-        assert self.confusion is not None
-        return self.confusion
+    @classmethod
+    def counted(
+        cls,
+        labels: Sequence[str],
+        confusion: npt.ArrayLike | None = None,
+        scores: Mapping[str, ScoreHistogram] | None = None,
+        served: int = 0,
+    ) -> "ArmCounts":
+        """Make counts whose number of labelled rows follows from what was counted.
+
+        Without a confusion matrix (scores only) it is all zeros.
+        """
+        size = len(labels)
+        known = np.zeros((size, size), np.int64) if confusion is None else confusion
+        matrix = _counts(known, "confusion", 2)
+        histograms = scores or {}
+        totals = [int(matrix.sum()), *(each.total for each in histograms.values())]
+        return cls(tuple(labels), matrix, histograms, served, max(totals))
 
     def __add__(self, other: "ArmCounts") -> "ArmCounts":
         """Merge: every count is a sum."""
@@ -124,7 +134,7 @@ class ArmCounts:
         classes = {*self.scores, *other.scores}
         return ArmCounts(
             labels=self.labels,
-            confusion=self.matrix + other.matrix,
+            confusion=self.confusion + other.confusion,
             scores={name: _sum_scores(name, self, other) for name in classes},
             served=self.served + other.served,
             labelled=self.labelled + other.labelled,
@@ -137,7 +147,7 @@ class ArmCounts:
             return NotImplemented
         return (
             self.labels == other.labels
-            and np.array_equal(self.matrix, other.matrix)
+            and np.array_equal(self.confusion, other.confusion)
             and self.scores == other.scores
             and (self.served, self.labelled) == (other.served, other.labelled)
         )
@@ -258,7 +268,7 @@ def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
     that two sources were mixed up.
     """
     check_comparable(earlier, later)
-    _not_decreasing("confusion", earlier.matrix, later.matrix)
+    _not_decreasing("confusion", earlier.confusion, later.confusion)
     for name, before in earlier.scores.items():
         after = later.scores.get(name)
         if after is None:

@@ -45,7 +45,7 @@ class F1(Metric):
     @override
     def cells(self, arms: Sequence[ArmCounts], positive: str) -> Floats:
         place = arms[0].labels.index(positive)
-        matrices = np.array([arm.matrix for arm in arms], dtype=np.float64)
+        matrices = np.array([arm.confusion for arm in arms], dtype=np.float64)
         hits = matrices[:, place, place]
         errors = matrices[:, place, :].sum(axis=1) + matrices[:, :, place].sum(axis=1) - 2.0 * hits
         return np.stack([hits, errors, matrices.sum(axis=(1, 2)) - hits - errors], axis=1)
