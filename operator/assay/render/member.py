@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.rollout.observation import RouteView
+from assay.rollout.traffic import cluster_of, wanted_route
 
 from .ledger import ledger_objects
 from .naming import Identity, Manifest
 from .record import record
-from .route import http_route, idle
+from .route import http_route
 from .serving import RevisionObjects, revision_objects
 
 
@@ -76,7 +76,7 @@ class MemberPlan:
     revisions
         Those whose template is known, running ones first.
     route
-        None while no revision is ready in the member.
+        None while no revision is ready in the member; a route that is there already is left alone.
     keep_revisions, run_revisions
         Also names revisions whose template is not known: what is not known is not removed.
     """
@@ -95,7 +95,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     identity = Identity(deployment.name, deployment.namespace, deployment.origin)
     keep = kept_revisions(deployment.spec, status)
     run = running_revisions(status, member.name)
-    view = route_view(status, member.name)
+    view = wanted_route(status, member.name)
     return MemberPlan(
         record=record(identity, deployment.uid, status),
         ledger=ledger_objects(
@@ -125,23 +125,6 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     )
 
 
-def route_view(status: ModelDeploymentStatus, member: str) -> RouteView | None:
-    """Return what the member's HTTPRoute should do; None while nothing serves there.
-
-    `ClusterStatus.revision` and `weight` are the record of it: decided, and written, before the
-    route is.
-    """
-    cluster = _cluster(status, member)
-    if cluster is None or cluster.revision is None:
-        return None
-    rollout, canary = status.rollout, status.canary
-    on_trial = rollout is not None and rollout.stage is Stage.TRIAL and cluster.weight > 0
-    if rollout is None or canary is None or not on_trial:
-        return idle(cluster.revision)
-    stratum = f"{rollout.id}/{rollout.step}"
-    return RouteView(cluster.revision, canary.revision, cluster.weight, stratum)
-
-
 def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
     """Return the revisions that have pods in `member`: those that serve or may, and retired ones.
 
@@ -150,7 +133,7 @@ def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[s
     """
     names = {item.revision for item in status.retired_revisions}
     names |= {item.revision for item in (status.stable, status.canary) if item is not None}
-    cluster = _cluster(status, member)
+    cluster = cluster_of(status, member)
     if cluster is not None and cluster.revision is not None:
         names.add(cluster.revision)
     return frozenset(names)
@@ -164,10 +147,6 @@ def kept_revisions(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> 
     names |= {item.revision for item in status.clusters if item.revision is not None}
     names |= {item.revision for item in status.history[: spec.revision_history_limit]}
     return frozenset(names)
-
-
-def _cluster(status: ModelDeploymentStatus, member: str) -> ClusterStatus | None:
-    return next((item for item in status.clusters if item.name == member), None)
 
 
 def _version(status: ModelDeploymentStatus, revision: str) -> str | None:

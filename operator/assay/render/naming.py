@@ -16,9 +16,6 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 SERVER, LEDGER, ROUTE = "server", "ledger", "route"
 """Values of the component label."""
 
-IDLE_STRATUM = "idle/0"
-"""Value of the assay-stratum header outside of a trial; such requests are no evidence."""
-
 HTTP_PORT = 8080
 
 

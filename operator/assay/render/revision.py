@@ -19,7 +19,7 @@ import hashlib
 import json
 from typing import Any
 
-from assay.api.deployment_status import ModelDeploymentStatus, RevisionRef, Stage
+from assay.api.deployment_status import ModelDeploymentStatus, Stage
 from assay.api.model_deployment import ModelDeploymentSpec
 
 from . import pods
@@ -48,17 +48,6 @@ def revision_hash(spec: ModelDeploymentSpec) -> str:
     content = {key: value for key, value in {**model, **serving}.items() if value not in ({}, None)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def revision_ref(spec: ModelDeploymentSpec, revision: str) -> RevisionRef:
-    """Return how status names the revision of `spec`."""
-    decision = spec.model.decision
-    return RevisionRef(
-        revision=revision,
-        version=spec.model.version,
-        digest=spec.model.digest,
-        threshold=decision.threshold if decision else None,
-    )
 
 
 def follows_spec(status: ModelDeploymentStatus, revision: str) -> bool:

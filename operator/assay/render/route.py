@@ -12,7 +12,6 @@ from assay.api.model_deployment import Traffic
 from assay.rollout.observation import RouteView
 
 from .naming import (
-    IDLE_STRATUM,
     ROUTE,
     Identity,
     Manifest,
@@ -22,12 +21,6 @@ from .naming import (
 )
 
 STRATUM_HEADER = "assay-stratum"
-_IDLE_WEIGHT = 50
-
-
-def idle(stable: str) -> RouteView:
-    """Return the route outside of a trial: both slots on stable."""
-    return RouteView(stable, stable, _IDLE_WEIGHT, IDLE_STRATUM)
 
 
 def http_route(

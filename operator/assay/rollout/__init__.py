@@ -1,1 +1,29 @@
 """The state machine of rollouts: (spec, status, what was seen, now) to the next status. Pure."""
+
+from .analysis import only_numbers_differ
+from .decision import decide
+from .observation import (
+    Decision,
+    Event,
+    EvidenceProblem,
+    MemberView,
+    Observation,
+    Order,
+    PodsView,
+    RecordView,
+    RouteView,
+)
+
+__all__ = [
+    "Decision",
+    "Event",
+    "EvidenceProblem",
+    "MemberView",
+    "Observation",
+    "Order",
+    "PodsView",
+    "RecordView",
+    "RouteView",
+    "decide",
+    "only_numbers_differ",
+]

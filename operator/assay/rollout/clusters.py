@@ -1,0 +1,98 @@
+"""The members in status: what each should route where, and what it runs."""
+
+from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+
+from .observation import MemberView
+from .situation import Situation, is_ready, pods_of
+from .traffic import cluster_of
+from .wording import clip
+
+
+def clusters(situation: Situation, status: ModelDeploymentStatus) -> tuple[ClusterStatus, ...]:
+    """Return the entry of every chosen member, sorted by name, for the `status` that was decided."""
+    members = sorted(situation.observed.members, key=lambda item: item.name)
+    return tuple(_cluster(situation, status, member) for member in members)
+
+
+def _cluster(
+    situation: Situation, status: ModelDeploymentStatus, member: MemberView
+) -> ClusterStatus:
+    before = cluster_of(situation.before, member.name)
+    serving = _serving(status, member, before)
+    weight = _weight(situation, status, member, before, serving)
+    if not member.reachable:
+        since = before.unreachable_since if before else None
+        return (before or ClusterStatus(name=member.name, reachable=False)).model_copy(
+            update={
+                "reachable": False,
+                "weight": weight,
+                "message": clip(member.error or member.reason),
+                "unreachable_since": since or situation.now,
+            }
+        )
+    pods = [pods_of(member, name) for name in _revisions(status)]
+    return ClusterStatus(
+        name=member.name,
+        reachable=True,
+        revision=serving,
+        weight=weight,
+        ready=sum(item.ready for item in pods),
+        desired=sum(item.desired for item in pods),
+        message=clip(_message(status, member)),
+        ledger_store=member.ledger_store or (before.ledger_store if before else None),
+    )
+
+
+def _revisions(status: ModelDeploymentStatus) -> list[str]:
+    return [item.revision for item in (status.stable, status.canary) if item is not None]
+
+
+def _serving(
+    status: ModelDeploymentStatus, member: MemberView, before: ClusterStatus | None
+) -> str | None:
+    """Return the revision that serves as stable in the member.
+
+    It becomes the stable one when that is ready here, and stays what it was until then: a member
+    that is new or was away is never switched to pods that do not answer. A member that is seen for
+    the first time and has a route already serves what that says.
+    """
+    stable = status.stable.revision if status.stable else None
+    if member.reachable and stable is not None and is_ready(member, stable):
+        return stable
+    if before is not None and before.revision is not None:
+        return before.revision
+    return member.route.stable if member.route else None
+
+
+def _weight(
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    member: MemberView,
+    before: ClusterStatus | None,
+    serving: str | None,
+) -> int:
+    """Return the percent of the requests for the canary in the member.
+
+    None while the canary has no ready pod there. One that serves already keeps its share as long as
+    one pod is ready: moving users to and fro at every restart would be worse.
+    """
+    rollout, stable, canary = status.rollout, status.stable, status.canary
+    if rollout is None or stable is None or canary is None or rollout.stage is not Stage.TRIAL:
+        return 0
+    if serving != stable.revision:
+        return 0
+    past = situation.before.rollout
+    had = before.weight if before and past and past.id == rollout.id else 0
+    if not member.reachable:
+        return had
+    pods = pods_of(member, canary.revision)
+    serves = pods.is_ready or (had > 0 and pods.ready > 0)
+    return rollout.steps[-1].weight if serves else 0
+
+
+def _message(status: ModelDeploymentStatus, member: MemberView) -> str:
+    failures = (pods_of(member, name).failure for name in _revisions(status))
+    words = [failure for failure in failures if failure is not None]
+    if not member.ledger_ready:
+        words.append("the ledger is not ready")
+    return "; ".join(words)

@@ -1,0 +1,162 @@
+"""One decision: which triggers hold, what follows from them, what to say, when to look again."""
+
+import datetime
+
+from assay.api.conditions import ConditionType
+from assay.api.deployment_status import ModelDeploymentStatus, RejectedRevision, Stage
+from assay.api.model_deployment import ModelDeploymentSpec
+
+from .analysis import analysis
+from .clusters import clusters
+from .effects import apply
+from .observation import Decision, Event, Observation, Order
+from .situation import Situation, touches
+from .summary import conditions
+from .triggers import trigger
+
+_REPORTED = (ConditionType.STALLED, ConditionType.MEMBERS_REACHABLE)
+_LIMIT = 100
+"""What status admits of rejected revisions."""
+
+
+def decide(
+    uid: str,
+    generation: int,
+    spec: ModelDeploymentSpec,
+    status: ModelDeploymentStatus,
+    observed: Observation,
+    now: datetime.datetime,
+) -> Decision:
+    """Return the next status of a ModelDeployment, and how to make it true.
+
+    Pure and level-triggered: what should exist in the members is a function of spec and the
+    returned status (assay.render). Called again with that status and the same observation it
+    returns the same status.
+
+    Parameters
+    ----------
+    uid, generation
+        From the metadata.
+    status
+        As it was written last, read afresh.
+    observed
+        What was seen after that; a judgement in it speaks of the trial in `status`.
+    now
+        Aware point in time.
+    """
+    situation = Situation(uid, generation, spec, status, observed, now.replace(microsecond=0))
+    # 1. What moves the rollout.
+    new, events = _advance(situation, status)
+    # 2. What the members should do now, and what can be forgotten.
+    new = _tidied(situation, new)
+    new = new.model_copy(update={"clusters": clusters(situation, new)})
+    # 3. What there is to say.
+    judgement = situation.judgement(status)
+    if judgement is not None and _same_rollout(status, new):
+        new = new.model_copy(update={"analysis": analysis(judgement)})
+    new = new.model_copy(
+        update={"conditions": conditions(situation, new), "observed_generation": generation}
+    )
+    events = (*events, *_observed_events(status, new))
+    # 4. What comes first, and when to look again.
+    return Decision(new, _order(status, new), events, _wake_after(situation, new, now))
+
+
+def _advance(
+    situation: Situation, status: ModelDeploymentStatus
+) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
+    """Apply triggers until none holds or another rollout begins; that one is looked at afresh."""
+    events: list[Event] = []
+    while (item := trigger(situation, status)) is not None:
+        before = status
+        status, event = apply(situation, status, item)
+        events.append(event)
+        if not _same_rollout(before, status):
+            break
+    return status, tuple(events)
+
+
+def _same_rollout(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:
+    return (old.rollout.id if old.rollout else None) == (new.rollout.id if new.rollout else None)
+
+
+def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Forget what is over: retired pods past their time, rejections and history past the limit."""
+    in_use = {item.revision for item in (status.stable, status.canary) if item is not None}
+    limit = situation.spec.revision_history_limit
+    return status.model_copy(
+        update={
+            "retired_revisions": tuple(
+                item
+                for item in status.retired_revisions
+                if item.revision not in in_use
+                # A route that could not be written yet still needs the pods behind it.
+                and (
+                    item.until > situation.now
+                    or any(touches(member, item.revision) for member in situation.reachable)
+                )
+            ),
+            "rejected_revisions": _rejected(
+                status.rejected_revisions, limit, situation.observed.revision
+            ),
+            "history": status.history[:limit],
+        }
+    )
+
+
+def _rejected(
+    items: tuple[RejectedRevision, ...], limit: int, wanted: str
+) -> tuple[RejectedRevision, ...]:
+    """Return the newest rejections, and the one of the revision that the spec names in any case."""
+    kept = items[:limit]
+    named = [item for item in items[limit:] if item.revision == wanted]
+    return (*kept[: _LIMIT - len(named)], *named)
+
+
+def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> tuple[Event, ...]:
+    """Return an event for each condition that an administrator waits for and that turned."""
+    before = {item.type: (item.status, item.reason) for item in old.conditions}
+    events = []
+    for item in new.conditions:
+        turned = before.get(item.type) != (item.status, item.reason)
+        first = item.type not in before and item.type != ConditionType.STALLED
+        if item.type not in _REPORTED or not turned or (first and item.status == "True"):
+            continue
+        good = item.type == ConditionType.MEMBERS_REACHABLE and item.status == "True"
+        events.append(Event("Normal" if good else "Warning", item.reason, item.message))
+    return tuple(events)
+
+
+def _order(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> Order:
+    """Traffic leaves a canary first and is recorded after; everything else is written ahead."""
+    stages = {item.rollout.stage for item in (old, new) if item.rollout}
+    began_back = (
+        new.rollout is not None
+        and new.rollout.decision is not None
+        and new.rollout.decision.verdict == "Rollback"
+        and (old.rollout is None or old.rollout.stage is not Stage.DONE)
+    )
+    back = Stage.ROLLING_BACK in stages or began_back
+    return Order.ACT_THEN_RECORD if back else Order.RECORD_THEN_ACT
+
+
+def _wake_after(
+    situation: Situation, status: ModelDeploymentStatus, now: datetime.datetime
+) -> float | None:
+    """Return the seconds until time alone may change something; None when only news can."""
+    due = [item.until for item in status.retired_revisions]
+    rollout = status.rollout
+    pace: list[float] = []
+    if rollout is not None:
+        if rollout.stage is Stage.STARTING and situation.reachable:
+            due.append(situation.start_due(rollout))
+        if rollout.stage is Stage.TRIAL:
+            due += [situation.step_due(rollout), situation.trial_due(rollout)]
+        if rollout.stage is Stage.PROMOTING:
+            due.append(situation.promotion_due(rollout))
+        if rollout.stage in {Stage.TRIAL, Stage.PROMOTING, Stage.ROLLING_BACK}:
+            pace.append(float(rollout.settings.analysis.interval_seconds))
+        if rollout.stage is Stage.STARTING and status.stable is not None:
+            due.append(situation.trial_due(rollout))
+    left = [(time - now).total_seconds() for time in due]
+    return min([*pace, *(span for span in left if span > 0)], default=None)

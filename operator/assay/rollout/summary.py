@@ -1,0 +1,259 @@
+"""The conditions: one place that says what is the case (kstatus), with numbers, for 3 a.m.
+
+Ready, Reconciling and Stalled come from one `Headline`, so that they cannot contradict each other:
+Reconciling exists while work is under way, Stalled when nothing more will happen until somebody
+changes something, never both.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from assay.api.conditions import Condition, ConditionType, Reason, condition, update
+from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
+from assay.judge import Verdict as JudgeVerdict
+from assay.judge import reasons
+
+from .observation import MemberView
+from .situation import Situation, is_ready, pods_of, shows_only
+from .traffic import cluster_of
+from .wording import members, moment, named, sentences
+
+
+class Progress(enum.Enum):
+    """Whether the spec is carried out."""
+
+    READY = "ready"
+    RECONCILING = "reconciling"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one thing to know about the deployment."""
+
+    progress: Progress
+    reason: str
+    message: str
+
+
+def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Condition, ...]:
+    """Return every condition for the `status` that was decided (its clusters included)."""
+    line = headline(situation, status)
+    # With nobody to ask, whether it still serves is not known.
+    ready = (
+        None
+        if not situation.reachable and line.progress is Progress.READY
+        else (line.progress is Progress.READY)
+    )
+    new = [
+        condition(ConditionType.READY, ready, line.reason, line.message),
+        condition(
+            ConditionType.RECONCILING,
+            line.progress is Progress.RECONCILING,
+            line.reason,
+            line.message,
+        ),
+        condition(
+            ConditionType.STALLED, line.progress is Progress.STALLED, line.reason, line.message
+        ),
+        _available(situation, status),
+        _promoted(situation, status, line),
+        _evidence(situation, status),
+        _reachable(situation),
+    ]
+    return update(situation.before.conditions, new, situation.generation, situation.now)
+
+
+def headline(situation: Situation, status: ModelDeploymentStatus) -> Headline:
+    """Return what is most worth knowing, worst first."""
+    if not situation.observed.members:
+        return Headline(
+            Progress.STALLED,
+            Reason.NO_MEMBERS,
+            "no ModelCluster matches spec.placement.clusterSelector and allows this namespace",
+        )
+    if (failed := _failure(situation, status)) is not None:
+        return failed
+    rollout = status.rollout
+    if rollout is not None and rollout.stage is not Stage.DONE:
+        return _under_way(situation, status, rollout)
+    return _at_rest(situation, status)
+
+
+def _failure(situation: Situation, status: ModelDeploymentStatus) -> Headline | None:
+    """Pods that cannot start, of the revision that the spec asks for."""
+    ref = next(
+        (
+            item
+            for item in (status.canary, status.stable)
+            if item is not None and item.revision == situation.observed.revision
+        ),
+        None,
+    )
+    if ref is None or (status.rollout and status.rollout.stage is Stage.ROLLING_BACK):
+        return None
+    why = situation.failures(ref.revision)
+    if not why:
+        return None
+    serves = f"{named(status.stable)} serves" if status.stable and ref is status.canary else ""
+    return Headline(
+        Progress.STALLED,
+        Reason.ARTIFACT_REJECTED,
+        sentences(f"{named(ref)} cannot start: {'; '.join(why)}", serves),
+    )
+
+
+def _under_way(
+    situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
+) -> Headline:
+    match rollout.stage:
+        case Stage.STARTING:
+            return _starting(situation, status, rollout)
+        case Stage.TRIAL:
+            return _on_trial(situation, status, rollout)
+        case Stage.PROMOTING:
+            why = rollout.decision.message if rollout.decision else ""
+            message = sentences(f"{named(status.stable)} takes all traffic", why)
+            return Headline(Progress.RECONCILING, Reason.PROMOTING, message)
+        case _:
+            why = rollout.decision.message if rollout.decision else ""
+            message = sentences(f"{named(status.canary)} gives its traffic back", why)
+            return Headline(Progress.RECONCILING, Reason.ROLLING_BACK, message)
+
+
+def _starting(
+    situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
+) -> Headline:
+    revision = status.canary.revision if status.canary else ""
+    pods = _pods(situation, revision)
+    due = situation.start_due(rollout)
+    if status.stable is None:
+        limit = rollout.settings.progress_deadline_seconds
+        message = f"{named(status.canary)} is the first revision; {pods}"
+        if situation.now >= due and situation.reachable:
+            late = f"This took longer than {limit} s; it serves as soon as the pods are ready"
+            return Headline(
+                Progress.STALLED, Reason.PROGRESS_DEADLINE_EXCEEDED, sentences(message, late)
+            )
+        return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
+    message = sentences(
+        f"{named(status.canary)} is starting; {pods}",
+        f"{named(status.stable)} serves",
+        f"Unless ready by {moment(due)} it is given up",
+    )
+    return Headline(Progress.RECONCILING, Reason.STARTING, message)
+
+
+def _on_trial(
+    situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
+) -> Headline:
+    step = rollout.steps[-1]
+    judgement = situation.judgement(status)
+    changed = situation.spec.rollout != rollout.settings
+    message = sentences(
+        f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
+        f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
+        f" since {moment(step.started_at)}",
+        judgement.message if judgement else "",
+        f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back",
+        "spec.rollout was changed since; that counts from the next rollout" if changed else "",
+    )
+    return Headline(Progress.RECONCILING, Reason.TRIAL_RUNNING, message)
+
+
+def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
+    wanted = situation.observed.revision
+    rejected = situation.rejection(status.rejected_revisions, wanted)
+    if status.stable is None or status.stable.revision != wanted:
+        if rejected is None:
+            serves = f"{named(status.stable)} serves" if status.stable else ""
+            message = sentences(f"revision {wanted} waits until a member can be reached", serves)
+            return Headline(Progress.RECONCILING, Reason.MEMBERS_UNREACHABLE, message)
+        deadline = rejected.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+        message = sentences(
+            f"version {rejected.version} ({wanted}) was rolled back at {moment(rejected.at)},"
+            f" {named(status.stable)} serves",
+            f"{rejected.reason}: {rejected.message}",
+            "Another generation of the spec may try it again"
+            if deadline
+            else "It is not tried again until the spec names another revision",
+        )
+        reason = Reason.PROGRESS_DEADLINE_EXCEEDED if deadline else Reason.ROLLED_BACK
+        return Headline(Progress.STALLED, reason, message)
+    behind = [item for item in situation.reachable if not _serves(item, wanted)]
+    if behind:
+        message = f"{named(status.stable)} is stable; {_pods(situation, wanted, behind)}"
+        return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
+    count = members(len(situation.reachable))
+    return Headline(Progress.READY, Reason.SERVING, f"{named(status.stable)} serves in {count}")
+
+
+def _serves(member: MemberView, revision: str) -> bool:
+    return is_ready(member, revision) and shows_only(member, revision)
+
+
+def _pods(situation: Situation, revision: str, only: list[MemberView] | None = None) -> str:
+    """Say how far the pods are, member by member."""
+    words = []
+    for member in situation.reachable if only is None else only:
+        pods = pods_of(member, revision)
+        route = "" if not pods.is_ready or only is None else ", its route does not show it yet"
+        words.append(f"{member.name}: {pods.ready} of {pods.desired} pods ready{route}")
+    return "; ".join(words) or "no member can be reached"
+
+
+def _available(situation: Situation, status: ModelDeploymentStatus) -> Condition:
+    kind = ConditionType.AVAILABLE
+    if status.stable is None or not situation.observed.members:
+        return condition(kind, False, Reason.NOT_AVAILABLE, "no revision serves yet")
+    if not situation.reachable:
+        return condition(kind, None, Reason.MEMBERS_UNREACHABLE, "no member can be reached")
+    missing = []
+    for member in situation.reachable:
+        cluster = cluster_of(status, member.name)
+        revision = cluster.revision if cluster else None
+        if revision is None or member.route is None or not pods_of(member, revision).ready:
+            missing.append(member.name)
+    if missing:
+        message = f"no ready pod behind the route in {', '.join(missing)}"
+        return condition(kind, False, Reason.NOT_AVAILABLE, message)
+    count = members(len(situation.reachable))
+    return condition(kind, True, Reason.SERVING, f"{named(status.stable)} answers in {count}")
+
+
+def _promoted(situation: Situation, status: ModelDeploymentStatus, line: Headline) -> Condition:
+    kind = ConditionType.PROMOTED
+    stable = status.stable
+    if stable is not None and stable.revision == situation.observed.revision:
+        return condition(kind, True, Reason.SERVING, f"{named(stable)} is the stable revision")
+    serves = f"{named(stable)} is" if stable else "there is none yet"
+    message = f"revision {situation.observed.revision} is not the stable one; {serves}"
+    return condition(kind, False, line.reason, message)
+
+
+def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
+    kind = ConditionType.EVIDENCE_SUFFICIENT
+    if status.rollout is None or status.rollout.stage is not Stage.TRIAL:
+        return condition(kind, None, Reason.NO_TRIAL, "nothing is on trial")
+    if problems := situation.problems:
+        message = "; ".join(f"{item.member}: {item.reason}: {item.message}" for item in problems)
+        return condition(kind, False, problems[0].reason, message)
+    judgement = situation.judgement(status)
+    if judgement is None:
+        return condition(kind, None, Reason.NOT_READ, "the evidence has not been read yet")
+    undecided = judgement.reason == reasons.UNDECIDED
+    enough = judgement.verdict is not JudgeVerdict.HOLD or undecided
+    return condition(kind, enough, judgement.reason, judgement.message)
+
+
+def _reachable(situation: Situation) -> Condition:
+    kind = ConditionType.MEMBERS_REACHABLE
+    count = len(situation.observed.members)
+    if not count:
+        return condition(kind, False, Reason.NO_MEMBERS, "no ModelCluster matches the placement")
+    lost = situation.unreachable
+    if not lost:
+        return condition(kind, True, Reason.ALL_REACHABLE, f"{members(count)} in reach")
+    names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)
+    message = f"{len(lost)} of {members(count)} cannot be reached: {names}"
+    return condition(kind, False, Reason.MEMBERS_UNREACHABLE, message)

@@ -1,0 +1,144 @@
+"""Which triggers hold: one small question each, in the words of the table."""
+
+from collections.abc import Callable, Mapping
+
+from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage, Verdict
+
+from .situation import Situation, is_ready, shows_only, touches
+from .transitions import TRANSITIONS, Trigger
+
+
+def trigger(situation: Situation, status: ModelDeploymentStatus) -> Trigger | None:
+    """Return the first trigger of the present stage that holds, in the order of the table."""
+    stage = status.rollout.stage if status.rollout else None
+    for item in TRANSITIONS[stage]:
+        if _QUESTIONS[item](situation, status):
+            return item
+    return None
+
+
+def _rollout(status: ModelDeploymentStatus) -> RolloutStatus:
+    if status.rollout is None:
+        raise AssertionError("only asked while there is a rollout")
+    return status.rollout
+
+
+def _canary(status: ModelDeploymentStatus) -> str:
+    if status.canary is None:
+        raise AssertionError("only asked while there is a canary")
+    return status.canary.revision
+
+
+def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # Something to try, and somebody to try it.
+    wanted = situation.observed.revision
+    stable = status.stable.revision if status.stable else None
+    rejected = situation.rejection(status.rejected_revisions, wanted)
+    return wanted != stable and rejected is None and bool(situation.reachable)
+
+
+def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The spec names a revision that is not to be tried: stable, or one that was rejected.
+    wanted = situation.observed.revision
+    if status.stable is None or wanted == _canary(status):
+        return False
+    rejected = situation.rejection(status.rejected_revisions, wanted)
+    return wanted == status.stable.revision or rejected is not None
+
+
+def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return situation.observed.revision != _canary(status)
+
+
+def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return status.stable is None and situation.ready_everywhere(_canary(status))
+
+
+def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return status.stable is not None and situation.ready_everywhere(_canary(status))
+
+
+def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # Some member that answers has been given its time. The first start of all goes on waiting.
+    late = situation.now >= situation.start_due(_rollout(status))
+    return status.stable is not None and bool(situation.reachable) and late
+
+
+def _inconclusive(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    late = situation.now >= situation.trial_due(_rollout(status))
+    return status.stable is not None and late
+
+
+def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # What can be read is enough to roll back, even if something else cannot be read.
+    return situation.verdict(status) is Verdict.ROLLBACK
+
+
+def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The rollback was carried out while the hub could not be written.
+    return status.stable is not None and any(
+        member.record is not None
+        and member.record.rollout == _rollout(status).id
+        and member.record.decision is not None
+        and member.record.decision.verdict is Verdict.ROLLBACK
+        for member in situation.reachable
+    )
+
+
+def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The present step was shown long enough, to pods that are ready, with evidence in force.
+    rollout = _rollout(status)
+    return (
+        situation.step_shown(status)
+        and situation.now >= situation.step_due(rollout)
+        and situation.ready_everywhere(_canary(status))
+        and situation.evidence_holds(status)
+    )
+
+
+def _is_last(rollout: RolloutStatus) -> bool:
+    return rollout.step >= len(rollout.settings.canary.steps) - 1
+
+
+def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return not _is_last(_rollout(status)) and _step_over(situation, status)
+
+
+def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The verdict stands, all steps were taken, and nothing hides evidence.
+    return (
+        situation.verdict(status) is Verdict.PROMOTE
+        and _is_last(_rollout(status))
+        and _step_over(situation, status)
+    )
+
+
+def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    if _rollout(status).stage is Stage.ROLLING_BACK:
+        canary = _canary(status)
+        return not any(touches(member, canary) for member in situation.reachable)
+    stable = status.stable.revision if status.stable else ""
+    return bool(situation.reachable) and all(
+        shows_only(member, stable) and is_ready(member, stable) for member in situation.reachable
+    )
+
+
+def _lagging(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return situation.now >= situation.promotion_due(_rollout(status))
+
+
+_QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]] = {
+    Trigger.NEW_REVISION: _new_revision,
+    Trigger.SUPERSEDED: _superseded,
+    Trigger.FIRST_READY: _first_ready,
+    Trigger.CANARY_READY: _canary_ready,
+    Trigger.DEADLINE_EXCEEDED: _deadline_exceeded,
+    Trigger.STEP_TAKEN: _step_taken,
+    Trigger.PROMOTE: _promote,
+    Trigger.ROLLBACK: _rollback,
+    Trigger.ROLLBACK_RECORDED: _rollback_recorded,
+    Trigger.REVERTED: _reverted,
+    Trigger.INCONCLUSIVE: _inconclusive,
+    Trigger.SETTLED: _settled,
+    Trigger.LAGGING: _lagging,
+}
