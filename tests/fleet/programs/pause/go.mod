@@ -1,0 +1,3 @@
+module assay.dev/fleet/pause
+
+go 1.26.0
