@@ -21,4 +21,29 @@ lock: ## resolve the pinned dependencies again, with hashes
 	    --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server ) \
 	    --unsafe-package assay -o requirements/$$extra.txt || exit 1; done
 
-.PHONY: help setup lock
+generate: setup ## write crds/, the chart's copy and the generated docs from the types
+	@$(PY) tools/generate.py
+
+lint: setup ## format, lint, types, layers, generated files
+	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) tools/generate.py --check
+
+unit: setup ## the tests that need no cluster
+	@$(PY) -m pytest -q tests/unit
+
+clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name uses a fleet that is up)
+	@$(PY) -m pytest --durations=15 tests/cluster tests/e2e
+
+test: setup lint ## everything; about 20 minutes with a warm cache
+	@echo "test: unit, cluster and end-to-end tests; programs are built from source when not cached"
+	@$(PY) -m pytest --durations=25 tests
+
+demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
+	@$(PY) -m demo
+
+bench: setup ## all measurements; each prints its table
+	@for file in bench/*/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+.PHONY: help setup lock generate lint unit clusters test demo bench
