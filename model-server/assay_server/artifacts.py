@@ -183,9 +183,11 @@ def _open(uri: str) -> Any:
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
     )
-    # block_size=0 streams one response; without it fsspec asks range by range.
     options = {"timeout": timeout, "trust_env": True}
-    return fsspec.open(uri, "rb", block_size=0, client_kwargs=options).open()
+    files, name = fsspec.url_to_fs(uri, client_kwargs=options)
+    # block_size=0 streams one response (else fsspec asks range by range); with any size given it
+    # does not ask for the size first, which would hide why a server cannot be reached.
+    return files.open(name, "rb", block_size=0, size=1)
 
 
 def _check_format(file: IO[bytes]) -> None:
