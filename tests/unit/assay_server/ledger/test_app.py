@@ -1,0 +1,286 @@
+"""The ledger as clients, Prometheus and Kubernetes meet it: a real process, real HTTP."""
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from assay_server.keys import KeyRing
+from assay_server.receipts import Issuer, Stratum
+
+FEEDBACK = "/v2/models/fraud/feedback"
+WEST = "http://west.example/v2/models/fraud/feedback"
+
+
+@pytest.fixture(scope="module")
+def sign(secret):
+    """Make receipts as a server would: sign(count, **what differs) -> tokens."""
+
+    def sign(count=1, *, predicted=1, age=0, key=secret, classes=("0", "1"), bins=700, **origin):
+        names = {"namespace": "ml", "deployment": "fraud", "member": "east", "revision": "r1"}
+        issuer = Issuer(KeyRing({"k1": key}, "k1"), classes=classes, **{**names, **origin})
+        now = int(time.time()) - age
+        all_bins = [bins] * count if bins is not None else None
+        return issuer.issue(Stratum("x", 2), [predicted] * count, all_bins, now)
+
+    return sign
+
+
+def body(*entries) -> dict:
+    return {"labels": [{"receipt": receipt, "label": label} for receipt, label in entries]}
+
+
+@pytest.fixture
+def ledger(start, ledger_arguments, tmp_path):
+    members = json.dumps({"east": None, "west": WEST})
+    with start(*ledger_arguments(tmp_path / "l.db", "--members", members)) as process:
+        yield process
+
+
+def test_results_come_in_the_order_of_the_request(ledger, sign):
+    first, second = sign(2)
+    reply = ledger.request(
+        "POST",
+        FEEDBACK,
+        body(
+            (first, "1"),
+            (first, 1),
+            (first, "0"),
+            (sign(member="west")[0], "1"),
+            (sign(key=bytes(32))[0], "1"),
+            (sign(age=2592001)[0], "1"),
+            (sign(deployment="other")[0], "1"),
+            (second, "maybe"),
+            ("nonsense", "1"),
+            (second, False),
+        ),
+    )
+    assert reply.status == 200
+    results = reply.json()["results"]
+    assert [found["status"] for found in results] == [
+        "counted",
+        "duplicate",
+        "conflict",
+        "wrong_member",
+        "forged",
+        "expired",
+        "wrong_deployment",
+        "unknown_label",
+        "malformed",
+        "counted",
+    ]
+    assert reply.json()["counted"] == 2
+    assert results[0] == {"receipt": first[:24], "status": "counted"}
+    assert results[3]["address"] == WEST
+    assert all("message" in found for found in results if found["status"] != "counted")
+    assert ledger.confusion() == {("1", "1"): 1, ("0", "1"): 1}
+    totals = {labels[1]: value for labels, value in ledger.samples("assay_labels_total").items()}
+    assert totals == {"counted": 2} | dict.fromkeys(
+        [
+            *("duplicate", "conflict", "wrong_member", "forged", "expired"),
+            *("wrong_deployment", "unknown_label", "malformed"),
+        ],
+        1,
+    )
+
+
+def test_a_label_for_another_member_is_421_with_the_address_and_counts_nowhere(ledger, sign):
+    tokens = sign(2, member="west")
+    reply = ledger.request("POST", FEEDBACK, body((tokens[0], "1"), (tokens[1], "0")))
+    assert reply.status == 421
+    answer = reply.json()
+    assert answer["address"] == WEST
+    assert answer["counted"] == 0
+    assert [found["status"] for found in answer["results"]] == ["wrong_member"] * 2
+    unknown = ledger.request("POST", FEEDBACK, body((sign(member="moon")[0], "1")))
+    assert unknown.status == 421
+    assert "address" not in unknown.json()
+    assert ledger.confusion() == {}
+
+
+def test_one_label_of_this_member_makes_it_200(ledger, sign):
+    reply = ledger.request("POST", FEEDBACK, body((sign(member="west")[0], "1"), (sign()[0], "1")))
+    assert (reply.status, reply.json()["counted"]) == (200, 1)
+
+
+def test_no_labels_is_an_empty_success(ledger):
+    reply = ledger.request("POST", FEEDBACK, {"labels": []})
+    assert (reply.status, reply.json()) == (200, {"results": [], "counted": 0})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "message"),
+    [
+        ("POST", FEEDBACK, b"{", 400, "the body is not a label request"),
+        ("POST", FEEDBACK, b" " * (1024 * 1024 + 1), 413, "the body is larger than 1048576 bytes"),
+        ("POST", FEEDBACK, {"labels": [0] * 10_001}, 413, "labels: at most 10000 in one request"),
+        ("POST", "/v2/models/other/feedback", b"{}", 404, "there is nothing at this path"),
+        ("GET", FEEDBACK, None, 405, "this path takes POST only"),
+    ],
+)
+def test_errors(ledger, method, path, content, status, message):
+    reply = ledger.request(method, path, content)
+    assert reply.status == status
+    assert reply.json()["error"].startswith(message)
+
+
+def test_a_huge_body_is_refused_in_bounded_memory(ledger):
+    before = ledger.memory("VmHWM")
+    reply = ledger.request("POST", FEEDBACK, b"1" * (48 * 1024 * 1024))
+    assert reply.status == 413
+    assert ledger.memory("VmHWM") - before < 8 * 1024
+
+
+def test_receipts_of_several_models_need_no_configuration(ledger, sign):
+    """Class names come with the receipts; strings, numbers and booleans find their class."""
+    animals = ("ant", "bee", "cat")
+    tokens = sign(3, classes=animals, predicted=2, bins=None, revision="r2")
+    assert ledger.request("POST", FEEDBACK, body(*zip(tokens, animals, strict=True))).status == 200
+    refused = ledger.request("POST", FEEDBACK, body((sign(classes=animals, bins=None)[0], "dog")))
+    assert refused.json()["results"][0]["message"] == "the label is not one of: ant, bee, cat"
+    assert ledger.confusion() == {(label, "cat"): 1 for label in animals}
+    assert ledger.samples("assay_scores_total") == {}
+
+
+def test_key_rotation_under_a_running_ledger(start, ledger_arguments, sign, tmp_path):
+    keys = tmp_path / "keys.json"
+    old, new = "b" * 42 + "s=", "c" * 42 + "s="
+
+    def write(active, **known):
+        fresh = tmp_path / "fresh.json"
+        fresh.write_text(json.dumps({"active": active, "keys": known}))
+        fresh.replace(keys)
+
+    import base64
+
+    def token(kid, encoded):
+        ring = KeyRing({kid: base64.b64decode(encoded)}, kid)
+        issuer = Issuer(
+            ring,
+            namespace="ml",
+            deployment="fraud",
+            member="east",
+            revision="r1",
+            classes=("0", "1"),
+        )
+        return issuer.issue(Stratum("x", 0), [1], [3], int(time.time()))[0]
+
+    write("a", a=old)
+    with start(*ledger_arguments(tmp_path / "l.db", "--keys-file", keys)) as ledger:
+
+        def status(kid, encoded):
+            reply = ledger.request("POST", FEEDBACK, body((token(kid, encoded), "1")))
+            return reply.json()["results"][0]["status"]
+
+        assert status("a", old) == "counted"
+        assert status("b", new) == "forged"
+        write("b", a=old, b=new)
+        assert status("b", new) == "counted"
+        assert status("a", old) == "counted"
+        write("b", b=new)
+        ledger.until(lambda: status("a", old) == "forged")
+
+
+def test_terminate_commits_and_leaves_with_0(start, ledger_arguments, sign, tmp_path, terminate):
+    with start(*ledger_arguments(tmp_path / "l.db")) as ledger:
+        tokens = sign(50)
+        reply = ledger.request("POST", FEEDBACK, body(*((token, "1") for token in tokens)))
+        assert reply.json()["counted"] == 50
+        ledger.request("POST", FEEDBACK, body((sign(key=bytes(32))[0], "1")))
+        before = ledger.metrics()
+        ledger.signal(terminate)
+        assert ledger.wait() == 0
+    with start(*ledger_arguments(tmp_path / "l.db")) as ledger:
+        assert ledger.metrics() == before
+        again = ledger.request("POST", FEEDBACK, body(*((token, "1") for token in tokens)))
+        assert {found["status"] for found in again.json()["results"]} == {"duplicate"}
+
+
+def test_the_second_ledger_on_a_volume_is_not_ready_and_shows_no_counts(
+    start, ledger_arguments, sign, tmp_path, terminate
+):
+    arguments = ledger_arguments(tmp_path / "l.db")
+    with start(*arguments) as first:
+        first.request("POST", FEEDBACK, body((sign()[0], "1")))
+        with start(*arguments, ready=False) as second:
+            second.until(lambda: "store_locked" in second.text())
+            port = next(event["port"] for event in second.events() if "port" in event)
+            second.port = port
+            assert second.request("GET", "/v2/health/live").status == 200
+            for method, path in (
+                ("GET", "/v2/health/ready"),
+                ("GET", "/metrics"),
+                ("POST", FEEDBACK),
+            ):
+                assert second.request(method, path).status == 503
+            first.signal(terminate)
+            assert first.wait() == 0
+            second.started()
+            assert second.confusion() == {("1", "1"): 1}
+
+
+def test_a_store_that_is_no_database_ends_the_process(start, ledger_arguments, tmp_path):
+    path = tmp_path / "l.db"
+    path.write_bytes(b"no database" * 1000)
+    with start(*ledger_arguments(path), ready=False) as process:
+        assert process.wait() == 1
+        line = f"StoreFailed: {path}: file is not a database"
+        assert process.text().splitlines()[-1] == line
+        assert process.termination_log.read_text() == line + "\n"
+
+
+def test_killed_in_the_middle_of_writing_nothing_is_lost_and_nothing_counts_twice(
+    start, ledger_arguments, sign, tmp_path
+):
+    """Three kills under four clients; then everybody sends everything once more."""
+    path = tmp_path / "l.db"
+    truth = {token: "01"[number % 3 == 0] for number, token in enumerate(sign(3000))}
+    entries = list(truth.items())
+    answered: set[str] = set()
+
+    def send(port, mine):
+        """Send labels until the connection breaks; remember what was answered as counted."""
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            for place in range(0, len(mine), 5):
+                part = mine[place : place + 5]
+                connection.request("POST", FEEDBACK, json.dumps(body(*part)))
+                reply = connection.getresponse()
+                results = json.loads(reply.read())["results"]
+                for (token, _), found in zip(part, results, strict=True):
+                    assert found["status"] in {"counted", "duplicate"}
+                    answered.add(token)
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+
+    for round_number in range(3):
+        with start(*ledger_arguments(path)) as ledger:
+            assert sum(ledger.confusion().values()) >= len(answered)
+            before = len(answered)
+            clients = [
+                threading.Thread(target=send, args=(ledger.port, entries[round_number + lane :: 4]))
+                for lane in range(4)
+            ]
+            for client in clients:
+                client.start()
+            ledger.until(lambda known=before: len(answered) > known + 200)
+            ledger.signal(9)
+            for client in clients:
+                client.join()
+    assert len(answered) < len(entries)
+    with start(*ledger_arguments(path)) as ledger:
+        assert sum(ledger.confusion().values()) >= len(answered)
+        statuses = Counter()
+        for place in range(0, len(entries), 500):
+            reply = ledger.request("POST", FEEDBACK, body(*entries[place : place + 500]))
+            results = reply.json()["results"]
+            statuses.update(found["status"] for found in results)
+            for (token, _), found in zip(entries[place : place + 500], results, strict=True):
+                assert token not in answered or found["status"] == "duplicate"
+        assert set(statuses) == {"counted", "duplicate"}
+        assert ledger.confusion() == Counter((label, "1") for label in truth.values())

@@ -1,0 +1,122 @@
+"""The command line: options, their environment variables, and one clear line when it fails."""
+
+import pickle
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from assay_server.cli import main
+
+
+def run(*arguments, **environment):
+    variables = {f"ASSAY_{name}": str(value) for name, value in environment.items()}
+    return CliRunner().invoke(main, [str(part) for part in arguments], env=variables)
+
+
+@pytest.mark.parametrize("command", ["serve", "ledger", "fetch"])
+def test_every_option_has_its_variable_and_a_help_text(command):
+    for option in main.commands[command].params:
+        assert option.envvar == "ASSAY_" + option.name.upper()
+        assert option.show_envvar
+        assert option.help
+    text = run(command, "--help").output
+    assert text.count("ASSAY_") == len(main.commands[command].params)
+
+
+def test_fetch_from_the_environment(artifact, tmp_path):
+    target = tmp_path / "model"
+    result = run(
+        "fetch", MODEL_URI=artifact.path, DIGEST=artifact.digest, TARGET=target, MAX_BYTES=10**6
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    assert target.read_bytes() == artifact.path.read_bytes()
+
+
+def test_a_failure_is_one_line_here_and_in_the_termination_log(artifact, tmp_path):
+    log = tmp_path / "termination-log"
+    log.write_text("an older and longer message that must not stay behind\n" * 9)
+    wrong = "sha256:" + "0" * 64
+    result = run(
+        *("fetch", "--model-uri", artifact.path, "--digest", wrong, "--target", tmp_path / "m"),
+        TERMINATION_LOG=log,
+    )
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        rf"DigestMismatch: \S+ has digest {artifact.digest}, spec.model.digest is {wrong}\n",
+        result.output,
+    )
+    assert log.read_text() == result.output
+
+
+def test_no_termination_log_is_made(artifact, tmp_path):
+    log = tmp_path / "termination-log"
+    arguments = ("--digest", artifact.digest, "--target", tmp_path / "m")
+    result = run("fetch", "--model-uri", "s3://b/m", *arguments, TERMINATION_LOG=log)
+    assert result.output.startswith("FetchFailed: scheme 's3' is not supported")
+    assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--digest": "sha256:" + "0" * 64}, "DigestMismatch: "),
+        ({"--model-uri": "/nowhere/m.skops"}, "FetchFailed: cannot read /nowhere/m.skops: No such"),
+        (
+            {"--positive-label": "x"},
+            "UnsupportedModel: the positive label 'x' is not a class (0, 1)",
+        ),
+        ({"--keys-file": "/nowhere/keys"}, "KeysUnusable: cannot read the key file /nowhere/keys"),
+        ({"--host": "192.0.2.1"}, "ListenFailed: 192.0.2.1:0: "),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(start, serve_arguments, change, message):
+    extra = [part for pair in change.items() for part in pair]
+    with start(*serve_arguments, *extra, ready=False) as process:
+        assert process.wait() == 1
+        last = process.text().splitlines()[-1]
+        assert last.startswith(message)
+        assert process.termination_log.read_text() == last + "\n"
+
+
+def test_a_pickle_is_refused_by_the_server(start, serve_arguments, tmp_path, digest):
+    path = tmp_path / "model.skops"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    change = ("--model-uri", path, "--digest", digest(path))
+    with start(*serve_arguments, *change, ready=False) as process:
+        assert process.wait() == 1
+        assert process.text().startswith("UnsupportedFormat: the artifact is a pickle")
+
+
+def test_without_a_key_file_at_the_default_place_the_server_still_serves(start, serve_arguments):
+    arguments = list(serve_arguments)
+    place = arguments.index("--keys-file")
+    del arguments[place : place + 2]
+    with start(*arguments) as process:
+        assert "keys_ephemeral" in process.text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve"], "Missing option '--model-uri' (env var: 'ASSAY_MODEL_URI')"),
+        (["fetch", "--digest", "x"], "InvalidDigest: 'x' must be 'sha256:'"),
+        (["ledger", "--store", "sqlite:///x"], "Missing option '--deployment'"),
+        (["ledger", "--members", "[]"], 'must be JSON like {"east": "http://...", "west": null}'),
+        (["ledger", "--members", '{"a": 1}'], "must be JSON like"),
+        (["ledger", "--classes", "[1]"], "must be a JSON array of strings or names between commas"),
+        (["serve", "--revision", "UPPER"], "must be 1 to 16 of a-z, 0-9 and -"),
+        (["serve", "--threshold", "2"], "2.0 is not in the range 0<=x<=1"),
+    ],
+)
+def test_bad_usage_is_exit_code_2(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_a_store_that_is_no_url(start, ledger_arguments):
+    arguments = ledger_arguments("x", "--store", "postgresql://h/d")
+    with start(*arguments, ready=False) as process:
+        assert process.wait() == 1
+        assert process.text().startswith("StoreFailed: store 'postgresql://h/d' must look like")
