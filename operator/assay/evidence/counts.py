@@ -309,11 +309,13 @@ def _is_integers(value: Any) -> bool:
 
 
 def _count(value: Any, name: str) -> int:
-    return int(_counts([value], name, 1)[0]) if not _is_plain_count(value) else value
-
-
-def _is_plain_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise EvidenceError(name, f"{value!r} is not a number of rows") from None
+    if not np.isfinite(number) or number < 0 or number != np.floor(number):
+        raise EvidenceError(name, _why_no_count(number))
+    return int(value)
 
 
 def _why_no_count(value: float) -> str:

@@ -219,20 +219,18 @@ def _variances(
     First as specified, then with the metric's least credible spread. Where the specified one is
     zero or not finite only the second has a meaning and stands for both.
     """
-    size = len(both.stable.shares)
     arms = both.stable, both.canary
     gradients = tuple(metric.gradient(arm.smooth, arm.effective) for arm in arms)
-    components = metric.components(size)
     least = tuple(metric.least_square(arm.effective) for arm in arms)
-    floors = (*factors, 0.0)
-    found, of_stable = strata.variances(both, (gradients[0], gradients[1]), components, floors)
-    plain = found + np.array([of_stable, of_stable, 0.0])
-    if least[0] is None or least[1] is None:
-        return plain, plain
-    found, of_stable = strata.variances(
-        both, (gradients[0], gradients[1]), components, floors, (least[0], least[1])
+    of_canary, of_stable = strata.variances(
+        both,
+        (gradients[0], gradients[1]),
+        metric.components(len(both.stable.shares)),
+        (*factors, 0.0),
+        None if least[0] is None or least[1] is None else (least[0], least[1]),
     )
-    cautious = found + np.array([of_stable, of_stable, 0.0])
+    found = of_canary + of_stable[:, None] * np.array([1.0, 1.0, 0.0])
+    plain, cautious = found[0], found[1]
     return np.where(plain > 0.0, plain, cautious), cautious
 
 

@@ -77,6 +77,6 @@ def critical_distance(test: Test, var: float, margin: float, limit: float) -> fl
 
 def _log_mills(u: float) -> float:
     """``u^2/2 + ln Phi(u)``, without overflow or cancellation at either end."""
-    if u > 0.0:
+    if u > -15.0:  # further out the two terms cancel, and erfc underflows at -38
         return 0.5 * u * u + math.log(0.5 * math.erfc(-u * _SQRT_HALF))
     return math.log(0.5 * float(erfcx(-u * _SQRT_HALF)))

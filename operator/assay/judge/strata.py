@@ -90,8 +90,8 @@ def variances(
     components: tuple[slice, ...],
     floors: tuple[float, ...],
     least: tuple[Floats, Floats] | None = None,
-) -> tuple[Floats, float]:
-    """Variance of the canary's metric for each floor factor, and that of stable's.
+) -> tuple[Floats, Floats]:
+    """Variance of the canary's metric, and of stable's, as specified and as credible.
 
     Parameters
     ----------
@@ -103,50 +103,77 @@ def variances(
         Factors k: per component and stratum the canary's mean square influence is at least k
         times stable's (a lucky canary sample must not also look precise).
     least
-        Smallest mean square influence per component, (components,), for stable and canary.
+        Smallest credible mean square influence per component, (components,), for stable and
+        canary; `None` for no such limit.
+
+    Returns
+    -------
+    canary, stable
+        Shapes (2, floors) and (2,): first as specified, then no smaller than `least` makes it.
     """
-    # Per arm and component: (share of rows, mean square influence) per stratum.
-    pieces = [
-        _pieces(arm, both, gradient, components)
-        for arm, gradient in zip((both.stable, both.canary), gradients, strict=True)
-    ]
-    (stable_mass, stable_square, stable_shift), (canary_mass, canary_square, canary_shift) = pieces
-    if least is not None:
-        stable_square = np.maximum(stable_square, least[0][:, None])
-        canary_square = np.maximum(canary_square, least[1][:, None])
-    spread = np.maximum(0.0, (stable_mass * stable_square).sum(axis=0) - stable_shift)
-    stable_variance = float((both.weights**2 / both.stable.rows * spread).sum())
-    canary_variances = []
-    for factor in floors:
-        floored = np.maximum(canary_square, factor * stable_square)
-        spread = np.maximum(0.0, (canary_mass * floored).sum(axis=0) - canary_shift)
-        canary_variances.append(float((both.weights**2 / both.canary.rows * spread).sum()))
-    return np.array(canary_variances), stable_variance
+    stable = _pieces(both.stable, both, gradients[0], components)
+    canary = _pieces(both.canary, both, gradients[1], components)
+    nothing = np.zeros(len(components))
+    least = least or (nothing, nothing)
+    of_canary, of_stable = np.empty((2, len(floors))), np.empty(2)
+    for row, (stable_least, canary_least) in enumerate(((nothing, nothing), least)):
+        base = np.maximum(stable.square, stable_least[:, None])
+        own = np.maximum(canary.square, canary_least[:, None])
+        of_stable[row] = stable.variance(base)
+        for column, factor in enumerate(floors):
+            of_canary[row, column] = canary.variance(np.maximum(own, factor * base))
+    return of_canary, of_stable
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """What the variance of one arm is made of.
+
+    `square` is the mean square influence of a component's rows (components, H), the influence
+    times the component's overall share so that the two arms' values compare like with like; `mass`
+    carries the inverse and the component's share of the stratum. `shift` (H,) is the squared mean
+    influence, `per_row` (H,) the squared weight of one row times the rows.
+    """
+
+    mass: Floats
+    square: Floats
+    shift: Floats
+    per_row: Floats
+
+    def variance(self, square: Floats) -> float:
+        spread = np.maximum(0.0, (self.mass * square).sum(axis=0) - self.shift)
+        return float(self.per_row @ spread)
 
 
 def _pieces(
     arm: Arm, both: Standardised, gradient: Floats, components: tuple[slice, ...]
-) -> tuple[Floats, Floats, Floats]:
-    """Mass and mean square influence (components, H), and the squared mean influence (H,).
+) -> _Pieces:
+    """Sum shares, squares and influence over the cells of each stratum.
 
     A stratum's shares are shrunk by one pseudo-row towards the arm's standardised ones, which
-    keeps empty cells from looking certain and changes nothing when there is one stratum. The
-    square is taken of the influence times the component's overall share, so that the two arms'
-    values compare like with like; the mass carries the inverse.
+    keeps empty cells from looking certain and changes nothing when there is one stratum. The sums
+    are linear in the shares, so the (H, C) shares themselves are never made.
     """
-    smooth = arm.cells + both.weights[:, None] * both.pseudo
-    shares = (smooth + arm.smooth) / (arm.rows[:, None] + 1.0)
+    parts = len(components)
+    sums = np.zeros((len(gradient), 2 * parts + 1))
     squares = gradient * gradient
-    mass = np.empty((len(components), len(arm.rows)))
-    square = np.empty_like(mass)
-    total = shares.sum(axis=1)
     for index, cells in enumerate(components):
-        overall = float(arm.smooth[cells].sum() / arm.smooth.sum())
-        part = shares[:, cells]
-        held = part.sum(axis=1) / total
-        mass[index] = held / (overall * overall)
-        square[index] = (part @ squares[cells]) * overall * overall / held
-    return mass, square, (shares @ gradient) ** 2 / total
+        sums[cells, index] = 1.0
+        sums[cells, parts + index] = squares[cells]
+    sums[:, -1] = gradient
+    overall = arm.smooth @ sums
+    found = arm.cells @ sums + np.outer(both.weights, both.pseudo @ sums) + overall
+    found /= arm.rows[:, None] + 1.0
+    held = found[:, :parts].T
+    total = held.sum(axis=0)
+    held = held / total
+    share = (overall[:parts] / overall[:parts].sum())[:, None]
+    return _Pieces(
+        mass=held / share**2,
+        square=found[:, parts:-1].T * share**2 / held,
+        shift=found[:, -1] ** 2 / total,
+        per_row=both.weights**2 / arm.rows,
+    )
 
 
 def _arm(cells: Floats, weights: Floats, pseudo: Floats) -> Arm:
