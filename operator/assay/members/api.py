@@ -62,7 +62,7 @@ class Api:
         if credentials.token:
             configuration.api_key["BearerToken"] = f"Bearer {credentials.token}"
         if credentials.token_file:
-            configuration.refresh_api_key_hook = self._refresh_token
+            configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]
         configuration.ca_cert_data = credentials.ca
         try:
             with _client_certificate(credentials) as (certificate, key):
@@ -75,7 +75,7 @@ class Api:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def request(
         self,
@@ -222,9 +222,8 @@ class Api:
     def _refresh_token(self, configuration: Any) -> None:
         """Read a projected token again: the kubelet rotates the file."""
         now = time.monotonic()
-        path = self.credentials.token_file
-        if path and (not self._token_read or now - self._token_read > _TOKEN_SECONDS):
-            configuration.api_key["BearerToken"] = f"Bearer {path.read_text().strip()}"
+        if not self._token_read or now - self._token_read > _TOKEN_SECONDS:
+            configuration.api_key["BearerToken"] = f"Bearer {self.credentials.current_token()}"
             self._token_read = now
 
 

@@ -139,7 +139,7 @@ class Writer:
         try:
             return await self.put(document)
         except ApiError as error:
-            if error.status != 422:
+            if error.status != 422 or "immutable" not in error.message:
                 raise
         await self._api.delete(resources.path_of(document), propagationPolicy="Orphan")
         return await self.put(document)

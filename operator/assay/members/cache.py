@@ -174,4 +174,4 @@ def _key(document: dict[str, Any]) -> Key:
 
 
 def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
-    return seen and (seen.digest, seen.desired, seen.ready)
+    return (seen.digest, seen.desired, seen.ready) if seen else None

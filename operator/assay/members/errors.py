@@ -53,3 +53,10 @@ class ApiError(Exception):
     def missing(self) -> bool:
         """Whether there is no such object."""
         return self.status == 404
+
+
+def refused(error: ApiError) -> MemberError:
+    """Return what it means for the whole member that it refuses a request which must work."""
+    if error.status == 403:
+        return MemberError(Reason.CREDENTIALS_INVALID, f"not allowed: {error.message}")
+    return MemberError(Reason.MEMBERS_UNREACHABLE, f"HTTP {error.status}: {error.message}")

@@ -39,6 +39,10 @@ class Credentials:
     key: str | None = field(default=None, repr=False)
     tls_server_name: str | None = None
 
+    def current_token(self) -> str | None:
+        """Return the bearer token; one in a file is read anew."""
+        return self.token_file.read_text().strip() if self.token_file else self.token
+
 
 def parse(text: str, *, base: Path | None = None) -> Credentials:
     """Return the credentials of the kubeconfig's current context.

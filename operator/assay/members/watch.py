@@ -50,8 +50,8 @@ class Watch:
         URL path of the collection.
     store
         Told of everything that is seen.
-    selector
-        Label selector; everything when empty.
+    selector, fields
+        Label and field selector; everything when empty.
     silence_seconds
         After so long without a word the connection is given up.
     jitter
@@ -63,6 +63,8 @@ class Watch:
         Set once the store has seen a whole list.
     heard
         When the server last said anything (`time.monotonic`).
+    error
+        Why it does not work now; None while it does.
     """
 
     def __init__(
@@ -72,18 +74,21 @@ class Watch:
         store: Store,
         *,
         selector: str = "",
+        fields: str = "",
         silence_seconds: float = SILENCE_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._api = api
         self._path = path
         self._store = store
-        self._query = {"labelSelector": selector} if selector else {}
+        wanted = {"labelSelector": selector, "fieldSelector": fields}
+        self._query = {key: value for key, value in wanted.items() if value}
         self._silence = silence_seconds
         self._jitter = jitter
         self._version: str | None = None
         self.synced = asyncio.Event()
         self.heard = time.monotonic()
+        self.error: Exception | None = None
 
     async def run(self) -> None:
         """List and watch until cancelled. Errors are logged, never raised."""
@@ -95,6 +100,7 @@ class Watch:
                     await self._list()
                 await self._watch()
             except (MemberError, ApiError, ValueError, KeyError) as error:
+                self.error = error
                 if isinstance(error, ApiError) and error.gone:
                     self._version = None
                     delay = _FIRST_DELAY
@@ -116,6 +122,7 @@ class Watch:
         self.heard = time.monotonic()
         self._version = page["metadata"]["resourceVersion"]
         self._store.replace(documents)
+        self.error = None
         self.synced.set()
 
     async def _watch(self) -> None:
@@ -128,6 +135,7 @@ class Watch:
             "timeoutSeconds": str(_SERVER_SECONDS),
         }
         async with self._api.stream(self._path, query, self._silence) as events:
+            self.error = None
             async for event in events:
                 self.heard = time.monotonic()
                 self._take(event["type"], event["object"])

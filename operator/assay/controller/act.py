@@ -1,0 +1,212 @@
+"""Makes the decided status true: in the members, and as a record on the hub."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assay.api.conditions import Reason
+from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.members import receipts, resources
+from assay.members.errors import ApiError, MemberError
+from assay.members.member import Member
+from assay.members.registry import Registry
+from assay.placement import divide
+from assay.render.member import MemberTarget, Target, kept_revisions, plan
+from assay.render.revision import follows_spec, pod_template, revision_hash
+from assay.render.serving import stored_template
+from assay.rollout.observation import Observation
+
+from .hub import Deployment, Hub
+from .memory import Memory
+
+ACT_SECONDS = 2.0
+"""A look does not wait longer for members to take a plan; they go on, and wake us when done."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What is needed to act.
+
+    Attributes
+    ----------
+    origin
+        Identity of this hub.
+    image
+        The model server's default image.
+    wake
+        Called with a ModelDeployment's key when a late member has finished.
+    """
+
+    hub: Hub
+    members: Registry
+    origin: str
+    image: str
+    wake: Callable[[str, str], None]
+
+
+async def record(
+    hands: Hands, item: Deployment, memory: Memory, new: ModelDeploymentStatus
+) -> None:
+    """Write the templates that are due and, if it is worth it, status with its precondition."""
+    if item.spec is not None:
+        await _store_templates(hands, item, item.spec, memory, new)
+    # Compared with what the hub holds, which a latched rollback is not.
+    held = memory.last.status if memory.last else item.status
+    if memory.worth_writing(held, new):
+        memory.wrote(await hands.hub.write_status(item, new), new)
+
+
+async def act(
+    hands: Hands,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    observed: Observation,
+    status: ModelDeploymentStatus,
+    *,
+    urgent: bool,
+) -> None:
+    """Bring every reachable member to `status`, all at once; urgent: route first.
+
+    What fails is noted in `memory.failures` and shown by the next look.
+    """
+    reachable = [view.name for view in observed.members if view.reachable]
+    members = [member for name in reachable if (member := hands.members.get(name))]
+    if not members:
+        return
+    await _read_keys(item, memory, members)
+    chosen = [view.name for view in observed.members]
+    replicas = divide(spec.serving.replicas, chosen)
+    target = Target(
+        name=item.name,
+        namespace=item.namespace,
+        uid=item.uid,
+        origin=hands.origin,
+        spec=spec,
+        status=status,
+        templates=await _templates(hands, item, spec, memory, status, members),
+        keys=memory.keys or "",
+        feedback_urls={
+            name: member.spec.feedback_url if (member := hands.members.get(name)) else None
+            for name in chosen
+        },
+        image=hands.image,
+    )
+    running = {
+        member.name: member.submit(
+            *item.key, plan(target, MemberTarget(member.name, replicas[member.name])), urgent=urgent
+        )
+        for member in members
+    }
+    await _settle(hands, item, memory, running)
+
+
+async def leave(hands: Hands, item: Deployment, observed: Observation) -> None:
+    """Remove the ModelDeployment from members that placement does not choose any more."""
+    chosen = {view.name for view in observed.members}
+    for member in hands.members.all():
+        if member.name not in chosen and member.state.reachable and member.holds(*item.key):
+            log.info("member %s is not chosen any more: removing what is there", member.name)
+            await member.remove(*item.key)
+
+
+async def _settle(
+    hands: Hands, item: Deployment, memory: Memory, running: Mapping[str, asyncio.Future[None]]
+) -> None:
+    done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
+    for future in late:
+        future.add_done_callback(lambda _: hands.wake(*item.key))
+    failures = {}
+    for name, future in running.items():
+        if future not in done or future.cancelled():
+            continue
+        error = future.exception()
+        if isinstance(error, (MemberError, ApiError)):
+            failures[name] = error.message
+        elif error is not None:
+            log.error("applying to member %s failed: %r", name, error)
+            failures[name] = repr(error)
+    for name in failures.keys() - memory.failures.keys():
+        log.warning("member %s: %s", name, failures[name])
+    memory.failures = failures
+
+
+async def _read_keys(item: Deployment, memory: Memory, members: list[Member]) -> None:
+    """Read the receipt keys from members that were not asked yet; make them if there are none."""
+    new = {
+        member.name: member.session.api
+        for member in members
+        if member.name not in memory.asked and member.session
+    }
+    if not new:
+        return
+    found, complete = await receipts.read_keys(new, *item.key)
+    if memory.keys is None and found is None:
+        if not complete:
+            raise MemberError(
+                Reason.MEMBERS_UNREACHABLE, "the receipt keys could not be read from every member"
+            )
+        memory.keys = receipts.new_keys()
+    else:
+        memory.keys = receipts.merge(filter(None, (memory.keys, found)))
+    if complete:
+        memory.asked |= new.keys()
+
+
+async def _templates(
+    hands: Hands,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    status: ModelDeploymentStatus,
+    members: list[Member],
+) -> dict[str, dict[str, Any]]:
+    """Return the pod template of every revision that is known (render.revision, rule 3)."""
+    templates = dict(memory.templates or {})
+    current = revision_hash(spec)
+    if current not in templates or follows_spec(status, current):
+        templates[current] = pod_template(item.name, item.namespace, spec, current, hands.image)
+    needed = {ref.revision for ref in (status.stable, status.canary) if ref}
+    for revision in needed - templates.keys():
+        if template := await _from_members(item, revision, members):
+            templates[revision] = template
+    return templates
+
+
+async def _from_members(
+    item: Deployment, revision: str, members: list[Member]
+) -> dict[str, Any] | None:
+    """Return a template that only members remember: the hub is new or lost it."""
+    path = resources.path("ControllerRevision", item.namespace, f"{item.name}-{revision}")
+    for member in members:
+        session = member.session
+        found = await session.api.find(path) if session else None
+        if found:
+            return stored_template(found)
+    return None
+
+
+async def _store_templates(
+    hands: Hands,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    status: ModelDeploymentStatus,
+) -> None:
+    """Keep the template of a revision that has been ready, drop those that nobody needs."""
+    if memory.templates is None:
+        memory.templates = await hands.hub.templates(item)
+    current = revision_hash(spec)
+    serving = {ref.revision for ref in (status.stable, status.canary) if ref}
+    if current in serving and current not in memory.templates and not follows_spec(status, current):
+        template = pod_template(item.name, item.namespace, spec, current, hands.image)
+        await hands.hub.store_template(item, current, template)
+        memory.templates[current] = template
+    for revision in memory.templates.keys() - kept_revisions(spec, status) - {current}:
+        await hands.hub.drop_template(item, revision)
+        del memory.templates[revision]

@@ -1,0 +1,91 @@
+"""What the operator remembers of one ModelDeployment between two looks.
+
+Nothing here is needed after a restart: it is read again from the hub, the members and Prometheus.
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.api.deployment_status import ModelDeploymentStatus, Verdict
+from assay.rollout import Event, only_numbers_differ
+
+from .hub import Deployment
+
+NUMBERS_SECONDS = 30.0
+"""Numbers alone are not written to status more often than this."""
+
+
+@dataclass
+class Memory:
+    """One ModelDeployment, as long as it is the same object.
+
+    Attributes
+    ----------
+    last
+        As it was read last; used while the hub does not answer.
+    version
+        The resourceVersion that our own last write made.
+    templates
+        Stored pod templates by revision; None until they were read.
+    keys
+        Content of keys.json; None until it was read or made. Never logged.
+    asked
+        Members whose keys are in `keys`.
+    latched
+        A rollback that was acted on and that the hub does not know yet.
+    unsaid
+        Events whose transition is not written yet.
+    failures
+        What members answered to the last plan, by member.
+    attempts
+        Looks in a row after which something had to be tried again.
+    """
+
+    last: Deployment | None = None
+    version: str = ""
+    templates: dict[str, dict[str, Any]] | None = None
+    keys: str | None = field(default=None, repr=False)
+    asked: frozenset[str] = frozenset()
+    latched: ModelDeploymentStatus | None = None
+    unsaid: list[Event] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    attempts: int = 0
+    numbers_at: float = -NUMBERS_SECONDS
+
+    def take(self, item: Deployment) -> Deployment:
+        """Remember what was read; return it with the rollback that the hub does not know yet."""
+        if self.last is None or self.last.uid != item.uid:
+            fresh = Memory()
+            self.__dict__.update(fresh.__dict__)
+        self.last = item
+        if self.latched is None:
+            return item
+        ours, theirs = self.latched.rollout, item.status.rollout
+        if ours is None or theirs is None or ours.id != theirs.id or rolled_back(item.status):
+            self.latched = None
+            return item
+        return dataclasses.replace(item, status=self.latched)
+
+    def worth_writing(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:
+        """Return whether status should be written: transitions always, numbers now and then."""
+        if old == new:
+            return False
+        if not only_numbers_differ(old, new):
+            return True
+        return time.monotonic() - self.numbers_at >= NUMBERS_SECONDS
+
+    def wrote(self, version: str, status: ModelDeploymentStatus) -> None:
+        """Note a successful write of status."""
+        self.version = version
+        self.numbers_at = time.monotonic()
+        self.latched = None
+        if self.last:
+            self.last = dataclasses.replace(self.last, version=version, status=status)
+
+
+def rolled_back(status: ModelDeploymentStatus) -> bool:
+    """Return whether the rollout in `status` was decided against the canary."""
+    decision = status.rollout.decision if status.rollout else None
+    return decision is not None and decision.verdict is Verdict.ROLLBACK

@@ -1,0 +1,93 @@
+"""What the operator exports about itself and about the trials it judges."""
+
+import math
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from assay.api.deployment_status import Verdict
+from assay.judge import Judgement, MetricJudgement
+
+REGISTRY = CollectorRegistry()
+
+_OF_METRIC = ("namespace", "deployment", "metric")
+
+
+def _gauge(name: str, text: str, labels: Iterable[str]) -> Gauge:
+    return Gauge(name, text, tuple(labels), registry=REGISTRY)
+
+
+VALUE = _gauge("assay_metric_value", "Live value of a metric.", (*_OF_METRIC, "arm"))
+DIFFERENCE = _gauge("assay_metric_difference", "Canary minus stable.", _OF_METRIC)
+BOUND = _gauge(
+    "assay_metric_difference_bound", "Confidence bound of the difference.", (*_OF_METRIC, "side")
+)
+LOG_E = _gauge(
+    "assay_metric_log_e_value", "Evidence for a verdict, natural logarithm.", (*_OF_METRIC, "test")
+)
+LIMIT = _gauge(
+    "assay_metric_log_e_limit", "What the evidence for a verdict must reach.", (*_OF_METRIC, "test")
+)
+LABELS = _gauge("assay_metric_labels", "Labels that were counted.", (*_OF_METRIC, "arm"))
+VERDICT = _gauge(
+    "assay_verdict",
+    "1 for the verdict of the last look at the trial.",
+    ("namespace", "deployment", "verdict"),
+)
+MEMBER_REACHABLE = _gauge(
+    "assay_member_reachable", "1 while the operator can use the member.", ("member",)
+)
+RECONCILE_SECONDS = Histogram(
+    "assay_reconcile_duration_seconds",
+    "Time of one reconcile, from reading the object to the last answer.",
+    registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+RECONCILE_ERRORS = Counter(
+    "assay_reconcile_errors_total",
+    "Reconciles that ended with an error.",
+    ("namespace", "deployment"),
+    registry=REGISTRY,
+)
+EVIDENCE_PROBLEMS = Counter(
+    "assay_evidence_problems_total",
+    "Looks at a member's evidence that failed.",
+    ("member", "reason"),
+    registry=REGISTRY,
+)
+
+_PER_METRIC = (VALUE, DIFFERENCE, BOUND, LOG_E, LIMIT, LABELS)
+
+
+def show(namespace: str, deployment: str, judgement: Judgement) -> None:
+    """Export what the judge saw."""
+    for verdict in Verdict:
+        VERDICT.labels(namespace, deployment, verdict.value).set(
+            float(verdict.value == judgement.verdict.value)
+        )
+    for metric in judgement.metrics:
+        _show_metric((namespace, deployment, metric.name), metric)
+
+
+def forget(namespace: str, deployment: str) -> None:
+    """Stop exporting a trial that is over."""
+    which = {"namespace": namespace, "deployment": deployment}
+    for gauge in (*_PER_METRIC, VERDICT):
+        gauge.remove_by_labels(which)
+
+
+def _show_metric(labels: tuple[str, str, str], metric: MetricJudgement) -> None:
+    for gauge, where, value in (
+        (VALUE, "stable", metric.stable),
+        (VALUE, "canary", metric.canary),
+        (BOUND, "lower", metric.lower),
+        (BOUND, "upper", metric.upper),
+        (LOG_E, "promote", metric.log_e_promote),
+        (LOG_E, "rollback", metric.log_e_rollback),
+        (LIMIT, "promote", metric.limit_promote),
+        (LIMIT, "rollback", metric.limit_rollback),
+        (LABELS, "stable", metric.labels_stable),
+        (LABELS, "canary", metric.labels_canary),
+    ):
+        gauge.labels(*labels, where).set(math.nan if value is None else value)
+    DIFFERENCE.labels(*labels).set(math.nan if metric.difference is None else metric.difference)

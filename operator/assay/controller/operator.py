@@ -1,0 +1,203 @@
+"""The operator as one process: start, run until told to stop, stop cleanly."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+
+from assay.api import GROUP, VERSION
+from assay.members import kubeconfig, resources
+from assay.members.api import Api
+from assay.members.errors import ApiError, MemberError
+from assay.members.registry import Registry
+from assay.members.watch import Watch
+
+from .act import Hands
+from .clusters import Clusters, Secrets
+from .health import Health
+from .hub import Hub, Key
+from .leader import Leader
+from .memory import Memory
+from .reconcile import Next, reconcile
+from .settings import Settings
+from .worker import Workers
+
+# Releases of Helm are large and change at every upgrade.
+_NO_RELEASES = "type!=helm.sh/release.v1"
+_START_RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Backoffs:
+    """Seconds between kopf's attempts, for ever: its own list ends, and it is blind meanwhile."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Return the first ones, then one second again and again."""
+        return itertools.chain((0.1, 0.2, 0.5), itertools.repeat(1.0))
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        health = Health(settings.metrics_port)
+        await health.start()
+        stack.push_async_callback(health.stop)
+        api = Api(kubeconfig.local(dict(os.environ)), "hub")
+        stack.push_async_callback(api.close)
+        hub = Hub(api, settings.identity)
+        await _unless(stop, _serve(stack, hub, api, settings, health, stop))
+    log.info("ended")
+
+
+async def _serve(
+    stack: contextlib.AsyncExitStack,
+    hub: Hub,
+    api: Api,
+    settings: Settings,
+    health: Health,
+    stop: asyncio.Event,
+) -> None:
+    origin = await _origin(hub)
+    health.ready = True
+    if settings.leader_election:
+        leader = Leader(api, settings.namespace, settings.identity)
+        stack.push_async_callback(leader.release)
+        await leader.acquire()
+    workers: Workers
+
+    def wake(namespace: str, name: str) -> None:
+        workers.wake(namespace, name)
+
+    def changed(_: str) -> None:
+        clusters.changed()
+        workers.wake_all()
+
+    members = Registry(
+        origin,
+        lambda name: hub.secret(settings.namespace, name),
+        wake,
+        changed,
+    )
+    clusters = Clusters(hub, members)
+    hands = Hands(
+        hub,
+        members,
+        origin,
+        settings.server_image,
+        wake,
+    )
+
+    async def look(key: Key, memory: Memory) -> Next:
+        return await reconcile(hands, key, memory)
+
+    workers = Workers(look)
+    stack.push_async_callback(members.close)
+    await _watch_hub(stack, api, settings, health, clusters, Secrets(members))
+    background = asyncio.create_task(clusters.run(), name="status of ModelClusters")
+    _cancelled_at_exit(stack, health.watch(background))
+    await members.settle()
+    stack.push_async_callback(workers.close)
+    await kopf.operator(
+        registry=_registry(workers),
+        standalone=True,
+        clusterwide=True,
+        stop_flag=stop,
+    )
+
+
+async def _watch_hub(
+    stack: contextlib.AsyncExitStack,
+    api: Api,
+    settings: Settings,
+    health: Health,
+    clusters: Clusters,
+    secrets: Secrets,
+) -> None:
+    """Watch ModelClusters and our own Secrets; return when both were seen once."""
+    secret_path = resources.path("Secret", settings.namespace)
+    watches = (
+        Watch(api, resources.path("ModelCluster"), clusters),
+        Watch(api, secret_path, secrets, fields=_NO_RELEASES),
+    )
+    for watch in watches:
+        task = asyncio.create_task(watch.run(), name=f"watch of {type(watch).__name__}")
+        _cancelled_at_exit(stack, health.watch(task))
+    for watch in watches:
+        await watch.synced.wait()
+
+
+def _registry(workers: Workers) -> kopf.OperatorRegistry:
+    """Return kopf's handlers. They only take notice: kopf writes nothing to any object."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    async def _start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        # Ours is assay.dev/cleanup, set and removed by the reconcile. kopf must know another one,
+        # or it would remove ours: no handler of its own needs it.
+        settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.networking.request_timeout = 15
+        settings.networking.connect_timeout = 5
+        settings.networking.error_backoffs = Backoffs()
+        settings.watching.server_timeout = 290
+        settings.watching.client_timeout = 300
+        settings.watching.connect_timeout = 5
+        settings.process.ultimate_exiting_timeout = 10
+
+    @kopf.on.login(registry=registry)
+    def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if os.environ.get("KUBECONFIG"):
+            return kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, "modeldeployments", registry=registry)
+    async def _event(namespace: str | None, name: str, meta: kopf.Meta, **_: Any) -> None:
+        workers.see(namespace or "", name, str(meta.get("resourceVersion")))
+
+    return registry
+
+
+async def _origin(hub: Hub) -> str:
+    """Return the hub's identity, once it answers and knows our kinds."""
+    while True:
+        try:
+            await hub.api.get(f"/apis/{GROUP}/{VERSION}")
+            return await hub.origin()
+        except (ApiError, MemberError) as error:
+            log.warning("waiting for the hub and its CustomResourceDefinitions: %s", error)
+            await asyncio.sleep(_START_RETRY_SECONDS)
+
+
+async def _unless(stop: asyncio.Event, work: Any) -> None:
+    """Run `work`; cancel it if it has not come as far as kopf, which minds `stop` itself."""
+    task = asyncio.ensure_future(work)
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        _, late = await asyncio.wait((task,), timeout=5)
+        for item in late:
+            item.cancel()
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _cancelled_at_exit(stack: contextlib.AsyncExitStack, task: asyncio.Task[None]) -> None:
+    async def cancel() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(cancel)

@@ -1,0 +1,127 @@
+"""One look at one ModelDeployment: observe, decide, record and act in the decided order, report.
+
+Level triggered: nothing depends on which event came, only on what is so now. Errors of the API
+servers end the look; whoever called tries again (`worker`).
+"""
+
+import dataclasses
+import logging
+
+from assay.api.conditions import ConditionType, Reason, condition, update
+from assay.members.errors import MemberError
+from assay.rollout import decide
+from assay.rollout.observation import Event, Observation, Order
+
+from .act import Hands, act, leave, record
+from .clean import clean, replaced
+from .hub import Deployment, Key
+from .memory import Memory, rolled_back
+from .moment import now
+from .observe import observe
+
+RETRY_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Next:
+    """When to look again: after so many seconds, or on a change only; gone: never."""
+
+    seconds: float | None = None
+    gone: bool = False
+
+
+async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
+    """Look once. Raises `MemberError` and `ApiError` when it has to be tried again."""
+    found = await _read(hands, key, memory)
+    if found is None:
+        return Next(gone=True)
+    item = memory.take(found)
+    if item.deleting:
+        return Next(await clean(hands, item, memory))
+    spec = item.spec
+    if spec is None:
+        return await _stall(hands, item, memory)
+    item = await hands.hub.hold(item)
+    if memory.templates is None:
+        memory.templates = await hands.hub.templates(item)
+    moment = now()
+    observed = await observe(hands.members, item, spec, memory, moment)
+    decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
+    status = decision.status
+    memory.unsaid += decision.events
+    rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
+    if rolling_back:
+        memory.latched = status if rolled_back(status) else memory.latched
+        await act(hands, item, spec, memory, observed, status, urgent=True)
+        await record(hands, item, memory, status)
+    else:
+        await record(hands, item, memory, status)
+        await act(hands, item, spec, memory, observed, status, urgent=False)
+        await leave(hands, item, observed)
+    await _report(hands, item, memory)
+    return Next(_soon(decision.wake_after, observed, memory))
+
+
+def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float | None:
+    """Return when to look again: soon while something failed or pods start.
+
+    A pod that cannot start changes nothing in its Deployment, so no watch tells.
+    """
+    starting = any(
+        not pods.is_ready for view in observed.members for pods in view.revisions.values()
+    )
+    if not starting and not memory.failures:
+        return wanted
+    return RETRY_SECONDS if wanted is None else min(wanted, RETRY_SECONDS)
+
+
+async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
+    """Read the object; while the hub is away a trial is judged on by what was read last."""
+    try:
+        return await hands.hub.read(key)
+    except MemberError as error:
+        if memory.last is None:
+            raise
+        log.warning("the hub does not answer, going on with what was read last: %s", error)
+        return memory.last
+
+
+async def _stall(hands: Hands, item: Deployment, memory: Memory) -> Next:
+    """Say what is wrong with the spec. What runs goes on."""
+    log.warning("invalid: %s", item.invalid)
+    if item.invalid.startswith("status."):
+        # Written by a newer operator, or by hand: to write our own over it would lose it.
+        await _say_once(hands, item, memory, item.invalid)
+        return Next()
+    conditions = replaced(
+        item.status.conditions,
+        condition(ConditionType.READY, False, Reason.INVALID_SPEC.value, item.invalid),
+        condition(ConditionType.STALLED, True, Reason.INVALID_SPEC.value, item.invalid),
+        condition(ConditionType.RECONCILING, False, Reason.INVALID_SPEC.value),
+    )
+    status = item.status.model_copy(
+        update={
+            "conditions": update(item.status.conditions, conditions, item.generation, now()),
+            "observed_generation": item.generation,
+        }
+    )
+    if status != item.status:
+        memory.wrote(await hands.hub.write_status(item, status), status)
+        await _say_once(hands, item, memory, item.invalid)
+    return Next()
+
+
+async def _say_once(hands: Hands, item: Deployment, memory: Memory, message: str) -> None:
+    if memory.failures.get("") != message:
+        memory.failures = {"": message}
+        await hands.hub.emit(item, Event("Warning", Reason.INVALID_SPEC.value, message))
+
+
+async def _report(hands: Hands, item: Deployment, memory: Memory) -> None:
+    """Post the events of transitions that are now written."""
+    events, memory.unsaid = memory.unsaid, []
+    for event in events:
+        log.info("%s: %s", event.reason, event.message)
+        await hands.hub.emit(item, event)

@@ -1,0 +1,72 @@
+"""What the operator is told from outside: environment variables that the chart sets."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's settings.
+
+    Attributes
+    ----------
+    namespace
+        The operator's own: kubeconfig Secrets and the leader's Lease are there.
+    server_image
+        Image of the model server when a ModelDeployment names none, and of the ledgers.
+    log_level
+        A name that `logging` knows.
+    metrics_port
+        Of /metrics, /healthz and /readyz.
+    leader_election
+        Whether to hold a Lease before doing anything.
+    identity
+        Our name in that Lease: the pod's.
+    """
+
+    namespace: str
+    server_image: str
+    log_level: str
+    metrics_port: int
+    leader_election: bool
+    identity: str
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings.
+
+    Raises
+    ------
+    ValueError
+        Naming the variable that is missing or wrong.
+    """
+    namespace = environ.get("ASSAY_NAMESPACE")
+    if not namespace and _NAMESPACE_FILE.is_file():
+        namespace = _NAMESPACE_FILE.read_text().strip()
+    if not namespace:
+        raise ValueError("ASSAY_NAMESPACE must name the operator's own namespace")
+    image = environ.get("ASSAY_SERVER_IMAGE")
+    if not image:
+        raise ValueError("ASSAY_SERVER_IMAGE must name the image of the model server")
+    port = environ.get("ASSAY_METRICS_PORT", "8080")
+    if not port.isdigit():
+        raise ValueError(f"ASSAY_METRICS_PORT must be a number, not {port!r}")
+    level = environ.get("ASSAY_LOG_LEVEL", "info").upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError(f"ASSAY_LOG_LEVEL must be debug, info, warning or error, not {level!r}")
+    election = environ.get("ASSAY_LEADER_ELECTION", "true").lower()
+    if election not in ("true", "false"):
+        raise ValueError(f"ASSAY_LEADER_ELECTION must be true or false, not {election!r}")
+    return Settings(
+        namespace=namespace,
+        server_image=image,
+        log_level=level,
+        metrics_port=int(port),
+        leader_election=election == "true",
+        identity=environ.get("POD_NAME") or socket.gethostname(),
+    )

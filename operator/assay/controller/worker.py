@@ -1,0 +1,133 @@
+"""One task per ModelDeployment that looks when it is woken, or when the time it asked for has come.
+
+This is not `@kopf.daemon`: kopf starts no daemon for an object that is being deleted already when
+the operator starts, and takes its finalizer off at once (read in kopf 1.45.2,
+`processing.process_spawning_cause`), so a deletion during an outage would leave everything in the
+members. These tasks look at whatever is there.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from assay.members.errors import ApiError, MemberError
+
+from . import logs, metrics
+from .hub import Key
+from .memory import Memory
+from .reconcile import Next
+
+LONGEST_SECONDS = 300.0
+"""Everything is looked at this often although nothing seems to change."""
+
+_FIRST_RETRY = 0.1
+_LONGEST_RETRY = 15.0
+
+log = logging.getLogger(__name__)
+
+Look = Callable[[Key, Memory], Awaitable[Next]]
+
+
+class Worker:
+    """One ModelDeployment."""
+
+    def __init__(self, key: Key, look: Look) -> None:
+        self.key = key
+        self.memory = Memory()
+        self._look = look
+        self._woken = asyncio.Event()
+        self._due = 0.0
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Look until the object is gone."""
+        logs.deployment.set("/".join(self.key))
+        self._due = time.monotonic()
+        while True:
+            self._woken.clear()
+            found = await self._one()
+            if found.gone:
+                return
+            seconds = LONGEST_SECONDS if found.seconds is None else found.seconds
+            # Counted from when this look was due and not from when it ended: a tick keeps its pace.
+            self._due = max(self._due + min(seconds, LONGEST_SECONDS), time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._due - time.monotonic())
+                self._due = time.monotonic()
+
+    async def _one(self) -> Next:
+        """Look once; an error is tried again a little later each time."""
+        try:
+            with metrics.RECONCILE_SECONDS.time():
+                found = await self._look(self.key, self.memory)
+        except ApiError as error:
+            if error.conflict:
+                self.memory.unsaid.clear()  # decided on what is not so any more
+                return self._again(None)
+            return self._again(error)
+        except MemberError as error:
+            return self._again(error)
+        except Exception as error:  # one ModelDeployment must not stop the others
+            log.exception("unexpected error")
+            return self._again(error)
+        self.memory.attempts = 0
+        return found
+
+    def _again(self, error: Exception | None) -> Next:
+        if error is not None:
+            metrics.RECONCILE_ERRORS.labels(*self.key).inc()
+            log.warning("to be tried again: %s", error)
+        self._due = time.monotonic()
+        delay = min(_FIRST_RETRY * 2**self.memory.attempts, _LONGEST_RETRY)
+        self.memory.attempts = min(self.memory.attempts + 1, 10)
+        return Next(delay * random.uniform(0.7, 1.3))  # noqa: S311
+
+
+class Workers:
+    """All ModelDeployments."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._workers: dict[Key, Worker] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+
+    def see(self, namespace: str, name: str, version: str) -> None:
+        """Take notice of an object that exists; our own last write is no news."""
+        key = (namespace, name)
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = self._workers[key] = Worker(key, self._look)
+            task = asyncio.create_task(worker.run(), name=f"deployment {namespace}/{name}")
+            task.add_done_callback(lambda _: self._ended(key, worker))
+            self._tasks[key] = task
+        elif worker.memory.version != version:
+            worker.wake()
+
+    def wake(self, namespace: str, name: str) -> None:
+        """Something changed for one ModelDeployment."""
+        if worker := self._workers.get((namespace, name)):
+            worker.wake()
+
+    def wake_all(self) -> None:
+        """Something changed for all."""
+        for worker in self._workers.values():
+            worker.wake()
+
+    async def close(self) -> None:
+        """Stop; what was begun in members goes on or is repeated after the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: Key, worker: Worker) -> None:
+        if self._workers.get(key) is worker:
+            del self._workers[key]
+            del self._tasks[key]
+        metrics.forget(*key)

@@ -1,0 +1,134 @@
+"""All members: one running `Member` for each ModelCluster."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+
+from assay.api.conditions import Reason
+from assay.api.model_cluster import ModelClusterSpec
+from assay.placement import Candidate
+
+from . import kubeconfig
+from .errors import MemberError
+from .kubeconfig import Credentials
+from .member import Member
+
+FIRST_SECONDS = 6.0
+"""How long a start waits for the first answers of the members, so as not to call them all lost."""
+
+
+class Registry:
+    """The members by name.
+
+    Parameters
+    ----------
+    origin
+        Identity of this hub.
+    secret
+        Returns the data of a Secret in the operator's namespace, decoded; None if there is none.
+    wake
+        Called with (namespace, ModelDeployment name) when one of its objects changed somewhere.
+    changed
+        Called with a member's name when its state changed.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        secret: Callable[[str], Awaitable[dict[str, bytes] | None]],
+        wake: Callable[[str, str], None],
+        changed: Callable[[str], None],
+    ) -> None:
+        self._origin = origin
+        self._secret = secret
+        self._wake = wake
+        self._changed = changed
+        self._members: dict[str, Member] = {}
+        self._candidates: dict[str, Candidate] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def update(self, candidate: Candidate) -> None:
+        """Take a ModelCluster that was added or changed."""
+        name, before = candidate.name, self._candidates.get(candidate.name)
+        if before == candidate:
+            return
+        self._candidates[name] = candidate
+        if before is None or before.spec != candidate.spec:
+            self._stop(name)
+            member = Member(
+                name,
+                candidate.spec,
+                lambda: self._credentials(candidate.spec),
+                self._origin,
+                self._wake,
+                self._changed,
+            )
+            self._members[name] = member
+            self._tasks[name] = asyncio.create_task(member.run(), name=f"member {name}")
+        self._changed(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a ModelCluster that was deleted. What runs there stays: absence never deletes."""
+        if self._candidates.pop(name, None):
+            self._stop(name)
+            self._changed(name)
+
+    def secret_changed(self, secret_name: str) -> None:
+        """Connect again to the members whose kubeconfig is in this Secret."""
+        for member in self._members.values():
+            source = member.spec.cluster_source.kube_config
+            if source and source.secret_name == secret_name:
+                member.reconnect()
+
+    def get(self, name: str) -> Member | None:
+        """Return a member."""
+        return self._members.get(name)
+
+    def all(self) -> tuple[Member, ...]:
+        """Return every member, by name."""
+        return tuple(self._members[name] for name in sorted(self._members))
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return every ModelCluster as placement wants it."""
+        return tuple(self._candidates.values())
+
+    async def settle(self) -> None:
+        """Wait until every member has answered or failed once, but not for long."""
+        waits = [member.settled.wait() for member in self._members.values()]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*waits), FIRST_SECONDS)
+
+    async def close(self) -> None:
+        """Disconnect from every member."""
+        tasks = list(self._tasks.values())
+        for name in list(self._members):
+            self._stop(name)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self, name: str) -> None:
+        self._members.pop(name, None)
+        if task := self._tasks.pop(name, None):
+            task.cancel()
+
+    async def _credentials(self, spec: ModelClusterSpec) -> Credentials:
+        source = spec.cluster_source.kube_config
+        if source is None:
+            return kubeconfig.local(dict(os.environ))
+        data = await self._secret(source.secret_name)
+        if data is None:
+            raise MemberError(
+                Reason.SECRET_MISSING, f"there is no Secret {source.secret_name} in this namespace"
+            )
+        if source.key not in data:
+            raise MemberError(
+                Reason.SECRET_MISSING, f"Secret {source.secret_name} has no key {source.key}"
+            )
+        try:
+            text = data[source.key].decode()
+        except UnicodeDecodeError:
+            raise MemberError(
+                Reason.CREDENTIALS_INVALID,
+                f"key {source.key} of Secret {source.secret_name} is no text",
+            ) from None
+        return kubeconfig.parse(text)

@@ -1,0 +1,152 @@
+"""What is open to a member while it is connected: client, watches, writer, Lease, Prometheus."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from assay.api.conditions import Reason
+from assay.api.model_cluster import ModelClusterSpec
+from assay.render.naming import ledger_name, record_name
+from assay.render.record import read_record
+from assay.rollout.observation import PodsView, RecordView, RouteView
+
+from . import pods, resources
+from .api import Api
+from .apply import Writer
+from .cache import Cache
+from .errors import ApiError, MemberError, refused
+from .evidence import PrometheusReader
+from .kubeconfig import Credentials
+from .lease import Lease
+from .watch import Watch
+
+LEASE_NAMESPACE = "assay-system"
+LEASE_NAME = "assay"
+LEASE_SECONDS = 30
+SYNC_SECONDS = 15.0
+
+_PODS_LOOKED_AT = "50"
+
+
+class Session:
+    """One connection to a member.
+
+    Parameters
+    ----------
+    origin
+        Identity of this hub.
+    wake
+        Called with (namespace, ModelDeployment name) when something changed in the member.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: ModelClusterSpec,
+        credentials: Credentials,
+        origin: str,
+        wake: Callable[[str, str], None],
+    ) -> None:
+        self.api = Api(credentials, name)
+        self.lease = Lease(self.api, LEASE_NAMESPACE, LEASE_NAME, origin, seconds=LEASE_SECONDS)
+        self.cache = Cache(wake)
+        self.writer = Writer(self.api, self.cache, origin)
+        self.prometheus = PrometheusReader(spec.prometheus, credentials)
+        self._watches = [
+            Watch(
+                self.api,
+                resources.path(kind),
+                self.cache.store(kind),
+                selector=resources.MANAGED,
+            )
+            for kind in resources.WATCHED
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._records: dict[tuple[str, str], RecordView | None] = {}
+
+    async def version(self, seconds: float) -> str:
+        """Return the member's Kubernetes version; the cheapest proof that it answers."""
+        answer = await self.api.request("GET", "/version", seconds=seconds, urgent=True)
+        return str(answer.get("gitVersion", ""))
+
+    async def watch(self) -> None:
+        """Start, or start again, to watch; return when everything was seen once.
+
+        Raises `MemberError` if that takes too long; the message is that of the watch which fails.
+        """
+        await self._stop_watching()
+        self._tasks = [asyncio.create_task(watch.run()) for watch in self._watches]
+        waits = [watch.synced.wait() for watch in self._watches]
+        try:
+            await asyncio.wait_for(asyncio.gather(*waits), SYNC_SECONDS)
+        except TimeoutError:
+            raise self._not_synced() from None
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self._stop_watching()
+        self.prometheus.close()
+        await self.api.close()
+
+    async def revisions(self, namespace: str, name: str) -> dict[str, PodsView]:
+        """Return the pods of every revision of a ModelDeployment that runs here."""
+        views = {}
+        for key, seen in self.cache.of(namespace, name).items():
+            if key[0] != "Deployment":
+                continue
+            failure = None
+            if seen.ready < seen.desired:
+                failure = await self._failure(namespace, name, seen.revision)
+            views[seen.revision] = PodsView(seen.desired, seen.ready, failure)
+        return views
+
+    def route(self, namespace: str, name: str) -> RouteView | None:
+        """Return the ModelDeployment's HTTPRoute."""
+        seen = self.cache.get("HTTPRoute", namespace, name)
+        return seen.route if seen else None
+
+    def ledger_ready(self, namespace: str, name: str) -> bool:
+        """Return whether the ledger answers."""
+        seen = self.cache.get("StatefulSet", namespace, ledger_name(name))
+        return seen is not None and 0 < seen.desired <= seen.ready
+
+    async def record(self, namespace: str, name: str) -> RecordView | None:
+        """Return the member's record of the rollout: read once, then as we wrote it."""
+        key = (namespace, name)
+        if key not in self._records:
+            found = await self.api.find(resources.path("ConfigMap", namespace, record_name(name)))
+            self._records[key] = read_record(found) if found else None
+        return self._records[key]
+
+    def recorded(self, namespace: str, name: str, record: RecordView | None) -> None:
+        """Note the record that was written."""
+        self._records[namespace, name] = record
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Forget a ModelDeployment that is gone from here."""
+        self._records.pop((namespace, name), None)
+
+    async def _failure(self, namespace: str, name: str, revision: str) -> str | None:
+        selector = f"{resources.DEPLOYMENT}={name},{resources.REVISION}={revision}"
+        found = await self.api.get(
+            resources.path("Pod", namespace), labelSelector=selector, limit=_PODS_LOOKED_AT
+        )
+        return pods.failure(found["items"])
+
+    def _not_synced(self) -> MemberError:
+        for watch in self._watches:
+            if isinstance(watch.error, MemberError):
+                return watch.error
+            if not watch.synced.is_set() and isinstance(watch.error, ApiError):
+                return refused(watch.error)
+        return MemberError(
+            Reason.MEMBERS_UNREACHABLE, f"no list of objects within {SYNC_SECONDS:g} s"
+        )
+
+    async def _stop_watching(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
