@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from assay_server import __version__
 from assay_server.artifacts import MAX_BYTES, ArtifactError, check_digest, fetch
 from assay_server.keys import KeyRing, KeysError
 from assay_server.logs import configure, event
@@ -99,29 +100,34 @@ def where_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
-@click.version_option(package_name="assay")
+# Help texts are arguments, not docstrings: the image runs without docstrings to save memory.
+@click.group(help="Serve predictions with receipts, and count the true labels that come back.")
+@click.version_option(__version__, prog_name="assay-server")
 def main() -> None:
-    """Serve predictions with receipts, and count the true labels that come back."""
-    # Before numpy is imported: its thread pools cost memory and, on a shared node, time.
+    """Set up what must be set before any command imports numpy."""
+    # Its thread pools cost memory and, on a shared node, time; one row needs neither.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
-@main.command("fetch")
+@main.command(
+    "fetch", help="Fetch an artifact, check its digest, and move it to its place in one step."
+)
 @option("--model-uri", required=True, help="Where the artifact is: http, https or file.")
 @option("--digest", required=True, callback=_digest, help="sha256:<64 hex digits>.")
 @option("--target", required=True, type=click.Path(path_type=Path), help="File to write.")
 @option("--max-bytes", type=click.IntRange(1), default=MAX_BYTES, help="Largest artifact.")
 def fetch_command(model_uri: str, digest: str, target: Path, max_bytes: int) -> None:
-    """Fetch an artifact, check its digest, and move it to its place in one step."""
+    """Fetch an artifact to a file."""
     try:
         fetch(model_uri, digest, target, max_bytes)
     except ArtifactError as error:
         fail(str(error))
 
 
-@main.command("serve")
+@main.command(
+    "serve", help="Serve one model by the Open Inference Protocol v2, with a receipt for each row."
+)
 @option("--model-uri", required=True, help="A path, or file:, http: or https: URI.")
 @option("--digest", required=True, callback=_digest, help="sha256:<64 hex digits>.")
 @option("--model-name", required=True, help="Name in the paths of the protocol.")
@@ -150,7 +156,7 @@ def serve_command(
     member: str,
     keys_file: str,
 ) -> None:
-    """Serve one model by the Open Inference Protocol v2, with a receipt for each row."""
+    """Serve until SIGTERM."""
     # Imported here: `fetch` and `--help` need none of the libraries behind these.
     from assay_server.scoring import UnsupportedModelError  # noqa: PLC0415
     from assay_server.server import Identity, load_predictor, run  # noqa: PLC0415
@@ -185,7 +191,10 @@ def serve_command(
         fail(f"ListenFailed: {host}:{http_port}: {error.strerror}")
 
 
-@main.command("ledger")
+@main.command(
+    "ledger",
+    help="Take true labels by receipt, count each once, expose the counts to Prometheus.",
+)
 @option("--store", required=True, help="sqlite:///relative or sqlite:////absolute path.")
 @option("--classes", default="", callback=_names, help="Class names; default: from receipts.")
 @option("--label-window-seconds", type=click.IntRange(1), default=2592000, help="Receipts' life.")
@@ -204,7 +213,7 @@ def ledger_command(
     member: str,
     keys_file: str,
 ) -> None:
-    """Take true labels by receipt, count each once, expose the counts to Prometheus."""
+    """Keep a ledger until SIGTERM."""
     from assay_server.ledger.app import run  # noqa: PLC0415
     from assay_server.ledger.feedback import Clerk  # noqa: PLC0415
     from assay_server.ledger.store import StoreError, store_path  # noqa: PLC0415

@@ -124,8 +124,9 @@ def configure_sklearn() -> None:
     The protocol layer lets no NaN or infinity through, so estimators need not look again.
     """
     sklearn.set_config(assume_finite=True)
-    # Rows come without column names, on purpose, also for models that were fitted on a DataFrame.
-    warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    # Warnings (column names of a training DataFrame, overflow in an odd row) would be printed once
+    # per cause past the structured log; what matters of them becomes an error below.
+    warnings.simplefilter("ignore")
 
 
 def single_threaded(model: Any) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from assay_server import exposition
+from assay_server import __version__, exposition
 from assay_server.artifacts import fetch, load, local_path
 from assay_server.inference import Inferred, Predictor, receipt_classes
 from assay_server.keys import KeyRing
@@ -162,7 +162,7 @@ class ModelServer:
                     inferred = self._predictor.infer(body, stratum, time.time())
             except ProtocolError as error:
                 if error.status >= 500:
-                    event("model_failed", level=40, cause=type(error.__cause__).__name__)
+                    event("model_failed", level=40, cause=_root_cause(error))
                 raise HTTPError(error.status, error.message) from None
         self._metrics.served(stratum, inferred)
         self._metrics.latency.observe(time.perf_counter() - start)
@@ -190,13 +190,21 @@ class ModelServer:
         return Response(body, 200 if ready else 503)
 
     async def _server_metadata(self, _request: Request) -> Response:
-        return Response(b'{"name":"assay","version":"0.1.0","extensions":["receipt"]}')
+        body = {"name": "assay", "version": __version__, "extensions": ["receipt"]}
+        return Response(json.dumps(body).encode())
 
     async def _model_metadata(self, _request: Request) -> Response:
         return Response(json.dumps(self._predictor.metadata()).encode())
 
     async def _exposition(self, _request: Request) -> Response:
         return Response(self._metrics.text().encode(), content_type=exposition.CONTENT_TYPE)
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the type of the exception that started it; its message may quote features."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 def load_predictor(

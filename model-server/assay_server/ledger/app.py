@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from assay_server import exposition
+from assay_server import __version__, exposition
 from assay_server.ledger.counts import Counts
 from assay_server.ledger.feedback import (
     MESSAGES,
@@ -132,7 +132,8 @@ class Ledger:
         return Response(b'{"ready":true}')
 
     async def _metadata(self, _request: Request) -> Response:
-        return Response(b'{"name":"assay-ledger","version":"0.1.0","extensions":["feedback"]}')
+        body = {"name": "assay-ledger", "version": __version__, "extensions": ["feedback"]}
+        return Response(msgspec.json.encode(body))
 
     async def _exposition(self, _request: Request) -> Response:
         if self._counts is None:

@@ -2,6 +2,10 @@
 
 import pickle
 import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +26,19 @@ def test_every_option_has_its_variable_and_a_help_text(command):
         assert option.help
     text = run(command, "--help").output
     assert text.count("ASSAY_") == len(main.commands[command].params)
+
+
+def test_help_is_there_without_docstrings():
+    """As in the image, which runs with PYTHONOPTIMIZE=2."""
+    program = Path(sys.executable).parent / "assay-server"
+    environment = {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    for command, words in (([], "Serve predictions"), (["serve"], "Serve one model by the Open")):
+        text = subprocess.check_output([program, *command, "--help"], env=environment, text=True)
+        assert words in text
+
+
+def test_the_version_is_the_distributions():
+    assert run("--version").output == f"assay-server, version {version('assay')}\n"
 
 
 def test_fetch_from_the_environment(artifact, tmp_path):
