@@ -105,8 +105,8 @@ def member_evidence(
     if not gathered.stores:
         raise EvidenceUnavailable(
             errors.DATA_STALE,
-            f"Prometheus has no sample of the ledger of {deployment}: not scraped, or gone for "
-            "more than 5 minutes",
+            f"Prometheus has no current sample of the ledger of {deployment}: it is down, or not "
+            "scraped",
         )
     if len({store for store, _ in gathered.stores}) > 1:
         names = ", ".join(sorted(store for store, _ in gathered.stores))

@@ -162,7 +162,7 @@ def test_the_query_counts_pods_that_died_and_never_extrapolates(fake):
             Prometheus.vector([sample("age", 3.2, store="s1")]), errors.DATA_STALE,
             "3.2 s old, at most 3 s", id="old",
         ),
-        pytest.param(Prometheus.vector([]), errors.DATA_STALE, "no sample of the ledger", id="no ledger"),
+        pytest.param(Prometheus.vector([]), errors.DATA_STALE, "no current sample of the ledger", id="no ledger"),
         pytest.param(
             Prometheus.vector([AGE, *ledger()], warnings=["remote read: timeout"]),
             errors.WARNINGS_IN_REPLY, "remote read: timeout", id="warnings",
