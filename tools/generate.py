@@ -20,7 +20,7 @@ def documents() -> dict[pathlib.Path, str]:
     for name, definition in schema.definitions().items():
         text = HEADER + yaml.safe_dump(definition, sort_keys=False, width=100, allow_unicode=True)
         texts[ROOT / "crds" / name] = text
-        texts[ROOT / "charts/assay/crds" / name] = text
+        texts[ROOT / "charts/assay/files/crds" / name] = text
     return texts
 
 
