@@ -13,7 +13,6 @@ sequences (2021); Howard et al., Time-uniform, nonparametric, nonasymptotic conf
 import math
 from collections.abc import Callable
 
-from scipy.optimize import brentq
 from scipy.special import erfcx
 
 SHARP = 0.8
@@ -65,14 +64,29 @@ def log_e_rollback(dist: float, var: float, margin: float) -> float:
 def critical_distance(test: Test, var: float, margin: float, limit: float) -> float:
     """Find the `dist` at which `test` reaches `limit`: half of the display band.
 
-    Bracketed and solved to full precision.
+    By false position with the Illinois rule: 6 to 10 evaluations where bisection needs 50. Raises
+    `ArithmeticError` when it finds no root, which the growth of both tests rules out.
     """
-    step = math.sqrt(var)
-    low, high = 0.0, step
-    while test(high, var, margin) < limit:
+    low, high = 0.0, math.sqrt(var)
+    while (above := test(high, var, margin) - limit) < 0.0:
         low, high = high, 2.0 * high
-    root: float = brentq(lambda dist: test(dist, var, margin) - limit, low, high, rtol=1e-14)
-    return root
+    below = test(low, var, margin) - limit
+    side = 0
+    for _ in range(200):
+        middle = high - above * (high - low) / (above - below)
+        value = test(middle, var, margin) - limit
+        if abs(value) <= 1e-12 * max(1.0, limit) or high - low <= 1e-15 * high:
+            return middle
+        if value > 0.0:
+            high, above = middle, value
+            below = below / 2.0 if side > 0 else below
+            side = 1
+        else:
+            low, below = middle, value
+            above = above / 2.0 if side < 0 else above
+            side = -1
+    msg = f"no root of the test for variance {var}, margin {margin}, limit {limit}"
+    raise ArithmeticError(msg)
 
 
 def _log_mills(u: float) -> float:

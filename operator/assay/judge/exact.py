@@ -25,6 +25,7 @@ TwoArmTest = Callable[[Stream, Stream, "Link", float], float]
 
 _POINTS = 33
 _ROUNDS = 5
+_GRID = np.arange(_POINTS) / (_POINTS - 1)
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,10 @@ def _log_beta(first: float, second: float) -> float:
 
 
 def _log_likelihood(stream: Stream, rate: Values) -> Values:
+    """Log likelihood of each rate; rates of 0 and 1 are moved by less than matters."""
     successes, failures = stream[0], stream[1] - stream[0]
-    with np.errstate(divide="ignore"):
-        gained = successes * np.log(rate) if successes > 0.0 else np.zeros_like(rate)
-        lost = failures * np.log1p(-rate) if failures > 0.0 else np.zeros_like(rate)
-    result: Values = gained + lost
+    inner = np.minimum(np.maximum(rate, 1e-300), 1.0 - 1e-16)
+    result: Values = successes * np.log(inner) + failures * np.log1p(-inner)
     return result
 
 
@@ -110,7 +110,7 @@ def _maximum(function: Callable[[Values], Values], low: float, high: float) -> f
     """Largest value of a function with one hill on [low, high], by a grid refined in rounds."""
     best = -math.inf
     for _ in range(_ROUNDS):
-        points = np.linspace(low, high, _POINTS)
+        points = low + (high - low) * _GRID
         values = function(points)
         top = int(np.argmax(values))
         best = max(best, float(values[top]))

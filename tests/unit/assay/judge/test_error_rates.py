@@ -1,7 +1,7 @@
 """Border errors of the whole rule, by simulation through `judge` itself (fixed seed).
 
 Ranged checks: 5 % is the promise, so 120 trials at a true 3 % stay below 10 with a chance of 99 %.
-The full grid, with thousands of trials, is `make simulate`.
+They catch a broken rule, and are too short to prove 5 %.
 """
 
 import numpy as np
