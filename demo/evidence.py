@@ -26,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 class MetricPoint:
     """One metric at one look; numbers are None while the metric has no value.
 
-    `lower` and `upper` are the band of canary less stable.
+    `lower` and `upper` are the band of canary less stable. Before `past_burn_in` there are too few
+    labels for the e-values to count.
     """
 
     stable: float | None
@@ -38,6 +39,7 @@ class MetricPoint:
     log_e_rollback: float | None
     limit_promote: float | None
     limit_rollback: float | None
+    past_burn_in: bool = True
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import binascii
 import json
 import struct
 import threading
+import time
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ IN_EVIDENCE = frozenset({"counted", "duplicate"})
 retry whose first try was counted while its answer got lost."""
 
 # Where a receipt says which step answered, and where its texts begin (assay_server.receipts).
-_STEP = struct.Struct(">18xB")
+_STEP = struct.Struct(">26xB")
 _TEXTS = 32
 _SEPARATOR = "\x1f"
 
@@ -133,6 +134,17 @@ class Log:
         with self._lock:
             copy = list(self.predictions)
         return copy if wanted is None else [item for item in copy if wanted(item)]
+
+    def recent(self, seconds: float) -> list[Prediction]:
+        """Return the rows answered in the last so many seconds."""
+        since = time.time() - seconds
+        rows = []
+        with self._lock:
+            for item in reversed(self.predictions):
+                if item.answered < since:
+                    break
+                rows.append(item)
+        return rows
 
     def labels_missing(self) -> int:
         """Return how many answered rows have no answer to their label yet."""

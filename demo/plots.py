@@ -24,7 +24,8 @@ def draw_evidence(trial: TrialRecord, path: Path) -> None:
     """Draw, for each metric, both arms and the band, and below both e-values with their limits.
 
     The band is that of the difference, drawn around stable's value: the canary's value is inside
-    it by construction, and the trial is decided when it lies wholly on one side.
+    it by construction, and the trial is decided when it lies wholly on one side. Grey: too few
+    labels to test at all.
     """
     looks = [item for item in trial.looks if item.metrics]
     names = list(looks[-1].metrics) if looks else ["f1"]
@@ -142,8 +143,9 @@ def _draw_values(axes: Any, trial: TrialRecord, looks: Sequence[Look], name: str
     axes.plot(times, canary, color=CANARY, linewidth=2, label=label)
     values = [value for value in [*stable, *canary] if np.isfinite(value)]
     if values:
-        axes.set_ylim(max(0.0, min(values) - 0.12), min(1.06, max(values) + 0.12))
+        axes.set_ylim(max(0.0, min(values) - 0.12), min(1.03, max(values) + 0.12))
     _mark_steps(axes, trial, looks)
+    _shade_burn_in(axes, times, points)
     axes.set(title=title, ylabel=title)
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     _tidy(axes)
@@ -151,9 +153,9 @@ def _draw_values(axes: Any, trial: TrialRecord, looks: Sequence[Look], name: str
 
 def _draw_e_values(axes: Any, trial: TrialRecord, looks: Sequence[Look], name: str) -> None:
     times, points = _series(trial, looks, name)
-    for field, limit, color, what in (
-        ("log_e_promote", "limit_promote", GOOD, "promote"),
-        ("log_e_rollback", "limit_rollback", BAD, "roll back"),
+    for field, limit, color, what, side in (
+        ("log_e_promote", "limit_promote", GOOD, "promote", "top"),
+        ("log_e_rollback", "limit_rollback", BAD, "roll back", "bottom"),
     ):
         values = [_number(getattr(point, field)) for point in points]
         axes.plot(times, values, color=color, linewidth=2, label=f"evidence to {what}")
@@ -164,13 +166,15 @@ def _draw_e_values(axes: Any, trial: TrialRecord, looks: Sequence[Look], name: s
                 f"{what} at {bounds[-1]:.1f}",
                 (0.01, bounds[-1]),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, 3),
+                xytext=(0, 3 if side == "bottom" else -3),
                 textcoords="offset points",
                 color=color,
                 fontsize=8,
+                va=side,
             )
     axes.set_ylim(-8, 16)
     _mark_steps(axes, trial, looks)
+    _shade_burn_in(axes, times, points)
     axes.set(xlabel="seconds since the canary's first request", ylabel="ln e")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     _tidy(axes)
@@ -203,6 +207,14 @@ def _mark_steps(axes: Any, trial: TrialRecord, looks: Sequence[Look]) -> None:
             before = item.weight
     if trial.decided_at is not None:
         axes.axvline(trial.decided_at - start, color="black", linewidth=1)
+
+
+def _shade_burn_in(axes: Any, times: Sequence[float], points: Sequence[MetricPoint]) -> None:
+    """Grey out the start, where there are too few labels for the e-values to count."""
+    early = [at for at, point in zip(times, points, strict=True) if not point.past_burn_in]
+    if early:
+        later = [at for at in times if at > early[-1]]
+        axes.axvspan(times[0], later[0] if later else early[-1], color="0.5", alpha=0.18, lw=0)
 
 
 def _number(value: float | None) -> float:

@@ -87,7 +87,7 @@ def record() -> Record:
         manifest = deployment_manifest(artifact(canary), "http://models.example.com")
         spec = ModelDeploymentSpec.model_validate(manifest["spec"])
         steps = spec.rollout.canary.steps
-        counter = Counter(seed=3)
+        counter = Counter(seed=4)
         trial = TrialRecord("2" * 10, "1", canary.value)
         step, since = 0, 0
         for second in range(1, 240):
