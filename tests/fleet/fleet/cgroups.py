@@ -22,9 +22,11 @@ def is_v2() -> bool:
 
 
 def hierarchies() -> list[Path]:
-    """Return the mount points in which a cluster needs a directory."""
-    wanted = "cgroup2" if is_v2() else "cgroup"
-    return [Path(point) for kind, point in _mounts() if kind == wanted]
+    """Return the mount points in which a cluster needs a directory.
+
+    With v1 that includes the unified hierarchy beside the others: runc uses it too.
+    """
+    return [Path(point) for kind, point in _mounts() if kind in {"cgroup", "cgroup2"}]
 
 
 def create(name: str) -> None:

@@ -18,7 +18,8 @@ def main() -> None:
 @click.option("--clusters", default=",".join(local.DEFAULT_CLUSTERS), show_default=True)
 @click.option("--addons", type=click.Choice(["all", "none"]), default="all", show_default=True)
 @click.option("--scrape-interval", default="1s", show_default=True)
-def up(name: str, clusters: str, addons: str, scrape_interval: str) -> None:
+@click.option("--keep", is_flag=True, help="Leave a fleet that fails as it is.")
+def up(name: str, clusters: str, addons: str, scrape_interval: str, keep: bool) -> None:  # noqa: FBT001
     """Make a fleet."""
     with Screen() as screen:
         local.Fleet.up(
@@ -26,6 +27,7 @@ def up(name: str, clusters: str, addons: str, scrape_interval: str) -> None:
             clusters.split(","),
             addons=addons == "all",
             scrape_interval=scrape_interval,
+            keep=keep,
             reporter=screen,
         )
 

@@ -35,7 +35,7 @@ BASE_NAME = "localhost/assay-base:bookworm"
 ENVOY_NAME = "localhost/envoy:1.39.1"
 ENVOY_REQUIREMENTS = programs.SOURCES / "envoy" / "requirements.txt"
 # Raise it when images are to be made anew although nothing they are made from has changed.
-FORMAT = "1"
+FORMAT = "2"
 PROGRAM_IMAGES = {
     "localhost/pause:1": programs.PAUSE,
     "localhost/coredns:1": programs.COREDNS,
@@ -80,7 +80,7 @@ def prepare(reporter: Reporter, *, addons: bool) -> list[Image]:
         found = [_of_program(name, program) for name, program in PROGRAM_IMAGES.items()]
         base = _base(reporter)
         found += [base, _envoy(base, reporter)]
-        return found + [_ours(source, base, reporter) for source in OURS]
+        return found + [_ours(source, base, reporter) for source in OURS if source.dockerfile.exists()]
 
 
 def context_files(dockerfile: Path, context: Path) -> Iterator[Path]:

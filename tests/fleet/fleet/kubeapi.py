@@ -34,12 +34,6 @@ CLUSTER_SCOPED = frozenset(
         "ValidatingAdmissionPolicyBinding",
     }
 )
-IRREGULAR_PLURALS = {
-    "EnvoyProxy": "envoyproxies",
-    "GatewayClass": "gatewayclasses",
-    "StorageClass": "storageclasses",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-}
 
 
 class ApiError(Exception):
@@ -145,7 +139,7 @@ def collection_path(item: JsonObject) -> str:
     """Return the path under which objects of this one's kind are made."""
     group_version, kind = item["apiVersion"], item["kind"]
     prefix = f"/apis/{group_version}" if "/" in group_version else f"/api/{group_version}"
-    plural = IRREGULAR_PLURALS.get(kind) or _plural(kind.lower())
+    plural = _plural(kind.lower())
     if kind in CLUSTER_SCOPED:
         return f"{prefix}/{plural}"
     return f"{prefix}/namespaces/{item['metadata'].get('namespace', 'default')}/{plural}"
@@ -181,6 +175,6 @@ def wait_for(
 
 
 def _plural(word: str) -> str:
-    if word.endswith("y"):
+    if word.endswith("y") and word[-2] not in "aeiou":
         return f"{word[:-1]}ies"
     return f"{word}es" if word.endswith("s") else f"{word}s"

@@ -56,6 +56,7 @@ class Fleet:
         *,
         addons: bool = True,
         scrape_interval: str = "1s",
+        keep: bool = False,
         reporter: Reporter | None = None,
     ) -> Fleet:
         """Make a fleet and return it when everything in it is ready; take it as it is if it is up.
@@ -73,6 +74,8 @@ class Fleet:
             False leaves out DNS, gateway, Prometheus, storage and our images.
         scrape_interval
             Of Prometheus.
+        keep
+            Leave a fleet that did not come up as it is, to look into.
         reporter
             What to tell about the progress.
 
@@ -100,7 +103,8 @@ class Fleet:
             try:
                 _create(plan, prepared, reporter)
             except BaseException:
-                _remove(plan, name, reporter)
+                if not keep:
+                    _remove(plan, name, reporter)
                 raise
             state.write(plan.as_ready())
             return cls(plan.as_ready())

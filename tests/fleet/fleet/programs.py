@@ -108,7 +108,7 @@ ENVOY_GATEWAY = Program(
 PROMETHEUS = Program(
     "prometheus",
     "github.com/prometheus/prometheus/cmd/prometheus",
-    "netgo,builtinassets,remove_all_sd,enable_kubernetes_sd",
+    "netgo,remove_all_sd,enable_kubernetes_sd",
     seconds=180,
 )
 STORAGE = Program("local-path-provisioner", "github.com/rancher/local-path-provisioner", seconds=60)
