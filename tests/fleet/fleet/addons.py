@@ -86,7 +86,8 @@ def gateway_secrets() -> list[JsonObject]:
 
     Envoy Gateway's own job makes the same, but has to be waited for.
     """
-    authority = Authority("envoy-gateway")
+    # Not the name of a service: a certificate with its issuer's name counts as self-signed.
+    authority = Authority("envoy-gateway-authority")
     service = "envoy-gateway"
     suffixes = ("", f".{GATEWAY_SYSTEM}", f".{GATEWAY_SYSTEM}.svc")
     names = [service + suffix for suffix in (*suffixes, f"{suffixes[-1]}.cluster.local")]
