@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
+
 from fleet import Cluster, Fleet
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -1,0 +1,38 @@
+"""Assay installed once on the fleet; every test brings a ModelDeployment of its own."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from demo.artifacts import ArtifactServer
+from demo.stage import Stage
+from fleet import Fleet
+from tests.e2e.trial import Trial
+
+
+@pytest.fixture(scope="session")
+def stage(local_fleet: Fleet) -> Iterator[Stage]:
+    """The operator on the hub, east and west as members."""
+    hub, *members = local_fleet.clusters.values()
+    stage = Stage(hub, {member.name: member for member in members})
+    stage.install()
+    yield stage
+    stage.uninstall()
+
+
+@pytest.fixture(scope="session")
+def store(local_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtifactServer]:
+    """An artifact store that the members' pods reach."""
+    directory = tmp_path_factory.mktemp("artifacts")
+    with ArtifactServer(directory, local_fleet.bridge_address) as server:
+        yield server
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, stage: Stage, store: ArtifactServer) -> Iterator[Trial]:
+    """A ModelDeployment named after the test, deleted afterwards."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:36].strip("-")
+    trial = Trial(stage, store, name)
+    yield trial
+    trial.delete()

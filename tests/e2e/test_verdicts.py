@@ -1,0 +1,101 @@
+"""Verdicts that must not come: on an identical canary, without evidence, on a broken artifact."""
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from assay.api.deployment_status import Stage as RolloutStage
+from assay.api.deployment_status import Verdict
+from demo.manifests import NAMESPACE
+from demo.models import Version, artifact, copy_of
+from tests.e2e.trial import Trial, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_canary_identical_to_stable_is_not_rolled_back(trial: Trial) -> None:
+    trial.start(artifact(Version.GOOD))
+    with trial.stream(80.0):
+        trial.apply(copy_of(Version.GOOD))
+        entry = trial.verdict(copy_of(Version.GOOD))
+
+    assert entry.verdict is Verdict.PROMOTE
+
+
+def test_without_prometheus_the_trial_holds_and_then_goes_on(trial: Trial) -> None:
+    trial.start(artifact(Version.FIRST))
+    east = trial.stage.members["east"]
+    with trial.stream(60.0) as stream:
+        trial.apply(artifact(Version.GOOD))
+        trial.until_stage(RolloutStage.TRIAL, "3")
+        east.kubectl("scale", "-n", "monitoring", "deployment/prometheus", "--replicas=0")
+        try:
+            held = trial.until(
+                "a hold for the lack of evidence",
+                lambda found: found.condition("EvidenceSufficient")[0] == "False",
+            )
+            reason, message = held.condition("EvidenceSufficient")[1:]
+            # Meanwhile a good canary gets all the labels it needs; it must not even climb.
+            rows = len(stream.log.rows())
+            wait_until("a thousand more rows", lambda: len(stream.log.rows()) > rows + 1000)
+            still = trial.stage.read(trial.name)
+        finally:
+            east.kubectl("scale", "-n", "monitoring", "deployment/prometheus", "--replicas=1")
+        entry = trial.verdict(artifact(Version.GOOD))
+
+    assert reason == "PrometheusUnreachable"
+    assert "east" in message
+    assert still is not None
+    assert still.status.rollout is not None
+    assert held.status.rollout is not None
+    assert still.status.rollout.stage is RolloutStage.TRIAL
+    assert still.status.rollout.step == held.status.rollout.step
+    assert entry.verdict is Verdict.PROMOTE
+
+
+def test_a_bad_digest_stalls_and_names_both_digests(trial: Trial) -> None:
+    good = artifact(Version.FIRST)
+    trial.start(good)
+    stable = trial.stage.read(trial.name)
+    assert stable is not None
+    assert stable.status.stable is not None
+    before = trial.pods(stable.status.stable.revision)
+    wrong = dataclasses.replace(
+        artifact(Version.GOOD), digest="sha256:" + hashlib.sha256(b"another file").hexdigest()
+    )
+    wrong.write(trial.store.directory)
+    with trial.stream(20.0) as stream:
+        trial.apply(wrong)
+        found = trial.until("stalled", lambda it: it.condition("Stalled")[0] == "True")
+        wait_until("a hundred more answers", lambda: len(stream.log.rows()) > 100)
+
+    _, reason, message = found.condition("Stalled")
+    assert reason == "ArtifactRejected"
+    assert wrong.digest in message
+    assert artifact(Version.GOOD).digest in message
+    assert found.condition("Available")[0] == "True"
+    assert found.condition("Reconciling")[0] == "Absent"
+    assert trial.pods(stable.status.stable.revision) == before
+    assert {item.version for item in stream.log.rows()} == {"1"}
+    assert stream.log.failures == []
+
+    trial.apply(good)
+    trial.until("back to stable", lambda it: it.is_ready)
+
+
+def test_deleting_cleans_both_members(trial: Trial) -> None:
+    trial.start(artifact(Version.FIRST))
+    kinds = "deployments,statefulsets,services,configmaps,secrets,httproutes,controllerrevisions,persistentvolumeclaims"
+    assert all(trial.objects(member, "deployments") for member in trial.stage.members)
+
+    trial.delete()
+
+    assert trial.stage.read(trial.name) is None
+    for member, cluster in trial.stage.members.items():
+        wait_until(
+            f"nothing of it left in {member}",
+            lambda cluster=cluster: (
+                trial.name not in cluster.kubectl("get", kinds, "-n", NAMESPACE, "-o", "name")
+            ),
+        )
