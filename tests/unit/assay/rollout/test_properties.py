@@ -1,0 +1,209 @@
+"""Whatever users, clusters, Prometheus and the judge do, in any order: what must always hold."""
+
+import datetime
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from assay.api.deployment_status import Stage, Verdict
+from assay.render.naming import Identity
+from assay.render.route import http_route, read_route
+from assay.rollout.traffic import wanted_route
+
+from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged
+
+NAMES = ("east", "north", "west")
+REVISIONS = st.sampled_from((SEVEN, EIGHT, NINE))
+MEMBERS = st.sampled_from(NAMES)
+JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
+
+
+class Rollouts(RuleBasedStateMachine):
+    """Users, failures and time act on the world; the operator looks now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(*NAMES)
+        self.rolled_back: dict[str, str] = {}
+        self.lost: set[str] = set()
+
+    # What the world does
+
+    @rule(revision=REVISIONS)
+    def user_asks_for(self, revision: str) -> None:
+        self.world.asks_for(revision)
+
+    @rule(name=MEMBERS)
+    def member_goes(self, name: str) -> None:
+        self.world.loses(name)
+
+    @rule(name=MEMBERS)
+    def member_returns(self, name: str) -> None:
+        self.world.finds(name)
+
+    @rule(revision=REVISIONS)
+    def artifact_breaks(self, revision: str) -> None:
+        self.world.breaks(revision, "DigestMismatch: sha256:aaa, sha256:bbb")
+
+    @rule()
+    def artifacts_are_mended(self) -> None:
+        self.world.broken.clear()
+
+    @rule(name=MEMBERS, revision=REVISIONS, ready=st.integers(0, 2))
+    def pods_restart(self, name: str, revision: str, ready: int) -> None:
+        if revision in self.world.members[name].pods:
+            self.world.members[name].pods[revision] = PodsView(2, ready)
+
+    @rule()
+    def pods_get_ready(self) -> None:
+        self.world.pods_move()
+
+    @rule(judgement=JUDGEMENTS)
+    def judge_says(self, judgement: object) -> None:
+        self.world.judgement = judgement  # type: ignore[assignment]
+
+    @rule(names=st.sets(MEMBERS))
+    def prometheus_fails(self, names: set[str]) -> None:
+        self.world.with_problems(*sorted(names))
+
+    @rule(seconds=st.sampled_from((1, 31, 61, 601, 90000)))
+    def time_passes(self, seconds: int) -> None:
+        self.world.later(seconds)
+
+    @rule()
+    def operator_dies_after_writing(self) -> None:
+        """Status is written, the members are not."""
+        before = {name: member.route for name, member in self.world.members.items()}
+        pods = {name: dict(member.pods) for name, member in self.world.members.items()}
+        self._look()
+        for name, member in self.world.members.items():
+            member.route, member.pods = before[name], pods[name]
+
+    @rule()
+    def operator_looks(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        world = self.world
+        old, judgement, problems = world.status, world.judgement, world.problems
+        reachable = {name for name, member in world.members.items() if member.reachable}
+        world.look()
+        new = world.status
+        # Promotion of a successor needs the verdict, and evidence from all who answer.
+        if old.stable is not None and new.stable != old.stable:
+            assert judgement is not None
+            assert judgement.verdict == Verdict.PROMOTE
+            assert not any(item.member in reachable for item in problems)
+            assert old.rollout is not None
+            assert old.rollout.stage is Stage.TRIAL
+            assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
+            assert new.stable == old.canary
+        # One step at a time.
+        if old.rollout and new.rollout and old.rollout.id == new.rollout.id:
+            assert new.rollout.step - old.rollout.step in {0, 1}
+            assert new.rollout.settings == old.rollout.settings
+        # What lost by evidence is not tried again.
+        if new.canary is not None and new.canary != old.canary:
+            assert new.canary.revision not in self.lost
+        self.lost |= {item.revision for item in new.rejected_revisions if item.generation is None}
+
+    # What must always hold
+
+    @invariant()
+    def rollback_is_absorbing(self) -> None:
+        rollout = self.world.status.rollout
+        if rollout is None:
+            return
+        verdict = rollout.decision.verdict if rollout.decision else None
+        if verdict is Verdict.ROLLBACK:
+            self.rolled_back[rollout.id] = rollout.started_at.isoformat()
+        if rollout.id in self.rolled_back:
+            assert verdict is Verdict.ROLLBACK
+            assert rollout.stage in {Stage.ROLLING_BACK, Stage.DONE}
+
+    @invariant()
+    def decided_means_promoting_rolling_back_or_done(self) -> None:
+        rollout = self.world.status.rollout
+        if rollout is not None:
+            undecided = rollout.stage in {Stage.STARTING, Stage.TRIAL}
+            assert undecided == (rollout.decision is None)
+
+    @invariant()
+    def there_is_one_stable_and_it_is_not_the_canary(self) -> None:
+        status = self.world.status
+        if status.stable and status.canary:
+            assert status.stable.revision != status.canary.revision
+        retired = {item.revision for item in status.retired_revisions}
+        assert not retired & {
+            item.revision for item in (status.stable, status.canary) if item is not None
+        }
+
+    @invariant()
+    def the_weights_of_every_route_sum_to_a_hundred_and_are_positive(self) -> None:
+        status = self.world.status
+        for name in NAMES:
+            view = wanted_route(status, name)
+            if view is None:
+                continue
+            route = http_route(Identity("fraud", "ml", "hub"), self.world.spec.traffic, view, None)
+            weights = [item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]]
+            assert sum(weights) == 100
+            assert min(weights) > 0
+            assert read_route(route) == view
+
+    @invariant()
+    def no_traffic_goes_to_a_canary_outside_of_its_trial(self) -> None:
+        status = self.world.status
+        on_trial = status.rollout is not None and status.rollout.stage is Stage.TRIAL
+        for name in NAMES:
+            view = wanted_route(status, name)
+            if view is not None and view.stable != view.canary_slot:
+                assert on_trial
+                assert status.canary is not None
+                assert view.canary_slot == status.canary.revision
+
+    @invariant()
+    def stalled_and_reconciling_exclude_each_other_and_ready(self) -> None:
+        states = {item.type: item.status.value for item in self.world.status.conditions}
+        abnormal = {"Stalled", "Reconciling"} & set(states)
+        assert len(abnormal) <= 1
+        if abnormal:
+            assert states["Ready"] != "True"
+
+    @invariant()
+    def everything_in_status_is_bounded(self) -> None:
+        status = self.world.status
+        limit = self.world.spec.revision_history_limit
+        assert len(status.history) <= limit
+        assert len(status.rejected_revisions) <= limit + 1
+        assert len(status.retired_revisions) <= 8
+
+    @precondition(lambda self: self.world.stage is not None)
+    @rule()
+    def every_state_has_a_way_out(self) -> None:
+        """With everything in reach and no more news, time alone ends every rollout but the first."""
+        world = self.world
+        kept = (world.judgement, world.problems, dict(world.broken))
+        world.finds(*NAMES).with_judgement(None)
+        first = world.stable is None
+        if first:
+            world.broken.clear()
+        for _ in range(3):
+            world.run()
+            world.pods_move()
+            world.run().later(datetime.timedelta(days=2).total_seconds())
+        assert world.run().stage is Stage.DONE
+        self.lost |= {
+            item.revision for item in world.status.rejected_revisions if item.generation is None
+        }
+        world.judgement, world.problems, world.broken = kept
+
+
+Rollouts.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestRollouts = Rollouts.TestCase

@@ -1,0 +1,266 @@
+"""A small world to decide in: a hub that keeps status as JSON, members that do what render says."""
+
+import copy
+import datetime
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from assay.api.conditions import Condition
+from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.judge import Judgement, MetricJudgement, Verdict
+from assay.render.member import running_revisions
+from assay.rollout import (
+    Decision,
+    EvidenceProblem,
+    MemberView,
+    Observation,
+    PodsView,
+    RecordView,
+    RouteView,
+    decide,
+)
+from assay.rollout.traffic import wanted_route
+
+MONDAY = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
+SEVEN, EIGHT, NINE = "7" * 10, "8" * 10, "9" * 10
+"""Revisions as the tests name them; `assay.render` makes real ones."""
+
+STEPS = [{"weight": 5}, {"weight": 20, "minSeconds": 60}, {"weight": 50}]
+
+
+def a_spec(revision: str = SEVEN, **rollout: Any) -> ModelDeploymentSpec:
+    """A spec whose version is the first digit of its revision."""
+    return ModelDeploymentSpec.model_validate(
+        {
+            "model": {
+                "uri": f"https://models.example.com/fraud-{revision[0]}.skops",
+                "version": revision[0],
+                "digest": "sha256:" + revision[0] * 64,
+            },
+            "serving": {"replicas": 2},
+            "traffic": {"parentRefs": [{"name": "models"}]},
+            "rollout": {"canary": {"steps": STEPS}, **rollout},
+        }
+    )
+
+
+def judged(
+    verdict: str = "Hold",
+    reason: str = "Undecided",
+    message: str = "f1 0.81 vs 0.82",
+    *,
+    burnt_in: bool = True,
+    difference: float | None = -0.01,
+) -> Judgement:
+    """A judgement by one metric."""
+    metric = MetricJudgement(
+        "f1",
+        Verdict(verdict),
+        reason,
+        message,
+        labels_stable=900,
+        labels_canary=100,
+        stable=0.82,
+        canary=0.81,
+        difference=difference,
+        past_burn_in=burnt_in,
+    )
+    return Judgement(Verdict(verdict), reason, message, (metric,))
+
+
+PROMOTE = judged("Promote", "NotWorse", "f1 0.83 vs 0.82, not worse by 0.02")
+ROLLBACK = judged("Rollback", "Worse", "f1 0.61 vs 0.82, difference -0.21 [-0.30, -0.12]")
+
+
+@dataclass
+class Member:
+    """One cluster: pods by revision, a route, and whether it can be reached."""
+
+    name: str
+    reachable: bool = True
+    pods: dict[str, PodsView] = field(default_factory=dict)
+    route: RouteView | None = None
+    record: RecordView | None = None
+
+    def view(self) -> MemberView:
+        if not self.reachable:
+            return MemberView(self.name, reachable=False, error="connection refused")
+        return MemberView(
+            self.name,
+            reachable=True,
+            revisions=dict(self.pods),
+            route=self.route,
+            ledger_ready=True,
+            record=self.record,
+        )
+
+    def follow(self, status: ModelDeploymentStatus, replicas: int = 1) -> None:
+        """Make real what status says; pods that are new are not ready yet."""
+        running = running_revisions(status, self.name)
+        self.pods = {name: self.pods.get(name, PodsView(replicas, 0)) for name in running}
+        wanted = wanted_route(status, self.name)
+        if wanted is not None:
+            for revision in {wanted.stable, wanted.canary_slot}:
+                assert revision in self.pods, f"{self.name}: a route to {revision} without pods"
+            self.route = wanted
+
+
+class World:
+    """Hub and members. `look` decides once, `run` decides until nothing changes any more."""
+
+    def __init__(self, *members: str) -> None:
+        self.spec = a_spec()
+        self.revision = SEVEN
+        self.generation = 1
+        self.now = MONDAY
+        self.document: dict[str, Any] = {}
+        self.members = {name: Member(name) for name in members or ("east", "west")}
+        self.broken: dict[str, str] = {}
+        self.slow: set[str] = set()
+        self.judgement: Judgement | None = None
+        self.problems: tuple[EvidenceProblem, ...] = ()
+        self.events: list[str] = []
+
+    # What status says
+
+    @property
+    def status(self) -> ModelDeploymentStatus:
+        return ModelDeploymentStatus.model_validate(copy.deepcopy(self.document))
+
+    @property
+    def rollout(self) -> RolloutStatus:
+        rollout = self.status.rollout
+        assert rollout is not None
+        return rollout
+
+    @property
+    def stage(self) -> Stage | None:
+        return self.status.rollout.stage if self.status.rollout else None
+
+    @property
+    def stable(self) -> str | None:
+        return self.status.stable.revision if self.status.stable else None
+
+    @property
+    def canary(self) -> str | None:
+        return self.status.canary.revision if self.status.canary else None
+
+    def condition(self, name: str) -> Condition | None:
+        return next((item for item in self.status.conditions if item.type == name), None)
+
+    def says(self, name: str) -> tuple[str, str]:
+        """Status and reason of a condition; ("absent", "") if it is not there."""
+        item = self.condition(name)
+        return ("absent", "") if item is None else (item.status.value, item.reason)
+
+    # What happens
+
+    def asks_for(self, revision: str, **rollout: Any) -> Self:
+        self.spec, self.revision = a_spec(revision, **rollout), revision
+        self.generation += 1
+        return self
+
+    def loses(self, *names: str) -> Self:
+        for name in names:
+            self.members[name].reachable = False
+        return self
+
+    def finds(self, *names: str) -> Self:
+        for name in names:
+            self.members[name].reachable = True
+        return self
+
+    def breaks(self, revision: str, failure: str) -> Self:
+        self.broken[revision] = failure
+        return self
+
+    def later(self, seconds: float) -> Self:
+        self.now += datetime.timedelta(seconds=seconds)
+        return self
+
+    def with_judgement(self, judgement: Judgement | None) -> Self:
+        self.judgement = judgement
+        return self
+
+    def with_problems(self, *members: str, reason: str = "PrometheusUnreachable") -> Self:
+        self.problems = tuple(EvidenceProblem(name, reason, "no answer") for name in members)
+        return self
+
+    # What the operator does
+
+    def observation(self) -> Observation:
+        on_trial = self.stage is Stage.TRIAL
+        return Observation(
+            self.revision,
+            tuple(member.view() for member in self.members.values()),
+            self.judgement if on_trial else None,
+            self.problems,
+        )
+
+    def decide(self) -> Decision:
+        """Decide, and check that deciding again with the same observation changes nothing."""
+        seen = self.observation()
+        decision = self._decide(self.status, seen)
+        written = ModelDeploymentStatus.model_validate_json(json.dumps(decision.status.to_dict()))
+        assert written == decision.status, "status does not survive JSON"
+        if _id(written) == _id(self.status):
+            assert self._decide(written, seen).status == written, "deciding twice differs"
+        return decision
+
+    def _decide(self, status: ModelDeploymentStatus, seen: Observation) -> Decision:
+        return decide("uid-1", self.generation, self.spec, status, seen, self.now)
+
+    def look(self) -> Decision:
+        """One reconcile: decide, write, act."""
+        decision = self.decide()
+        self.document = json.loads(json.dumps(decision.status.to_dict()))
+        self.events += [item.reason for item in decision.events]
+        for member in self.members.values():
+            if member.reachable:
+                member.follow(self.status)
+        return decision
+
+    def pods_move(self) -> None:
+        """Let pods get ready, as kubelets do whether the hub sees it or not."""
+        for member in self.members.values():
+            for revision, pods in member.pods.items():
+                if revision in self.broken:
+                    member.pods[revision] = replace(pods, ready=0, failure=self.broken[revision])
+                elif revision not in self.slow:
+                    member.pods[revision] = PodsView(pods.desired, pods.desired)
+
+    def run(self, limit: int = 30) -> Self:
+        """Reconcile until nothing changes."""
+        for _ in range(limit):
+            before = (copy.deepcopy(self.document), copy.deepcopy(self.members))
+            self.look()
+            self.pods_move()
+            if before == (self.document, self.members):
+                return self
+        raise AssertionError(f"still changing after {limit} looks: {self.document}")
+
+
+def _id(status: ModelDeploymentStatus) -> str | None:
+    return status.rollout.id if status.rollout else None
+
+
+def serving(revision: str = SEVEN, members: Iterable[str] = ("east", "west")) -> World:
+    """A world at rest in which `revision` is stable."""
+    world = World(*members)
+    world.spec, world.revision = a_spec(revision), revision
+    return world.run()
+
+
+def on_trial(step: int = 0, **rollout: Any) -> World:
+    """Version 7 is stable, 8 on trial at `step`, the evidence undecided."""
+    world = serving().later(3600).asks_for(EIGHT, **rollout)
+    world.with_judgement(judged(burnt_in=False)).run()
+    assert world.stage is Stage.TRIAL
+    for _ in range(step):
+        world.with_judgement(judged()).later(60).look()
+        world.with_judgement(judged(burnt_in=False)).run()
+    assert world.rollout.step == step
+    return world
