@@ -10,7 +10,7 @@ from assay.evidence import ArmCounts, Evidence, Stratum
 from assay.judge import MetricSpec, Policy, judge
 from demo import evidence
 from demo.labels import LabelSettings
-from demo.log import Prediction, confusion, f1, roc_auc
+from demo.log import Prediction, confusion, f1, auc
 from demo.manifests import NAMESPACE
 from demo.models import POSITIVE, Version, artifact, copy_of
 from tests.e2e.trial import Trial, kill, wait_until
@@ -98,7 +98,7 @@ def test_live_f1_and_auc_equal_scikit_learn_on_the_clients_own_log(trial: Trial)
         assert counts.labels == CLASSES
         assert np.array_equal(counts.confusion, confusion(own, CLASSES))
         assert getattr(judgement["f1"], arm) == pytest.approx(f1(own, POSITIVE), abs=1e-12)
-        difference = abs(getattr(judgement["auc"], arm) - roc_auc(own, POSITIVE))
+        difference = abs(getattr(judgement["auc"], arm) - auc(own, POSITIVE))
         assert difference <= judgement["auc"].half_width + 1e-12
     assert stream.log.label_results["duplicate"] > 0
     assert stream.log.label_results["wrong_member"] > 0

@@ -1,0 +1,1 @@
+"""The Assay operator: decisions are pure, effects are thin."""
