@@ -71,12 +71,14 @@ def combine(
     stable, canary
         Revisions. Counts of other revisions are left out.
     weights
-        The canary's asked share (0..1) by step, for the sample-ratio test.
+        The canary's asked share (0..1) by step, for the sample-ratio test. A step that asks for
+        all or nothing has no ratio to test.
     bins
         Size of the score grid.
 
     The classes are all that appear anywhere (and each member's positive class), sorted, so that
-    both arms of every stratum have the same rows and columns from the first label on.
+    both arms of every stratum have the same rows and columns from the first label on. The scores
+    of the positive class are there from the start too: they tell the judge which one it is.
     """
     rows = [
         (f"{name}/{step}", step, revision, counts)
@@ -84,8 +86,9 @@ def combine(
         for (revision, step), counts in member.counts.items()
         if revision in (stable, canary)
     ]
-    labels = _classes((counts for *_, counts in rows), members.values())
-    scored = tuple(sorted({key[0] for *_, counts in rows for key in counts.scores}))
+    positives = {member.positive for member in members.values() if member.positive is not None}
+    scored = tuple(sorted(positives.union(key[0] for *_, counts in rows for key in counts.scores)))
+    labels = _classes((counts for *_, counts in rows), positives)
     arms = {(name, revision): counts for name, _, revision, counts in rows}
     steps = {name: step for name, step, *_ in rows}
     empty = RevisionCounts()
@@ -95,17 +98,19 @@ def combine(
                 name=name,
                 stable=_arm(arms.get((name, stable), empty), labels, scored, bins),
                 canary=_arm(arms.get((name, canary), empty), labels, scored, bins),
-                weight=(weights or {}).get(step),
+                weight=_share((weights or {}).get(step)),
             )
             for name, step in sorted(steps.items())
         )
     )
 
 
-def _classes(
-    counted: Iterable[RevisionCounts], members: Iterable[MemberEvidence]
-) -> tuple[str, ...]:
-    seen = {member.positive for member in members if member.positive is not None}
+def _share(weight: float | None) -> float | None:
+    return weight if weight is not None and 0.0 < weight < 1.0 else None
+
+
+def _classes(counted: Iterable[RevisionCounts], positives: set[str]) -> tuple[str, ...]:
+    seen = set(positives)
     for counts in counted:
         seen.update(label for pair in counts.outcomes for label in pair)
         seen.update(label for name, label, _ in counts.scores for label in (name, label))

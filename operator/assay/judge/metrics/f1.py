@@ -33,14 +33,13 @@ class F1(Metric):
 
     @override
     def positive(self, arm: ArmCounts, asked: str | None) -> str:
-        if asked is None and len(arm.labels) == 2:
-            return arm.labels[1]
-        if asked is None or asked not in arm.labels:
+        positive = super().positive(arm, asked)
+        if positive not in arm.labels:
             raise NoValue(
                 reasons.POSITIVE_LABEL_UNKNOWN,
-                f"the positive class is {asked!r}, the classes seen are {list(arm.labels)}",
+                f"the positive class is {positive!r}, the classes seen are {list(arm.labels)}",
             )
-        return asked
+        return positive
 
     @override
     def cells(self, arms: Sequence[ArmCounts], positive: str) -> Floats:

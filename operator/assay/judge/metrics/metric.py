@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.evidence.counts import ArmCounts
+from assay.judge import reasons
 from assay.judge.exact import Link, Stream
 
 Floats = npt.NDArray[np.float64]
@@ -65,9 +66,22 @@ class Metric(abc.ABC):
     def cells(self, arms: Sequence[ArmCounts], positive: str) -> Floats:
         """Cell counts (arms, C). Raises `NoValue` when an arm lacks what the metric counts."""
 
-    @abc.abstractmethod
     def positive(self, arm: ArmCounts, asked: str | None) -> str:
-        """Return the positive class: `asked`, or the default. Raises `NoValue`."""
+        """Return the positive class. Raises `NoValue` when nothing says which it is.
+
+        In this order: the one asked for, the only one whose scores are counted (ledgers count
+        those of the positive class), the second of two labels as in scikit-learn.
+        """
+        if asked is not None:
+            return asked
+        if len(arm.scores) == 1:
+            return next(iter(arm.scores))
+        if len(arm.labels) == 2:
+            return arm.labels[1]
+        raise NoValue(
+            reasons.POSITIVE_LABEL_UNKNOWN,
+            f"which class is positive is not said, the classes seen are {list(arm.labels)}",
+        )
 
     @abc.abstractmethod
     def value(self, cells: Floats) -> float | None:

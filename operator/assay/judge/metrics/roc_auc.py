@@ -33,19 +33,6 @@ class ROCAUC(Metric):
     name = "AUC"
 
     @override
-    def positive(self, arm: ArmCounts, asked: str | None) -> str:
-        if asked is not None:
-            return asked
-        if len(arm.scores) == 1:
-            return next(iter(arm.scores))
-        if len(arm.labels) == 2:
-            return arm.labels[1]
-        raise NoValue(
-            reasons.POSITIVE_LABEL_UNKNOWN,
-            f"the positive class is not named and scores exist for {sorted(arm.scores)}",
-        )
-
-    @override
     def cells(self, arms: Sequence[ArmCounts], positive: str) -> Floats:
         sizes = {arm.scores[positive].bins for arm in arms if positive in arm.scores}
         if not sizes:
@@ -105,6 +92,8 @@ class ROCAUC(Metric):
         """As if one more row stood half-way among the other class: 1 / (4 n) per class.
 
         Twenty perfectly ranked positives say little about the next; their own variance says zero.
+        Without this limit a canary at the border is promoted in 9 % (stable's AUC .995) to 24 %
+        (.9999) of 500 simulated trials with margin .02, with it in 3 %.
         """
         return np.array([0.25 / max(1.0, float(half.sum())) for half in _halves(effective)])
 

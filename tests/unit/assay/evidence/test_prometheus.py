@@ -12,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from assay.evidence import EvidenceUnavailable, combine, errors, prometheus
+from assay.judge import METRICS
 
 
 def sample(part, value, **labels):
@@ -127,6 +128,21 @@ def test_members_become_strata(fake):
     assert (first.stable.served, first.stable.labelled) == (36, 12)
     assert second.canary.confusion[2, 0] == 2
     assert second.canary.scores["1"].total == 0
+
+
+def test_the_ledger_says_which_class_is_positive(fake):
+    """Sorting would say "9": the scores that are counted say "10" before the first label came."""
+    arm = {"revision": "new", "step": "0"}
+    fake.body = Prometheus.vector(
+        [
+            sample("age", 0.1, store="s", positive="10"),
+            sample("assay_outcomes_total", 3, label="9", predicted="9", **arm),
+        ]
+    )
+    (stratum,) = combine({"east": read(fake)}, "old", "new", weights={0: 1.0}).strata
+    assert stratum.canary.labels == ("10", "9")
+    assert METRICS["F1"].positive(stratum.canary, None) == "10"
+    assert stratum.weight is None
 
 
 def test_a_trial_without_labels_yet_is_evidence_of_nothing(fake):

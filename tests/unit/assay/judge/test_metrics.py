@@ -193,3 +193,33 @@ def test_perfect_rankings_need_labels_too(rows, verdict):
         [MetricSpec("auc", "ROCAUC", 0.02)], Policy(), evidence(scores(*few), scores(*perfect))
     )
     assert found.verdict is Verdict(verdict)
+
+
+@pytest.mark.parametrize(("stable_auc", "margin"), [(0.995, 0.02), (0.9999, 0.02)])
+def test_near_perfect_rankings_are_not_promoted_by_luck(stable_auc, margin):
+    """At the border; without a least variance 9 to 24 % of these are promoted."""
+    rng = np.random.default_rng(12)
+    edges = np.concatenate([[-np.inf], np.linspace(-4, 8, 255), [np.inf]])
+
+    def chances(auc):
+        gap = np.sqrt(2) * norm.ppf(auc)
+        return 0.5 * np.concatenate([np.diff(norm.cdf(edges - gap)), np.diff(norm.cdf(edges))])
+
+    def arm(cells):
+        return scores(cells[:256], cells[256:])
+
+    promoted = 0
+    for _ in range(100):
+        totals = np.zeros((2, 512), np.int64)
+        for _look in range(20):
+            totals[0] += rng.multinomial(160, chances(stable_auc))
+            totals[1] += rng.multinomial(40, chances(stable_auc - margin))
+            found = judge(
+                [MetricSpec("auc", "ROCAUC", margin)],
+                Policy(),
+                evidence(arm(totals[1]), arm(totals[0])),
+            )
+            if found.verdict is not Verdict.HOLD:
+                break
+        promoted += found.verdict is Verdict.PROMOTE
+    assert promoted <= 8
