@@ -171,12 +171,15 @@ def _registry(workers: Workers) -> kopf.OperatorRegistry:
 
 async def _origin(hub: Hub) -> str:
     """Return the hub's identity, once it answers and knows our kinds."""
+    said = ""
     while True:
         try:
             await hub.api.get(f"/apis/{GROUP}/{VERSION}")
             return await hub.origin()
         except (ApiError, MemberError) as error:
-            log.warning("waiting for the hub and its CustomResourceDefinitions: %s", error)
+            if str(error) != said:
+                log.warning("waiting for the hub and its CustomResourceDefinitions: %s", error)
+            said = str(error)
             await asyncio.sleep(_START_RETRY_SECONDS)
 
 

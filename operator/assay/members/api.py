@@ -53,16 +53,13 @@ class Api:
     def __init__(self, credentials: Credentials, name: str) -> None:
         self.name = name
         self.credentials = credentials
+        self._token_value: str | None = None
         self._token_read = 0.0
         self._slots = asyncio.Semaphore(CONNECTIONS)
         configuration = Configuration(host=credentials.server)
         configuration.connection_pool_maxsize = CONNECTIONS + STREAMS
         configuration.tls_server_name = credentials.tls_server_name
         configuration.client_session_kwargs = {"read_bufsize": _LINE_LIMIT}
-        if credentials.token:
-            configuration.api_key["BearerToken"] = f"Bearer {credentials.token}"
-        if credentials.token_file:
-            configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]
         configuration.ca_cert_data = credentials.ca
         try:
             with _client_certificate(credentials) as (certificate, key):
@@ -182,7 +179,8 @@ class Api:
     ) -> aiohttp.ClientResponse:
         url = self.credentials.server + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        if token := self._token():
+            headers["Authorization"] = f"Bearer {token}"
         answer = await self._client.call_api(
             method, url, header_params=headers, body=body, _request_timeout=timeout
         )
@@ -219,12 +217,16 @@ class Api:
             )
         return ApiError(status, reason, message)
 
-    def _refresh_token(self, configuration: Any) -> None:
-        """Read a projected token again: the kubelet rotates the file."""
+    def _token(self) -> str | None:
+        """Return the token; one in a file is read again now and then, for the kubelet rotates it.
+
+        The client's own hook for that is never called while there is no first token.
+        """
         now = time.monotonic()
-        if not self._token_read or now - self._token_read > _TOKEN_SECONDS:
-            configuration.api_key["BearerToken"] = f"Bearer {self.credentials.current_token()}"
+        if self._token_value is None or now - self._token_read > _TOKEN_SECONDS:
+            self._token_value = self.credentials.current_token()
             self._token_read = now
+        return self._token_value
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

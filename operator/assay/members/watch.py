@@ -100,12 +100,14 @@ class Watch:
                     await self._list()
                 await self._watch()
             except (MemberError, ApiError, ValueError, KeyError) as error:
-                self.error = error
+                again, self.error = self.error is not None, error
                 if isinstance(error, ApiError) and error.gone:
                     self._version = None
                     delay = _FIRST_DELAY
                 else:
-                    log.info("watch of %s in %s broke: %s", self._path, self._api.name, error)
+                    # Once is no news: a kind without any change gets no bookmarks and falls silent.
+                    level = logging.WARNING if again else logging.DEBUG
+                    log.log(level, "watch of %s in %s: %s", self._path, self._api.name, error)
             lasted = time.monotonic() - began
             delay = _FIRST_DELAY if lasted > _LONGEST_DELAY else min(2 * delay, _LONGEST_DELAY)
             await asyncio.sleep(delay * (0.5 + self._jitter()))
