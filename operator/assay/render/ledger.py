@@ -89,8 +89,7 @@ def _stateful_set(
         "name": "ledger",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["assay-server", "ledger"],
-        "args": ["--store", "sqlite:////data/ledger.db", "--http-port", "8080"],
+        "args": ["ledger", "--store", "sqlite:////data/ledger.db", "--http-port", "8080"],
         "env": pods.environment(
             namespace=identity.namespace,
             deployment=identity.name,

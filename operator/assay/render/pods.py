@@ -1,4 +1,7 @@
-"""What every pod of Assay has in common: the restricted Pod Security profile and the probes."""
+"""What every pod of Assay has in common: the restricted Pod Security profile and the probes.
+
+Containers set args and no command: the image's entry point is assay-server.
+"""
 
 from typing import Any
 

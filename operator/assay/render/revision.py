@@ -87,8 +87,8 @@ def _fetch(spec: ModelDeploymentSpec, image: str) -> dict[str, Any]:
         "name": "fetch",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["assay-server", "fetch"],
         "args": [
+            "fetch",
             "--model-uri",
             pods.literal(spec.model.uri),
             "--digest",
@@ -115,8 +115,8 @@ def _server(
         "name": "server",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["assay-server", "serve"],
         "args": [
+            "serve",
             "--model-uri",
             f"file://{MODEL_PATH}",
             "--model-name",

@@ -4,14 +4,15 @@ import datetime
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from assay.api.deployment_status import Stage, Verdict
+from assay.judge import Judgement
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
 from assay.rollout.traffic import wanted_route
 
-from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged
+from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
 
 NAMES = ("east", "north", "west")
 REVISIONS = st.sampled_from((SEVEN, EIGHT, NINE))
@@ -27,6 +28,14 @@ class Rollouts(RuleBasedStateMachine):
         self.world = World(*NAMES)
         self.rolled_back: dict[str, str] = {}
         self.lost: set[str] = set()
+
+    @initialize(step=st.sampled_from((None, -1, 0, 1, 2)))
+    def begins(self, step: int | None) -> None:
+        """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
+        if step == -1:
+            self.world = serving(members=NAMES)
+        elif step is not None:
+            self.world = on_trial(step, members=NAMES)
 
     # What the world does
 
@@ -60,8 +69,8 @@ class Rollouts(RuleBasedStateMachine):
         self.world.pods_move()
 
     @rule(judgement=JUDGEMENTS)
-    def judge_says(self, judgement: object) -> None:
-        self.world.judgement = judgement  # type: ignore[assignment]
+    def judge_says(self, judgement: Judgement | None) -> None:
+        self.world.judgement = judgement
 
     @rule(names=st.sets(MEMBERS))
     def prometheus_fails(self, names: set[str]) -> None:
@@ -82,6 +91,15 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule()
     def operator_looks(self) -> None:
+        self._look()
+
+    @rule(judgement=JUDGEMENTS)
+    def all_is_well_for_a_minute(self, judgement: Judgement | None) -> None:
+        self.world.finds(*NAMES).with_problems().with_judgement(judgement)
+        for _ in range(3):
+            self._look()
+            self.world.pods_move()
+        self.world.later(61)
         self._look()
 
     def _look(self) -> None:

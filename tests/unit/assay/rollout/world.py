@@ -254,9 +254,9 @@ def serving(revision: str = SEVEN, members: Iterable[str] = ("east", "west")) ->
     return world.run()
 
 
-def on_trial(step: int = 0, **rollout: Any) -> World:
+def on_trial(step: int = 0, members: Iterable[str] = ("east", "west"), **rollout: Any) -> World:
     """Version 7 is stable, 8 on trial at `step`, the evidence undecided."""
-    world = serving().later(3600).asks_for(EIGHT, **rollout)
+    world = serving(members=members).later(3600).asks_for(EIGHT, **rollout)
     world.with_judgement(judged(burnt_in=False)).run()
     assert world.stage is Stage.TRIAL
     for _ in range(step):
