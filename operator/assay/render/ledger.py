@@ -102,7 +102,8 @@ def _stateful_set(
         "resources": pods.resources(_RESOURCES),
         "securityContext": pods.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        **pods.probes(),
+        # It counts its whole store before it answers.
+        **pods.probes(start_seconds=600),
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108

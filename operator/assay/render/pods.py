@@ -54,10 +54,10 @@ def probe(path: str, period_seconds: int, failure_threshold: int) -> dict[str, A
     }
 
 
-def probes() -> dict[str, Any]:
-    """Return the three probes: two minutes to start, out of the Service after 2 s, restarted after 30 s."""
+def probes(start_seconds: int) -> dict[str, Any]:
+    """Return the three probes: so long to start, out of the Service after 2 s, restarted after 30 s."""
     return {
-        "startupProbe": probe("/v2/health/live", 1, 120),
+        "startupProbe": probe("/v2/health/live", 1, start_seconds),
         "readinessProbe": probe("/v2/health/ready", 1, 2),
         "livenessProbe": probe("/v2/health/live", 10, 3),
     }

@@ -141,7 +141,7 @@ def _server(
         "resources": pods.resources(spec.serving.resources),
         "securityContext": pods.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        **pods.probes(),
+        **pods.probes(start_seconds=120),
         "volumeMounts": [
             {"name": "model", "mountPath": "/models", "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
