@@ -165,7 +165,11 @@ class Feedback(Model):
         2592000, "A receipt may be labelled for this long.", ge=60, le=31536000
     )
     storage: Storage = pydantic.Field(
-        Storage(), description="Where each member's ledger keeps the labels."
+        Storage(),
+        description="Where each member's ledger keeps the labels. Cannot be changed afterwards.",
+        json_schema_extra=rules(
+            ("self == oldSelf", "feedback.storage cannot be changed: the volumes are there already")
+        ),
     )
 
 
