@@ -105,9 +105,13 @@ def where_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(__version__, prog_name="assay-server")
 def main() -> None:
     """Set up what must be set before any command imports numpy."""
-    # Its thread pools cost memory and, on a shared node, time; one row needs neither.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+    # Pools of threads and processes cost memory and, on a shared node, time; one row needs none.
+    for name, value in (
+        ("OMP_NUM_THREADS", "1"),
+        ("OPENBLAS_NUM_THREADS", "1"),
+        ("JOBLIB_MULTIPROCESSING", "0"),
+    ):
+        os.environ.setdefault(name, value)
 
 
 @main.command(

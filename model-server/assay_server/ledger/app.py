@@ -152,6 +152,7 @@ class Ledger:
         counts = Counts(self._deployment)
         for total in snapshot.totals:
             counts.add(total.cell, total.count, total.served_at)
+        counts.text("", {})  # makes the text of all series here, not in the first scrape
         self._loop.call_soon_threadsafe(self._replace, counts, snapshot)
 
     def _replace(self, counts: Counts, snapshot: Snapshot) -> None:
