@@ -107,9 +107,8 @@ async def _serve(
     background = asyncio.create_task(clusters.run(), name="status of ModelClusters")
     _cancelled_at_exit(stack, health.watch(background))
     await members.settle()
-    stack.push_async_callback(workers.close)
     await kopf.operator(
-        registry=_registry(workers),
+        registry=_registry(workers, members, stop),
         standalone=True,
         clusterwide=True,
         stop_flag=stop,
@@ -126,18 +125,16 @@ async def _watch_hub(
 ) -> None:
     """Watch ModelClusters and our own Secrets; return when both were seen once."""
     secret_path = resources.path("Secret", settings.namespace)
-    watches = (
-        Watch(api, resources.path("ModelCluster"), clusters),
+    for watch in (
         Watch(api, secret_path, secrets, fields=_NO_RELEASES),
-    )
-    for watch in watches:
-        task = asyncio.create_task(watch.run(), name=f"watch of {type(watch).__name__}")
+        Watch(api, resources.path("ModelCluster"), clusters),
+    ):
+        task = asyncio.create_task(watch.run(), name="watch of the hub")
         _cancelled_at_exit(stack, health.watch(task))
-    for watch in watches:
         await watch.synced.wait()
 
 
-def _registry(workers: Workers) -> kopf.OperatorRegistry:
+def _registry(workers: Workers, members: Registry, stop: asyncio.Event) -> kopf.OperatorRegistry:
     """Return kopf's handlers. They only take notice: kopf writes nothing to any object."""
     registry = kopf.OperatorRegistry()
 
@@ -155,6 +152,14 @@ def _registry(workers: Workers) -> kopf.OperatorRegistry:
         settings.watching.client_timeout = 300
         settings.watching.connect_timeout = 5
         settings.process.ultimate_exiting_timeout = 10
+
+    @kopf.on.cleanup(registry=registry)
+    async def _end(**_: Any) -> None:
+        # Here and not after kopf: it waits 5 s for tasks that began while it ran, its own that
+        # waits for the stop flag among them.
+        stop.set()
+        await workers.close()
+        await members.close()
 
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
