@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
+from fleet.errors import FleetError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set as AbstractSet
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 BLOCKS = range(160, 240)
 MAX_CLUSTERS = 50
@@ -20,7 +23,7 @@ MAX_CLUSTERS = 50
 SPECIFIC_PREFIX = 12
 
 
-class AddressError(Exception):
+class AddressError(FleetError):
     """No address block is free, or an index is out of range."""
 
 

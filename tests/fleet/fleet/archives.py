@@ -8,11 +8,13 @@ import json
 import platform
 import tarfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -148,7 +150,8 @@ class _Writer(io.RawIOBase):
         super().__init__()
         self._write = write
 
-    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+    @override
+    def write(self, data: Any) -> int:
         self._write(bytes(data))
         return len(data)
 

@@ -7,13 +7,14 @@ differ from a usual installation do so to start fast and to idle cheaply; docs i
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet import cgroups
 from fleet.certificates import Authority, kubeconfig, signing_pair, write_kubeconfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fleet.state import ClusterPlan
 
 API_PORT = 6443

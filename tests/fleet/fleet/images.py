@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fleet import processes, programs, state
 from fleet.archives import Image, Layout
+from fleet.errors import FleetError
 from fleet.processes import CommandError, run
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ OURS = (
 )
 
 
-class ImageError(Exception):
+class ImageError(FleetError):
     """An image cannot be built."""
 
 
@@ -80,7 +81,9 @@ def prepare(reporter: Reporter, *, addons: bool) -> list[Image]:
         found = [_of_program(name, program) for name, program in PROGRAM_IMAGES.items()]
         base = _base(reporter)
         found += [base, _envoy(base, reporter)]
-        return found + [_ours(source, base, reporter) for source in OURS if source.dockerfile.exists()]
+        return found + [
+            _ours(source, base, reporter) for source in OURS if source.dockerfile.exists()
+        ]
 
 
 def context_files(dockerfile: Path, context: Path) -> Iterator[Path]:
@@ -230,8 +233,8 @@ def _buildah(source: Source, base: Image, files: Iterable[Path]) -> Image:
         pip_configuration.write_text(_pip_configuration())
         if base_tag not in _run_buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
             archive = Path(temporary) / "base.tar"
-            with archive.open("wb") as file:
-                store.write_archive(file.write, [base], ())
+            with archive.open("wb") as output:
+                store.write_archive(output.write, [base], ())
             image_id = _run_buildah("pull", "--quiet", f"oci-archive:{archive}").split()[-1]
             _run_buildah("tag", image_id, base_tag)
         digest_file = Path(temporary) / "digest"
@@ -270,16 +273,17 @@ def _pip_configuration() -> str:
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
     ).stdout
-    values: dict[str, str] = {}
-    for name, value in re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listing, re.M):
-        values[name] = value  # the environment comes last in the list, and wins
+    # The environment comes last in the list, and wins in a dictionary as it does in pip.
+    values = dict(re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listing, re.MULTILINE))
     return "\n".join(["[global]", *(f"{name} = {value}" for name, value in values.items()), ""])
 
 
 def _volumes(pip_configuration: Path) -> list[str]:
     """Mounts for pip: its configuration, and what that names on this machine."""
     paths = {Path("/etc/ssl/certs/ca-certificates.crt")}
-    for value in re.findall(r"^(?:cert|find-links) = (.*)$", pip_configuration.read_text(), re.M):
+    for value in re.findall(
+        r"^(?:cert|find-links) = (.*)$", pip_configuration.read_text(), re.MULTILINE
+    ):
         paths |= {Path(word) for word in value.split() if word.startswith("/")}
     found = [f"--volume={path}:{path}:ro" for path in sorted(paths) if path.exists()]
     return [f"--volume={pip_configuration}:/etc/pip.conf:ro", *found]

@@ -12,12 +12,14 @@ import ssl
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from fleet.errors import FleetError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 JsonObject = dict[str, Any]
 
@@ -36,7 +38,7 @@ CLUSTER_SCOPED = frozenset(
 )
 
 
-class ApiError(Exception):
+class ApiError(FleetError):
     """The API server refused a request, or cannot be reached (status 0)."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -145,7 +147,11 @@ def collection_path(item: JsonObject) -> str:
     return f"{prefix}/namespaces/{item['metadata'].get('namespace', 'default')}/{plural}"
 
 
-class EndedError(Exception):
+class NotReadyError(FleetError, TimeoutError):
+    """Something did not come in time."""
+
+
+class EndedError(FleetError):
     """Waiting was given up because it no longer matters."""
 
 
@@ -160,7 +166,7 @@ def wait_for(
 
     Raises
     ------
-    TimeoutError
+    NotReadyError
         Names what did not come.
     EndedError
         If ``ending`` is set meanwhile.
@@ -169,7 +175,7 @@ def wait_for(
     end = time.monotonic() + seconds
     while not check():
         if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come within {seconds:.0f} s")
+            raise NotReadyError(f"{what} did not come within {seconds:.0f} s")
         if ending.wait(pause):
             raise EndedError(what)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from fleet import (
     addons,
-    cluster,
     images,
     imagestore,
     network,
+    nodes,
     packages,
     processes,
     programs,
@@ -23,16 +26,17 @@ from fleet import (
 )
 from fleet.addresses import choose_block
 from fleet.certificates import merge
-from fleet.cluster import Cluster
-from fleet.kubeapi import wait_for
+from fleet.cluster import LocalCluster
+from fleet.kubeapi import NotReadyError, wait_for
 from fleet.progress import Silent
 from fleet.state import FleetPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
+    from fleet.cluster import Cluster
     from fleet.kubeapi import JsonObject
     from fleet.progress import Reporter
     from fleet.state import ClusterPlan
@@ -43,10 +47,10 @@ READY_SECONDS = 240
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """A fleet of local clusters that is up."""
+class Fleet(ABC):
+    """Several clusters that are up and know of each other."""
 
-    plan: FleetPlan
+    name: str
 
     @classmethod
     def up(
@@ -83,7 +87,7 @@ class Fleet:
         ------
         UnsuitableMachineError
             Without Linux or root.
-        StateError, AddressError, CommandError, ImageError, TimeoutError
+        StateError, AddressError, CommandError, ImageError, NotReadyError
             With what is in the way.
         """
         reporter = reporter or Silent()
@@ -92,14 +96,16 @@ class Fleet:
         packages.install(reporter)
         with _locked(name, reporter):
             found = state.read(name)
-            if found is not None and _is_up(found, tuple(clusters), addons, scrape_interval):
-                fleet = cls(found)
+            if found is not None and _is_up(
+                found, tuple(clusters), scrape_interval, with_addons=addons
+            ):
+                fleet = LocalFleet(name, found)
                 fleet.load_images(reporter)
                 reporter.note(f"fleet {name} is up already")
                 return fleet
             prepared = _prepare(reporter, with_addons=addons)
             _remove(found, name, reporter)
-            plan = _claim(name, tuple(clusters), addons, scrape_interval)
+            plan = _claim(name, tuple(clusters), scrape_interval, with_addons=addons)
             try:
                 _create(plan, prepared, reporter)
             except BaseException:
@@ -107,36 +113,44 @@ class Fleet:
                     _remove(plan, name, reporter)
                 raise
             state.write(plan.as_ready())
-            return cls(plan.as_ready())
+            return LocalFleet(name, plan.as_ready())
 
     @classmethod
     def load(cls, name: str = DEFAULT_NAME) -> Fleet:
-        """Return a fleet that is up.
+        """Return a fleet that is up, a local one or one of contexts.
 
         Raises
         ------
         StateError
             If there is none with this name.
         """
+        from fleet.contexts import ContextFleet
+
         plan = state.read(name)
-        if plan is None or not plan.ready:
+        if plan is not None and plan.ready:
+            return LocalFleet(name, plan)
+        adopted = ContextFleet.find(name)
+        if adopted is None:
             raise state.StateError(f"no fleet {name} is up; `fleet up --name {name}` makes it")
-        return cls(plan)
+        return adopted
 
     @property
-    def name(self) -> str:
-        """Name of the fleet."""
-        return self.plan.name
-
-    @property
-    def clusters(self) -> dict[str, Cluster]:
+    @abstractmethod
+    def clusters(self) -> Mapping[str, Cluster]:
         """The clusters by name; the first is the hub."""
-        return {plan.name: Cluster(plan) for plan in self.plan.cluster_plans}
 
     @property
+    @abstractmethod
     def bridge_address(self) -> str:
-        """Address of the host that pods of every cluster reach."""
-        return self.plan.network.bridge_address
+        """Address of this machine that pods of every cluster reach."""
+
+    @abstractmethod
+    def load_images(self, reporter: Reporter | None = None) -> None:
+        """Build our images from the sources as they are now and bring them into every cluster."""
+
+    @abstractmethod
+    def down(self, reporter: Reporter | None = None) -> None:
+        """Remove the fleet with all that belongs to it."""
 
     def kubeconfig(self, only: str | None = None) -> str:
         """Return one kubeconfig for all clusters, or for one, with certificates inside."""
@@ -162,8 +176,25 @@ class Fleet:
         """Run helm against one cluster and return what it prints."""
         return self.cluster(cluster_name).helm(*args)
 
+
+@dataclass(frozen=True)
+class LocalFleet(Fleet):
+    """A fleet on this machine."""
+
+    plan: FleetPlan
+
+    @property
+    @override
+    def clusters(self) -> Mapping[str, LocalCluster]:
+        return {plan.name: LocalCluster(plan) for plan in self.plan.cluster_plans}
+
+    @property
+    @override
+    def bridge_address(self) -> str:
+        return self.plan.network.bridge_address
+
+    @override
     def load_images(self, reporter: Reporter | None = None) -> None:
-        """Build our images from the sources as they are now and bring them into every cluster."""
         wanted = images.prepare(reporter or Silent(), addons=self.plan.addons)
 
         def bring(plan: ClusterPlan) -> None:
@@ -172,9 +203,14 @@ class Fleet:
         with ThreadPoolExecutor() as pool:
             list(pool.map(bring, self.plan.cluster_plans))
 
+    @override
     def down(self, reporter: Reporter | None = None) -> None:
-        """Remove the fleet with all that belongs to it."""
         down(self.name, reporter)
+
+
+def names() -> list[str]:
+    """Return the names of all local fleets of this machine, also of those half made."""
+    return [plan.name for plan in state.read_all()]
 
 
 def down(name: str, reporter: Reporter | None = None) -> bool:
@@ -205,8 +241,9 @@ def _prepare(reporter: Reporter, *, with_addons: bool) -> Prepared:
 def _claim(
     name: str,
     clusters: tuple[str, ...],
+    scrape_interval: str,
+    *,
     with_addons: bool,
-    scrape_interval: str,  # noqa: FBT001
 ) -> FleetPlan:
     """Choose free addresses and write down the plan, before anything is made."""
     with state.locked(state.lock_of("addresses")):
@@ -245,13 +282,13 @@ def _start(
     ending: threading.Event,
 ) -> None:
     with reporter.step(f"{item.name}: API server", 15):
-        process = cluster.start(plan, item, prepared.store)
-        api = cluster.wait_for_api(item, process, ending)
+        process = nodes.start(plan, item, prepared.store)
+        api = nodes.wait_for_api(item, process, ending)
     if prepared.gateway is not None:
         with reporter.step(f"{item.name}: create DNS, gateway, Prometheus, storage", 10):
             addons.install(api, item, plan.scrape_interval, prepared.gateway)
     with reporter.step(f"{item.name}: node", 10):
-        wait_for(f"node {item.node} (Ready)", lambda: cluster.node_ready(api, item), READY_SECONDS)
+        wait_for(f"node {item.node} (Ready)", lambda: nodes.is_ready(api, item), READY_SECONDS)
     if prepared.gateway is None:
         return
     with reporter.step(f"{item.name}: everything ready", 25):
@@ -263,8 +300,8 @@ def _start(
 
         try:
             wait_for("everything", check, READY_SECONDS, 0.3, ending)
-        except TimeoutError as error:
-            raise TimeoutError(f"{item.name}: {', '.join(missing)}: {error}") from None
+        except NotReadyError as error:
+            raise NotReadyError(f"{item.name}: {', '.join(missing)}: {error}") from None
 
 
 def _remove(plan: FleetPlan | None, name: str, reporter: Reporter) -> bool:
@@ -275,7 +312,7 @@ def _remove(plan: FleetPlan | None, name: str, reporter: Reporter) -> bool:
         return was_there
     with reporter.step(f"remove fleet {name}", 5):
         with ThreadPoolExecutor(len(plan.clusters)) as pool:
-            list(pool.map(cluster.destroy, plan.cluster_plans))
+            list(pool.map(nodes.destroy, plan.cluster_plans))
         network.destroy_bridge(plan)
         processes.remove_tree(directory)
         state.remove(name)
@@ -285,15 +322,16 @@ def _remove(plan: FleetPlan | None, name: str, reporter: Reporter) -> bool:
 def _is_up(
     plan: FleetPlan,
     clusters: tuple[str, ...],
+    scrape_interval: str,
+    *,
     with_addons: bool,
-    scrape_interval: str,  # noqa: FBT001
 ) -> bool:
     same = (plan.clusters, plan.addons, plan.scrape_interval) == (
         clusters,
         with_addons,
         scrape_interval,
     )
-    return plan.ready and same and all(Cluster(item).alive() for item in plan.cluster_plans)
+    return plan.ready and same and all(LocalCluster(item).alive() for item in plan.cluster_plans)
 
 
 @contextmanager

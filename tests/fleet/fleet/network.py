@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 def networks_in_use() -> list[IPv4Network]:
     """Return what this machine routes to and the addresses it uses, without the default route."""
-    found = []
-    for route in json.loads(run(["ip", "-4", "-json", "route", "show", "table", "all"])):
-        if route["dst"] not in {"default", "0.0.0.0/0"}:
-            found.append(IPv4Network(route["dst"], strict=False))
+    routes = json.loads(run(["ip", "-4", "-json", "route", "show", "table", "all"]))
+    targets = [route["dst"] for route in routes if route["dst"] not in {"default", "0.0.0.0/0"}]
+    found = [IPv4Network(target, strict=False) for target in targets]
     for line in Path("/etc/resolv.conf").read_text().splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":

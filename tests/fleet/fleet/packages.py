@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet.errors import FleetError
 from fleet.processes import CommandError, run
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ CONTEXTS_HINT = (
 )
 
 
-class UnsuitableMachineError(Exception):
+class UnsuitableMachineError(FleetError):
     """This machine, or this user, cannot run local clusters."""
 
 

@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet.errors import FleetError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-class CommandError(Exception):
+class CommandError(FleetError):
     """A program ended with a failure; the message holds the command and the end of its output."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet.addresses import ClusterNetwork, FleetNetwork
+from fleet.errors import FleetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
 MAX_SOCKET_PATH = 107
 
 
-class StateError(Exception):
+class StateError(FleetError):
     """A name is unusable, or a fleet is missing or in use."""
 
 
