@@ -95,6 +95,7 @@ class ModelClusterSpec(Model):
         Annotated[str, pydantic.Field(max_length=1024, pattern=r"^https?://.+$")] | None
     ) = pydantic.Field(
         None,
+        alias="feedbackURL",
         description="Where labels for this member are sent; told to whom sends them elsewhere.",
     )
 
