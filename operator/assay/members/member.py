@@ -30,6 +30,9 @@ RETRY_SECONDS = 2.0
 """Between two attempts while it is not."""
 ANSWER_SECONDS = 4.0
 
+VIEW_SECONDS = 2.0
+"""For what is asked on demand when a member is looked at; most is known from its watches."""
+
 APPLY_SECONDS = 20.0
 """For everything that one plan writes; what takes longer is tried again from the start."""
 
@@ -129,14 +132,18 @@ class Member:
         if session is None or not self.state.reachable:
             return self._absent(self.state.reason, self.state.message)
         try:
-            return MemberView(
-                name=self.name,
-                reachable=True,
-                revisions=await session.revisions(namespace, name),
-                route=session.route(namespace, name),
-                ledger_ready=session.ledger_ready(namespace, name),
-                record=await session.record(namespace, name),
-            )
+            async with asyncio.timeout(VIEW_SECONDS):
+                return MemberView(
+                    name=self.name,
+                    reachable=True,
+                    revisions=await session.revisions(namespace, name),
+                    route=session.route(namespace, name),
+                    ledger_ready=session.ledger_ready(namespace, name),
+                    record=await session.record(namespace, name),
+                )
+        except TimeoutError:
+            message = f"no answer within {VIEW_SECONDS:g} s"
+            return self._absent(Reason.MEMBERS_UNREACHABLE, message)
         except MemberError as error:
             return self._absent(error.reason, error.message)
         except ApiError as error:
@@ -302,11 +309,7 @@ class Member:
     def _become(self, state: State) -> None:
         before, self.state = self.state, state
         self.settled.set()
-        if (before.reachable, before.reason, before.version) != (
-            state.reachable,
-            state.reason,
-            state.version,
-        ):
+        if before != state:
             log.info("member %s: %s: %s", self.name, state.reason.value, state.message)
             self._changed(self.name)
 

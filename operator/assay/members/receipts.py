@@ -20,6 +20,7 @@ from .api import Api
 from .errors import ApiError, MemberError
 
 KEY_BYTES = 32
+READ_SECONDS = 3.0
 _FILE = "keys.json"
 _KID = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -65,9 +66,13 @@ def merge(texts: Iterable[str]) -> str | None:
 
 
 async def _read(api: Api, namespace: str, name: str) -> str | None:
-    secret = await api.find(resources.path("Secret", namespace, receipts_name(name)))
-    if secret is None:
-        return None
+    path = resources.path("Secret", namespace, receipts_name(name))
+    try:
+        secret = await api.request("GET", path, seconds=READ_SECONDS)
+    except ApiError as error:
+        if error.missing:
+            return None
+        raise
     try:
         return base64.b64decode((secret.get("data") or {}).get(_FILE, "")).decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -105,8 +105,10 @@ class Watch:
                     self._version = None
                     delay = _FIRST_DELAY
                 else:
-                    # Once is no news: a kind without any change gets no bookmarks and falls silent.
-                    level = logging.WARNING if again else logging.DEBUG
+                    # That a server cannot be reached is told once, by whoever minds it as a whole.
+                    # Silence is no news: a kind without any change gets no bookmarks.
+                    away = isinstance(error, MemberError)
+                    level = logging.WARNING if again and not away else logging.DEBUG
                     log.log(level, "watch of %s in %s: %s", self._path, self._api.name, error)
             lasted = time.monotonic() - began
             delay = _FIRST_DELAY if lasted > _LONGEST_DELAY else min(2 * delay, _LONGEST_DELAY)
