@@ -60,6 +60,8 @@ def link(store: Path, target: Path) -> None:
 
 def load(socket: Path, root: Path, wanted: Sequence[Image]) -> None:
     """Bring images into a running containerd; what it has already is not sent again."""
+    if not wanted:
+        return
     content = root / CONTENT
     present = {path.name for path in content.iterdir()} if content.exists() else set()
     command = _ctr(socket, "images", "import", "-")
@@ -79,16 +81,14 @@ def load(socket: Path, root: Path, wanted: Sequence[Image]) -> None:
 
 
 def _make(store: Path, wanted: Sequence[Image]) -> None:
-    """Make a store, beginning with a copy of the newest one: most images are in it already."""
+    """Make a store, beginning with a copy of a similar one: most images are in it already."""
     temporary = store.with_name("new.tmp")
     processes.remove_tree(temporary)
     temporary.mkdir(parents=True)
     root = temporary / "root"
-    previous = sorted(_complete(store.parent), key=_age)[:1]
-    have: set[tuple[str, str]] = set()
-    if previous:
-        link(previous[0], root)
-        have = {(name, digest) for name, digest in json.loads(_list_file(previous[0]).read_text())}
+    previous, have = _similar(store.parent, wanted)
+    if previous is not None:
+        link(previous, root)
     socket = temporary / "containerd.sock"
     (temporary / "containerd.toml").write_text(
         f'version = 2\nroot = "{root}"\nstate = "/run/containerd"\n'
@@ -107,15 +107,25 @@ def _make(store: Path, wanted: Sequence[Image]) -> None:
         try:
             _wait_for(socket, daemon, temporary / "containerd.log")
             load(socket, root, [item for item in wanted if (item.name, item.manifest) not in have])
-            names = {item.name for item in wanted}
-            gone = [name for name, _ in have if name not in names]
-            if previous:  # also collects what images with a new content no longer use
-                run([*_ctr(socket, "images", "rm", "--sync"), *(gone or ["none"])])
+            if previous is not None:  # also collects what images with new content no longer use
+                gone = {name for name, _ in have} - {item.name for item in wanted}
+                run([*_ctr(socket, "images", "rm", "--sync"), *(gone or {"none"})])
         finally:
             daemon.kill()
     socket.unlink(missing_ok=True)
     _list_file(temporary).write_text(json.dumps([[item.name, item.manifest] for item in wanted]))
     temporary.rename(store)
+
+
+def _similar(stores: Path, wanted: Sequence[Image]) -> tuple[Path | None, set[tuple[str, str]]]:
+    """Return the newest store with mostly the same images, and what it holds."""
+    names = {item.name for item in wanted}
+    for store in sorted(_complete(stores), key=_age):
+        have = {(name, digest) for name, digest in json.loads(_list_file(store).read_text())}
+        different = names ^ {name for name, _ in have}
+        if len(different) <= len(names) / 2:
+            return store, have
+    return None, set()
 
 
 def _wait_for(socket: Path, daemon: subprocess.Popen[bytes], log: Path) -> None:

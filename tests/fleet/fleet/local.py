@@ -17,6 +17,7 @@ from fleet import (
     addons,
     images,
     imagestore,
+    limits,
     network,
     nodes,
     packages,
@@ -94,6 +95,7 @@ class Fleet(ABC):
         packages.check_machine()
         state.check_names(name, tuple(clusters))
         packages.install(reporter)
+        limits.raise_limits()
         with _locked(name, reporter):
             found = state.read(name)
             if found is not None and _is_up(
