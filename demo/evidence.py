@@ -85,6 +85,7 @@ class TrialRecord:
     rollout: str
     stable_version: str
     canary_version: str
+    canary_revision: str = ""
     looks: list[Look] = field(default_factory=list)
     scores: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
     decided: tuple[str, str] | None = None
@@ -146,7 +147,7 @@ def read_trial(
     status: ModelDeploymentStatus,
     *,
     now: float,
-    scrape_interval_seconds: float = 1.0,
+    scrape_interval_seconds: float,
 ) -> Evidence:
     """Read the counts of the running trial from every member's Prometheus.
 
@@ -174,6 +175,37 @@ def read_trial(
     steps = rollout.settings.canary.steps
     weights = {index: step.weight / 100 for index, step in enumerate(steps)}
     return combine(members, status.stable.revision, status.canary.revision, weights=weights)
+
+
+def outcomes(
+    connections: Mapping[str, Connection],
+    namespace: str,
+    name: str,
+    trial: TrialRecord,
+    labels: Sequence[str],
+    *,
+    scrape_interval_seconds: float,
+) -> npt.NDArray[np.int64]:
+    """Return the canary's confusion matrix as Prometheus holds it, summed over members and steps.
+
+    Rows are true classes, columns predicted ones, both as in `labels`. A trial that is over may be
+    read too: its counters stay. Raises `EvidenceUnavailable`.
+    """
+    matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for connection in connections.values():
+        found = read(
+            connection,
+            namespace,
+            name,
+            trial.rollout,
+            scrape_interval_seconds=scrape_interval_seconds,
+            window_seconds=60.0,
+        )
+        for (revision, _), counts in found.counts.items():
+            if revision == trial.canary_revision:
+                for (truth, predicted), rows in counts.outcomes.items():
+                    matrix[labels.index(truth), labels.index(predicted)] += rows
+    return matrix
 
 
 def look(

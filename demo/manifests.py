@@ -27,11 +27,12 @@ def deployment_manifest(artifact: Artifact, store_url: str, name: str = NAME) ->
     return manifest
 
 
-def cluster_manifest(name: str) -> Manifest:
+def cluster_manifest(name: str, scrape_interval_seconds: int = 1) -> Manifest:
     """Return examples/modelcluster.yaml for the member `name`."""
     manifest = _example("modelcluster.yaml")
     manifest["metadata"]["name"] = name
     manifest["spec"]["clusterSource"]["kubeConfig"]["secretName"] = secret_name(name)
+    manifest["spec"]["prometheus"]["scrapeIntervalSeconds"] = scrape_interval_seconds
     manifest["spec"]["feedbackURL"] = f"http://feedback.{name}.example.com"
     return manifest
 

@@ -107,12 +107,15 @@ def draw_traffic(
             alpha=0.9,
         )
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False)
-    for number, (at, text) in enumerate(sorted(marks)):
-        axes.axvline(at - start, color="black", linewidth=1, linestyle=":")
+    shown = [(at - start, text) for at, text in sorted(marks) if at >= start]
+    for number, (at, text) in enumerate(shown):
+        late = at > 0.85 * max(times, default=1.0)
+        axes.axvline(at, color="black", linewidth=1, linestyle=":")
         axes.annotate(
             text,
-            (at - start, 97 - 7 * (number % 3)),
-            xytext=(3, 0),
+            (at, 97 - 7 * (number % 3)),
+            ha="right" if late else "left",
+            xytext=(-3 if late else 3, 0),
             textcoords="offset points",
             fontsize=8,
             va="top",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
@@ -27,6 +28,7 @@ SYSTEM = "assay-system"
 RELEASE = "assay"
 MEMBER_RELEASE = "assay-member"
 OPERATOR = "assay-operator"
+OPERATOR_IMAGE = "localhost/assay-operator:dev"
 SERVER_IMAGE = "localhost/assay-server:dev"
 _PAUSE_SECONDS = 0.25
 
@@ -78,16 +80,31 @@ class Stage:
         Where the operator and the ModelDeployments are.
     members
         The clusters that serve, by name.
+    operator_image, server_image
+        ``repository:tag``; a local fleet has its own.
+    scrape_interval_seconds
+        Of the members' Prometheus.
     """
 
-    def __init__(self, hub: Cluster, members: Mapping[str, Cluster]) -> None:
+    def __init__(
+        self,
+        hub: Cluster,
+        members: Mapping[str, Cluster],
+        *,
+        operator_image: str = OPERATOR_IMAGE,
+        server_image: str = SERVER_IMAGE,
+        scrape_interval_seconds: int = 1,
+    ) -> None:
         self.hub = hub
         self.members = dict(members)
+        self.scrape_interval_seconds = scrape_interval_seconds
+        self._operator_image = operator_image
+        self._server_image = server_image
         self._api: KubeApi | None = None
 
     @property
     def api(self) -> KubeApi:
-        """Connection to the hub's API server, for one thread."""
+        """Connection to the API server of a local fleet's hub, for one thread."""
         if self._api is None:
             self._api = self.hub.api()
         return self._api
@@ -109,7 +126,7 @@ class Stage:
         note("operator installed on the hub")
         for name, kubeconfig in kubeconfigs.items():
             self._apply(_secret(secret_name(name), kubeconfig))
-            self._apply(cluster_manifest(name))
+            self._apply(cluster_manifest(name, self.scrape_interval_seconds))
         for name in self.members:
             self.wait_for_cluster(name)
         note(f"members reachable: {', '.join(self.members)}")
@@ -141,9 +158,8 @@ class Stage:
 
     def read(self, name: str, namespace: str = NAMESPACE) -> Observed | None:
         """Return a ModelDeployment as it is now; None if there is none."""
-        found = self.api.find(
-            f"/apis/assay.dev/v1alpha1/namespaces/{namespace}/modeldeployments/{name}"
-        )
+        path = f"/apis/assay.dev/v1alpha1/namespaces/{namespace}/modeldeployments"
+        found = self._find(path, name)
         if found is None:
             return None
         return Observed(
@@ -155,7 +171,7 @@ class Stage:
     def events(self, name: str, namespace: str = NAMESPACE) -> list[Happened]:
         """Return the events about a ModelDeployment, oldest first."""
         query = f"fieldSelector=involvedObject.name%3D{name}"
-        found = self.api.get(f"/api/v1/namespaces/{namespace}/events?{query}")
+        found = self.hub.read(f"/api/v1/namespaces/{namespace}/events?{query}")
         events = [
             Happened(
                 item.get("eventTime") or item.get("lastTimestamp") or "",
@@ -196,7 +212,7 @@ class Stage:
         """Wait until a ModelCluster is Reachable. Raises StageError with its condition if not."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.api.find(f"/apis/assay.dev/v1alpha1/modelclusters/{name}") or {}
+            found = self._find("/apis/assay.dev/v1alpha1/modelclusters", name) or {}
             conditions = found.get("status", {}).get("conditions", [])
             named = {item["type"]: item for item in conditions}
             reachable = named.get("Reachable", {})
@@ -237,9 +253,13 @@ class Stage:
             return str(error)
 
     def _install_operator(self) -> None:
+        repository, _, tag = self._operator_image.rpartition(":")
         self.hub.helm(
             *("upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace"),
-            *("--set", "operator.image.tag=dev", "--set", f"operator.serverImage={SERVER_IMAGE}"),
+            *("--set", f"operator.image.repository={repository},operator.image.tag={tag}"),
+            *("--set", f"operator.serverImage={self._server_image}"),
+            # The tag stays when the image is built anew: an annotation makes pods of the new one.
+            *("--set-string", f"operator.podAnnotations.demo/installed=t{time.time_ns()}"),
             *("--wait", "--timeout", "120s"),
         )
 
@@ -250,6 +270,12 @@ class Stage:
             *("--create-namespace", "--set", "role=member"),
         )
         return member_kubeconfig(cluster)
+
+    def _find(self, collection: str, name: str) -> dict[str, Any] | None:
+        """Return the hub's object with this name; None if there is none."""
+        items = self.hub.read(f"{collection}?fieldSelector=metadata.name%3D{name}")["items"]
+        found: dict[str, Any] | None = items[0] if items else None
+        return found
 
     def _apply(self, manifest: Manifest) -> None:
         self.hub.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(manifest))

@@ -4,11 +4,15 @@ Every second: read the ModelDeployment, read and judge the evidence, show it, ke
 The verdicts are the operator's; the story only changes the spec and watches.
 """
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from assay.api.deployment_status import HistoryEntry
 from assay.api.deployment_status import Stage as RolloutStage
@@ -24,6 +28,7 @@ from demo.view import Scene, Traffic, View
 
 TICK_SECONDS = 0.5
 RECENT_SECONDS = 3.0
+CHECK_SECONDS = 15.0
 TRIAL_STAGES = frozenset({RolloutStage.TRIAL, RolloutStage.PROMOTING, RolloutStage.ROLLING_BACK})
 CLASSES = ("benign", POSITIVE)
 
@@ -95,8 +100,8 @@ class Story:
                 self._roll_back()
                 self._promote()
                 stream.pause()
-                self._chapter = "the last labels come in"
                 stream.drain(15.0)
+                self._check()
         finally:
             for connection in self._connections.values():
                 connection.close()
@@ -132,6 +137,45 @@ class Story:
             seconds=60,
         )
         self._note(f"version 3 promoted: {entry.message}")
+
+    def _check(self) -> None:
+        """Compare the canaries' counts in Prometheus with our own log, once the last labels are in.
+
+        Raises
+        ------
+        StoryError
+            If they differ: then the verdicts rested on wrong numbers.
+        """
+        for trial in self.outcome.trials.values():
+            rows = self.log.rows(functools.partial(_of_canary, trial))
+            own = confusion(rows, CLASSES)
+            counted = self._counted(trial, int(own.sum()))
+            if not np.array_equal(own, counted):
+                raise StoryError(
+                    f"version {trial.canary_version}: Prometheus holds {counted.tolist()}, "
+                    f"the client's own log says {own.tolist()}"
+                )
+            self._note(
+                f"version {trial.canary_version}: F1 {f1_of(counted):.6f} from the counts in "
+                f"Prometheus, {f1(rows, POSITIVE):.6f} by scikit-learn on the client's own log: "
+                f"the same {len(rows):,} labelled predictions"
+            )
+
+    def _counted(self, trial: evidence.TrialRecord, expected: int) -> npt.NDArray[np.int64]:
+        """Return the counts in Prometheus, as soon as a scrape has brought as many as expected."""
+        deadline = time.monotonic() + CHECK_SECONDS + 2 * self._stage.scrape_interval_seconds
+        while True:
+            counted = evidence.outcomes(
+                self._connections,
+                NAMESPACE,
+                NAME,
+                trial,
+                CLASSES,
+                scrape_interval_seconds=self._stage.scrape_interval_seconds,
+            )
+            if int(counted.sum()) >= expected or time.monotonic() > deadline:
+                return counted
+            time.sleep(TICK_SECONDS)
 
     def _apply(self, version: Version) -> None:
         model = artifact(version)
@@ -213,13 +257,21 @@ class Story:
         if rollout.stage not in TRIAL_STAGES:
             return None
         trial = self.outcome.trials.setdefault(
-            canary.version, evidence.TrialRecord(rollout.id, stable.version, canary.version)
+            canary.version,
+            evidence.TrialRecord(rollout.id, stable.version, canary.version, canary.revision),
         )
         if rollout.decision is not None:
             trial.decided_at = trial.decided_at or rollout.decision.at.timestamp()
         now = time.time()
         try:
-            counts = evidence.read_trial(self._connections, NAMESPACE, NAME, status, now=now)
+            counts = evidence.read_trial(
+                self._connections,
+                NAMESPACE,
+                NAME,
+                status,
+                now=now,
+                scrape_interval_seconds=self._stage.scrape_interval_seconds,
+            )
         except EvidenceUnavailable as error:
             return evidence.look(found.spec, status, error, now)
         look = evidence.look(found.spec, status, counts, now)
@@ -258,17 +310,15 @@ def draw(outcome: Outcome, log: Log, directory: Path) -> list[Path]:
     return [*drawn, path]
 
 
-def check(trial: evidence.TrialRecord, rows: list[Prediction]) -> str:
-    """Return one line that compares the live F1 of the canary with scikit-learn's on our own log."""
-    of_trial = [item for item in rows if item.rollout == trial.rollout and item.in_evidence]
-    own = [item for item in of_trial if item.version == trial.canary_version]
-    last = trial.looks[-1].metrics.get("f1") if trial.looks else None
-    live = "-" if last is None or last.canary is None else f"{last.canary:.4f}"
-    matrix = confusion(own, CLASSES).tolist()
-    return (
-        f"version {trial.canary_version}: live F1 at the verdict {live}; scikit-learn on the "
-        f"client's own log of {len(own)} labelled predictions {f1(own, POSITIVE):.4f} {matrix}"
-    )
+def _of_canary(trial: evidence.TrialRecord, row: Prediction) -> bool:
+    of_trial = (row.rollout, row.revision) == (trial.rollout, trial.canary_revision)
+    return of_trial and row.in_evidence
+
+
+def f1_of(matrix: npt.NDArray[np.int64]) -> float:
+    """Return the F1 of the second class of a two by two confusion matrix."""
+    (_, false_positive), (false_negative, true_positive) = matrix.tolist()
+    return float(2 * true_positive / max(1, 2 * true_positive + false_positive + false_negative))
 
 
 def _history(found: Observed, version: Version) -> HistoryEntry | None:
