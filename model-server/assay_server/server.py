@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +25,19 @@ from assay_server.protocol import ProtocolError
 from assay_server.receipts import MAX_CLASS_BYTES, NO_STRATUM, Issuer, Stratum, stratum_of
 from assay_server.scoring import ModelFailedError, Scorer, configure_sklearn, single_threaded
 from assay_server.transport import (
+    LARGE_BODY,
     Handler,
     HTTPError,
     Request,
     Response,
+    Room,
     Server,
     Service,
     listen,
 )
 
 BODY_LIMIT = 8 * 1024 * 1024
-# Larger bodies take so long that they leave the event loop, and one at a time: a body of 8 MiB
-# becomes some 200 MB of Python objects.
-LARGE_BODY = 64 * 1024
+LARGE_BODIES = 4
 # A gateway sets the stratum header. Who writes made-up ones past it must not grow our memory.
 MAX_STRATA = 256
 
@@ -125,7 +125,8 @@ class ModelServer:
         self._predictor = predictor
         self._identity = identity
         self._metrics = ServingMetrics(identity)
-        self._large = asyncio.Semaphore(1)
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
+        # One: a body of 8 MiB becomes some 200 MB of Python objects while it is worked on.
         self._worker = ThreadPoolExecutor(1, "large-bodies", initializer=configure_sklearn)
         self.service = Service(self._routes(), self._metrics.failed)
 
@@ -149,12 +150,10 @@ class ModelServer:
     async def _infer(self, request: Request) -> Response:
         start = time.perf_counter()
         stratum = self._metrics.admit(stratum_of(request.header(b"assay-stratum")))
-        announced = request.announced()
-        is_large = announced is None or announced > LARGE_BODY
-        async with self._large if is_large else nullcontext():
-            body = await request.body(BODY_LIMIT)
+        with Room(self._large_bodies) as room:
+            body = await request.body(BODY_LIMIT, room)
             try:
-                if is_large:
+                if len(body) > LARGE_BODY:
                     inferred = await asyncio.get_running_loop().run_in_executor(
                         self._worker, self._predictor.infer, body, stratum, time.time()
                     )

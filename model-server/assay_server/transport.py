@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import uvicorn
@@ -24,6 +24,8 @@ Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
+# Larger bodies share the memory set aside for them (see `Room`) and are worked on in a thread.
+LARGE_BODY = 64 * 1024
 # Beyond its limit a body is read and thrown away up to here, so that the client gets to see the
 # answer 413 instead of a reset connection.
 _DISCARD_BYTES = 64 * 1024 * 1024
@@ -58,6 +60,33 @@ class Response:
     headers: tuple[Header, ...] = ()
 
 
+class Room:
+    """A share of the memory for large bodies, taken when a body turns out to be large.
+
+    At most `semaphore` many are held at once; the others wait unread, so that many clients with
+    large bodies cannot fill the memory together. Small bodies never wait.
+    """
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
+        self._taken = False
+
+    async def take(self) -> None:
+        """Wait for a share, unless one is held already."""
+        if not self._taken:
+            await self._semaphore.acquire()
+            self._taken = True
+
+    def __enter__(self) -> Self:
+        """Hold nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the share back."""
+        if self._taken:
+            self._semaphore.release()
+
+
 class Request:
     """A request whose body has not been read yet."""
 
@@ -74,22 +103,17 @@ class Request:
                 return str(value, "latin-1")
         return None
 
-    def announced(self) -> int | None:
-        """Return the length that the client announced; None for a chunked body."""
-        length = self.header(b"content-length")
-        return int(length) if length is not None and length.isdigit() else None
-
-    async def body(self, limit: int) -> bytes:
+    async def body(self, limit: int, room: Room) -> bytes:
         """Return the body. Raises HTTPError 413 beyond `limit` bytes and 408 when it stalls."""
         try:
             async with asyncio.timeout(_BODY_SECONDS):
-                return await self._read(limit)
+                return await self._read(limit, room)
         except TimeoutError:
             raise HTTPError(
                 408, f"the body did not arrive within {_BODY_SECONDS:.0f} s", headers=CLOSE
             ) from None
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, room: Room) -> bytes:
         size = 0
         chunks = []
         while True:
@@ -99,6 +123,8 @@ class Request:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size <= limit:
+                if size > LARGE_BODY:
+                    await room.take()
                 chunks.append(chunk)
             else:
                 chunks.clear()

@@ -25,18 +25,19 @@ from assay_server.ledger.feedback import (
 from assay_server.ledger.store import BusyError, Committed, Snapshot, Store, StoreError
 from assay_server.logs import event
 from assay_server.transport import (
+    LARGE_BODY,
     Handler,
     HTTPError,
     Request,
     Response,
+    Room,
     Server,
     Service,
     listen,
 )
 
 BODY_LIMIT = 1024 * 1024
-# Beyond this, checking signatures takes long enough to leave the event loop.
-LARGE_BODY = 64 * 1024
+LARGE_BODIES = 16
 _RETRY_LATER = ((b"retry-after", b"1"),)
 
 
@@ -55,6 +56,7 @@ class Ledger:
         self._store = Store(
             path, on_rebuilt=self._rebuilt, on_committed=self._committed, on_failed=self._failed
         )
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self.failure: str | None = None
         self.service = Service(self._routes())
         self.server: Server | None = None
@@ -81,7 +83,10 @@ class Ledger:
     async def _feedback(self, request: Request) -> Response:
         if self._counts is None:
             raise HTTPError(503, "the ledger is counting its store", headers=_RETRY_LATER)
-        body = await request.body(BODY_LIMIT)
+        with Room(self._large_bodies) as room:
+            return await self._count_labels(await request.body(BODY_LIMIT, room))
+
+    async def _count_labels(self, body: bytes) -> Response:
         try:
             items = parse(body)
         except FeedbackError as error:

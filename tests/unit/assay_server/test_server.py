@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -147,6 +148,32 @@ def test_a_huge_body_is_refused_in_bounded_memory(server, chunked):
     assert response.headers["connection"] == "close"
     connection.close()
     assert server.memory("VmHWM") - before < 20 * 1024
+
+
+def test_slow_large_bodies_do_not_hold_up_small_ones(server, artifact):
+    """More unfinished large uploads than are held at once; chunked small requests pass them."""
+    slow = []
+    for _ in range(6):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.putrequest("POST", INFER)
+        connection.putheader("content-length", str(1024 * 1024))
+        connection.endheaders(b" " * 512 * 1024)
+        slow.append(connection)
+    small = iter([json.dumps(query(artifact.rows[0])).encode()])
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("POST", INFER, small, encode_chunked=True)
+    assert connection.getresponse().status == 200
+    connection.close()
+    content = json.dumps(query(artifact.rows[0])).encode()
+
+    def finish(connection):
+        connection.send(content + b" " * (512 * 1024 - len(content)))
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    with ThreadPoolExecutor(len(slow)) as pool:
+        assert set(pool.map(finish, slow)) == {200}
 
 
 def test_metrics(start, serve_arguments, artifact):
