@@ -261,8 +261,11 @@ def _reference(situation: Situation) -> RevisionRef:
 
 
 def _id(situation: Situation, status: ModelDeploymentStatus, canary: RevisionRef) -> str:
+    # The generation keeps two rollouts apart that start within one second: a recorded rollback of
+    # the first must not end the second.
     stable = status.stable.revision if status.stable else ""
-    text = f"{situation.uid}/{stable}/{canary.revision}/{situation.now.isoformat()}"
+    when = f"{situation.now.isoformat()}/{situation.generation}"
+    text = f"{situation.uid}/{stable}/{canary.revision}/{when}"
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -572,6 +572,34 @@ def test_the_id_of_a_rollout_is_ten_hexadecimal_digits_and_differs_in_time() -> 
     assert len(first.rollout.id) == 10
 
 
+def test_a_spec_that_goes_to_and_fro_within_a_second_starts_another_rollout() -> None:
+    world = serving().asks_for(EIGHT)
+    world.look()
+    first = world.rollout.id
+    world.asks_for(SEVEN).run().asks_for(EIGHT).look()
+
+    assert (world.stage, world.canary) == (Stage.STARTING, EIGHT)
+    assert world.rollout.id != first
+
+
+@pytest.mark.parametrize(
+    ("weight", "step"),
+    [
+        pytest.param(20, 0, id="a route with the step before, of the same weight, is not the step"),
+        pytest.param(21, 1, id="a route whose weight somebody changed is not the step"),
+    ],
+)
+def test_no_step_is_taken_on_another_route(weight: int, step: int) -> None:
+    world = on_trial(1, canary={"steps": [{"weight": 20}, {"weight": 20}, {"weight": 50}]})
+    route = RouteView(SEVEN, EIGHT, weight, f"{world.rollout.id}/{step}")
+    world.members["west"].route = route
+
+    decision = world.with_judgement(judged()).later(60).decide()
+
+    assert decision.status.rollout is not None
+    assert decision.status.rollout.step == 1
+
+
 def test_every_message_of_a_trial_stays_the_same_until_something_happens() -> None:
     world = on_trial()
 
