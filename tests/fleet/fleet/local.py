@@ -311,6 +311,7 @@ def _remove(plan: FleetPlan | None, name: str, reporter: Reporter) -> bool:
     if plan is None:
         was_there = directory.exists()
         processes.remove_tree(directory)  # left by a machine that was restarted
+        state.remove(name)
         return was_there
     with reporter.step(f"remove fleet {name}", 5):
         with ThreadPoolExecutor(len(plan.clusters)) as pool:
@@ -342,7 +343,7 @@ def _locked(name: str, reporter: Reporter) -> Iterator[None]:
     with (
         _termination_as_interrupt(),
         state.locked(
-            state.lock_of(f"fleet-{name}"),
+            state.fleet_lock(name),
             lambda pid: reporter.note(f"waiting for process {pid}, which works on fleet {name}"),
         ),
     ):

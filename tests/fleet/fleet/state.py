@@ -160,8 +160,9 @@ def write(plan: FleetPlan) -> None:
 
 
 def remove(name: str) -> None:
-    """Forget a fleet."""
+    """Forget a fleet; to be called by whoever holds its lock."""
     _path(name).unlink(missing_ok=True)
+    fleet_lock(name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -187,6 +188,11 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
             file.flush()
             yield
             return
+
+
+def fleet_lock(name: str) -> Path:
+    """Return the lock file of a fleet."""
+    return lock_of(f"fleet-{name}")
 
 
 def lock_of(what: str) -> Path:
