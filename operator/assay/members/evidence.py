@@ -79,8 +79,7 @@ class PrometheusReader:
         late = self._reading.get(key)
         if late and not late.done():
             raise self._late()
-        if self._credentials and (token := self._credentials.current_token()):
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._sign()
         asked = self._threads.submit(
             read,
             self._connection,
@@ -110,6 +109,11 @@ class PrometheusReader:
                 self._file("tls.key", credentials.key),
             )
         self._credentials = credentials
+
+    def _sign(self) -> None:
+        """Put the token of now on what follows; only the API server gets it."""
+        if self._credentials and (token := self._credentials.current_token()):
+            self._session.headers["Authorization"] = f"Bearer {token}"
 
     def _file(self, name: str, text: str) -> str:
         path = Path(self._files.name) / name

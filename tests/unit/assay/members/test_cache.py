@@ -1,0 +1,91 @@
+"""What is kept of an object, and when somebody is woken."""
+
+from typing import Any
+
+import pytest
+
+from assay.members.cache import Cache, live_digest, pods, summary
+
+
+def a_deployment(version: int = 1, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "Deployment",
+        "metadata": {
+            "name": "fraud-7777777777",
+            "namespace": "ml",
+            "resourceVersion": str(version),
+            "generation": 1,
+            "labels": {"assay.dev/deployment": "fraud", "assay.dev/revision": "7777777777"},
+            **changes.pop("metadata", {}),
+        },
+        "spec": {"replicas": 2, **changes.pop("spec", {})},
+        "status": {"observedGeneration": 1, **changes.pop("status", {})},
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"status": {"readyReplicas": 2}}, True),
+        ({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "3"}}}, True),
+        ({"metadata": {"managedFields": [{}]}}, True),
+        ({"metadata": {"resourceVersion": "9"}}, True),
+        ({"spec": {"replicas": 3}}, False),
+        ({"metadata": {"labels": {}}}, False),
+        ({"metadata": {"ownerReferences": [{"uid": "x"}]}}, False),
+        ({"metadata": {"annotations": {"assay.dev/x": "y"}}}, False),
+    ],
+)
+def test_digest_covers_what_we_write(change: dict[str, Any], *, same: bool) -> None:
+    assert (live_digest(a_deployment()) == live_digest(a_deployment(**change))) is same
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"readyReplicas": 2, "updatedReplicas": 2}, (2, 2)),
+        ({"readyReplicas": 2, "updatedReplicas": 1}, (2, 1)),
+        ({"readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 0}, (2, 0)),
+        ({}, (2, 0)),
+    ],
+)
+def test_ready_pods(status: dict[str, int], expected: tuple[int, int]) -> None:
+    assert pods(a_deployment(status=status)) == expected
+
+
+def test_wakes_on_change_only() -> None:
+    woken: list[tuple[str, str]] = []
+    cache = Cache(lambda namespace, name: woken.append((namespace, name)))
+    cache.put(a_deployment(1))
+    cache.put(a_deployment(2, metadata={"resourceVersion": "2", "managedFields": []}))
+    assert woken == [("ml", "fraud")]
+    cache.put(a_deployment(3, status={"readyReplicas": 2, "updatedReplicas": 2}))
+    assert len(woken) == 2
+
+
+def test_older_news_is_dropped() -> None:
+    cache = Cache(lambda *_: None)
+    cache.put(a_deployment(10, spec={"replicas": 5}))
+    cache.put(a_deployment(9))
+    seen = cache.get("Deployment", "ml", "fraud-7777777777")
+    assert seen is not None
+    assert seen.desired == 5
+
+
+def test_a_list_forgets_what_is_not_in_it() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda _, name: woken.append(name))
+    store = cache.store("Deployment")
+    item = a_deployment()
+    del item["kind"]  # items of a list carry none
+    store.replace([item])
+    assert set(cache.of("ml", "fraud")) == {("Deployment", "ml", "fraud-7777777777")}
+    store.replace([])
+    assert cache.of("ml", "fraud") == {}
+    assert woken == ["fraud", "fraud"]
+
+
+def test_only_little_is_kept() -> None:
+    seen = summary(a_deployment())
+    assert (seen.deployment, seen.revision, seen.desired) == ("fraud", "7777777777", 2)
+    assert not hasattr(seen, "spec")

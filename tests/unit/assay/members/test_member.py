@@ -1,0 +1,155 @@
+"""One member against a real HTTP server: states, plans in order, other hubs, slowness."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from assay.api.conditions import Reason
+from assay.api.model_cluster import ModelClusterSpec
+from assay.members.errors import MemberError
+from assay.members.kubeconfig import Credentials
+from assay.members.member import Member
+
+from .apiserver import ApiServer, running, until
+from .test_apply import R7, a_plan, a_revision
+
+SPEC = ModelClusterSpec.model_validate(
+    {
+        "clusterSource": {"kubeConfig": {"secretName": "east"}},
+        "prometheus": {"service": "monitoring/prometheus:9090"},
+    }
+)
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/assay-system/leases/assay"
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
+RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+
+
+@contextlib.asynccontextmanager
+async def a_member(*, connected: bool = True) -> AsyncIterator[tuple[ApiServer, Member]]:
+    async with running() as (server, _):
+        server.objects["/version"] = {"gitVersion": "v1.35.4"}
+
+        async def credentials() -> Credentials:
+            return Credentials(server=server.url, token="t")
+
+        member = Member("east", SPEC, credentials, "origin-1", lambda *_: None, lambda _: None)
+        task = asyncio.create_task(member.run())
+        try:
+            if connected:
+                await until(lambda: member.state.reachable)
+            yield server, member
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def test_it_connects_and_takes_the_lease() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            assert member.state.version == "v1.35.4"
+            assert server.objects[LEASE]["spec"]["holderIdentity"] == "origin-1"
+            view = await member.view("ml", "fraud")
+            assert view.reachable
+            assert view.route is None
+
+    asyncio.run(scenario())
+
+
+def test_a_member_of_another_hub_is_not_written() -> None:
+    async def scenario() -> None:
+        async with a_member(connected=False) as (server, member):
+            lease = {
+                "metadata": {"name": "assay"},
+                "spec": {"holderIdentity": "other", "leaseDurationSeconds": 30},
+            }
+            server.put(LEASE, lease)
+            await until(lambda: member.state.reason is Reason.HELD_BY_OTHER_HUB)
+            assert "held by hub other" in member.state.message
+            with pytest.raises(MemberError):
+                await member.submit("ml", "fraud", a_plan())
+            assert server.writes() == []
+            assert not (await member.view("ml", "fraud")).reachable
+
+    asyncio.run(scenario())
+
+
+def test_missing_rights_are_said_in_the_servers_words() -> None:
+    async def scenario() -> None:
+        async with a_member(connected=False) as (server, member):
+            server.refuse[f"GET {LEASE}"] = (403, "leases is forbidden")
+            await until(lambda: member.state.reason is Reason.CREDENTIALS_INVALID)
+            assert member.state.message == "not allowed: leases is forbidden"
+
+    asyncio.run(scenario())
+
+
+def test_only_the_newest_waiting_plan_is_applied() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 0.05
+            first = member.submit("ml", "fraud", a_plan(1))
+            await asyncio.sleep(0.01)
+            second = member.submit("ml", "fraud", a_plan(2))
+            third = member.submit("ml", "fraud", a_plan(3))
+            await third
+            assert first.cancelled()
+            assert second.cancelled()
+            assert server.objects[ROUTE]["spec"] == {"weight": 3}
+            records = [item for item in server.writes() if item == f"PATCH {RECORD}"]
+            assert len(records) == 2
+
+    asyncio.run(scenario())
+
+
+def test_the_same_plan_again_waits_for_the_first() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 0.05
+            first = member.submit("ml", "fraud", a_plan(1))
+            assert member.submit("ml", "fraud", a_plan(1)) is first
+            await first
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_overtakes_what_hangs() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 3600
+            hanging = member.submit("ml", "fraud", a_plan(1, a_revision(R7)))
+            await until(lambda: f"PATCH {RECORD}" in server.requests)
+            server.delay.clear()
+            rollback = member.submit("ml", "fraud", a_plan(2, a_revision(R7)), urgent=True)
+            await rollback
+            assert hanging.cancelled()
+            after = server.writes()[server.writes().index(f"PATCH {RECORD}") + 1 :]
+            assert after[0] == f"PATCH {ROUTE}"
+
+    asyncio.run(scenario())
+
+
+def test_an_error_comes_back_with_the_plan() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.refuse[f"PATCH {RECORD}"] = (404, 'namespaces "ml" not found')
+            with pytest.raises(Exception, match='namespaces "ml" not found'):
+                await member.submit("ml", "fraud", a_plan(1))
+            assert ROUTE not in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_removal_stops_what_is_being_applied() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 3600
+            applying = member.submit("ml", "fraud", a_plan(1))
+            await until(lambda: f"PATCH {RECORD}" in server.requests)
+            await member.remove("ml", "fraud")
+            assert applying.cancelled()
+            assert ROUTE not in server.objects
+
+    asyncio.run(scenario())
