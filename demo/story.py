@@ -107,6 +107,7 @@ class Story:
                 connection.close()
 
     def _begin(self) -> None:
+        self._stage.delete(NAME)  # of an earlier run on this fleet, with what it remembers
         self._chapter = "version 1 becomes stable: nothing to compare it with"
         self._apply(Version.FIRST)
         self._until("version 1 serves in both members", lambda found: found.is_ready, seconds=180)
