@@ -20,8 +20,8 @@ class ApiServer:
 
     Attributes
     ----------
-    requests
-        "METHOD path" of each, in order.
+    requests, sent
+        "METHOD path" of each, in order, and the bodies of the patches.
     watches
         What each watch in turn does; when there is none left a watch stays silent.
     refuse
@@ -31,6 +31,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {}
         self.requests: list[str] = []
+        self.sent: list[Document] = []
         self.queries: list[dict[str, str]] = []
         self.watches: list[Script] = []
         self.refuse: dict[str, tuple[int, str]] = {}
@@ -88,6 +89,11 @@ class ApiServer:
 
     async def _patch(self, request: web.Request) -> web.Response:
         document = json.loads(await request.text())
+        self.sent.append(document)
+        if request.content_type == "application/merge-patch+json":
+            before = self.objects.get(request.path, {"metadata": {}})
+            metadata = {**before["metadata"], **document["metadata"]}
+            return self.answer(self.put(request.path, {**before, "metadata": metadata}))
         before = self.objects.get(request.path)
         if (
             before

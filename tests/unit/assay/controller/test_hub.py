@@ -1,0 +1,105 @@
+"""ModelDeployments as they are read and written."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from assay.controller.hub import Hub, deployment
+from assay.rollout import Event
+
+from ..members.apiserver import running  # noqa: TID252
+from .test_memory import a_document
+
+PATH = "/apis/assay.dev/v1alpha1/namespaces/ml/modeldeployments/fraud"
+
+
+def with_(path: str, value: Any) -> dict[str, Any]:
+    document = a_document()
+    *parents, last = path.split(".")
+    node = document
+    for name in parents:
+        node = node.setdefault(name, {})
+    node[last] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("spec.model.digest", "sha256:x", "model.digest: "),
+        ("spec.traffic", {}, "traffic.parentRefs: "),
+        (
+            "spec.rollout",
+            {"analysis": {"intervalSeconds": 0}},
+            "rollout.analysis.intervalSeconds: ",
+        ),
+        ("status", {"stable": {"revision": "no"}}, "status.stable."),
+    ],
+)
+def test_what_is_wrong_is_named(path: str, value: Any, field: str) -> None:
+    item = deployment(with_(path, value))
+    assert item.spec is None
+    assert item.invalid.startswith(field)
+
+
+def test_abandoned_members_are_listed() -> None:
+    item = deployment(with_("metadata.annotations", {"assay.dev/abandon": "west, north,"}))
+    assert item.abandoned == {"west", "north"}
+
+
+def test_status_is_written_with_the_version_that_was_read() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            item = deployment(a_document())
+            await Hub(api, "pod").write_status(item, item.status)
+            written = server.objects[f"{PATH}/status"]
+            assert server.sent[0]["metadata"]["resourceVersion"] == "42"
+            assert "spec" not in written
+
+    asyncio.run(scenario())
+
+
+def test_the_finalizer_is_set_once_and_taken_off_alone() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            hub = Hub(api, "pod")
+            held = deployment(a_document())
+            assert await hub.hold(held) is held
+            assert server.requests == []
+            free = deployment(with_("metadata.finalizers", ["other/one"]))
+            held = await hub.hold(free)
+            assert held.finalizers == ("other/one", "assay.dev/cleanup")
+            assert held.version != free.version
+            await hub.release(held)
+            assert server.sent[-1]["metadata"]["finalizers"] == ["other/one"]
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_event_is_no_error() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            server.refuse["POST /apis/events.k8s.io/v1/namespaces/ml/events"] = (403, "forbidden")
+            await Hub(api, "pod").emit(deployment(a_document()), Event("Normal", "Promoted", "x"))
+
+    asyncio.run(scenario())
+
+
+def test_templates_of_another_object_of_the_same_name_are_not_ours() -> None:
+    async def scenario() -> None:
+        async with running() as (_, api):
+            hub = Hub(api, "pod")
+            item = deployment(a_document())
+            other = deployment(with_("metadata.uid", "uid-2"))
+            await hub.store_template(item, "7" * 10, a_template())
+            assert await hub.templates(item) == {"7" * 10: a_template()}
+            assert await hub.templates(other) == {}
+            await hub.drop_template(item, "7" * 10)
+            assert await hub.templates(item) == {}
+
+    asyncio.run(scenario())
+
+
+def a_template() -> dict[str, Any]:
+    return {"metadata": {"labels": {"app.kubernetes.io/version": "7"}}, "spec": {}}

@@ -1,0 +1,248 @@
+"""Looks at one ModelDeployment, with a hub and a member that are HTTP servers in this process."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.controller import reconcile as module
+from assay.controller.act import Hands
+from assay.controller.hub import Hub
+from assay.controller.memory import Memory
+from assay.controller.observe import observe
+from assay.controller.reconcile import Next, reconcile
+from assay.judge import Judgement
+from assay.judge import Verdict as JudgeVerdict
+from assay.members import kubeconfig
+from assay.members.errors import ApiError
+from assay.members.registry import Registry
+from assay.placement import Candidate
+from assay.render.revision import revision_hash
+from assay.rollout import Observation
+
+from ..members.apiserver import ApiServer, running, until  # noqa: TID252
+from ..members.test_member import SPEC  # noqa: TID252
+from .test_memory import a_document, a_rollout
+
+KEY = ("ml", "fraud")
+PATH = "/apis/assay.dev/v1alpha1/namespaces/ml/modeldeployments/fraud"
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
+RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+KUBECONFIG = """
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: c}}]
+clusters: [{name: c, cluster: {server: "https://unused"}}]
+users: [{name: c, user: {token: t}}]
+"""
+
+
+@dataclass
+class World:
+    """A hub, a member, and the hands between them."""
+
+    hub: ApiServer
+    east: ApiServer
+    hands: Hands
+    memory: Memory
+
+    async def look(self) -> Next:
+        """Look once; what was written as status is there afterwards."""
+        try:
+            return await reconcile(self.hands, KEY, self.memory)
+        finally:
+            if written := self.hub.objects.pop(f"{PATH}/status", None):
+                document = {**self.hub.objects[PATH], "status": written["status"]}
+                self.hub.objects[PATH] = document
+
+    @property
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.hub.objects[PATH].get("status", {})
+        return found
+
+
+@contextlib.asynccontextmanager
+async def a_world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    async with running() as (hub, api), running() as (east, _):
+        east.objects["/version"] = {"gitVersion": "v1.35.4"}
+        hub.put(PATH, a_document())
+
+        async def secret(_: str) -> dict[str, bytes]:
+            return {"kubeconfig": KUBECONFIG.encode()}
+
+        real = kubeconfig.parse
+        monkeypatch.setattr(
+            kubeconfig,
+            "parse",
+            lambda text: dataclasses.replace(real(text), server=east.url),
+        )
+        members = Registry("origin-1", secret, lambda *_: None, lambda _: None)
+        members.update(Candidate("east", {}, SPEC))
+        member = members.get("east")
+        assert member is not None
+        await until(lambda: member.state.reachable)
+        hands = Hands(Hub(api, "pod"), members, "origin-1", "server:1", lambda *_: None)
+        try:
+            yield World(hub, east, hands, Memory())
+        finally:
+            await members.close()
+
+
+STABLE = {"revision": "8" * 10, "version": "8", "digest": "sha256:" + "8" * 64}
+
+
+def a_trial() -> dict[str, Any]:
+    """A ModelDeployment whose canary gets a fifth of the traffic."""
+    spec = a_document()["spec"]
+    revised = ModelDeploymentSpec.model_validate(spec)
+    canary = {**STABLE, "version": "7", "revision": revision_hash(revised)}
+    rollout = {
+        **a_rollout("Trial"),
+        "startedAt": datetime.datetime.now(datetime.UTC).isoformat(),
+        "settings": revised.rollout.to_dict(),
+        "steps": [{"weight": 20, "startedAt": "2026-11-23T12:00:00Z"}],
+    }
+    east = {"name": "east", "reachable": True, "revision": STABLE["revision"], "weight": 20}
+    return a_document(
+        observedGeneration=3,
+        stable=STABLE,
+        canary=canary,
+        rollout=rollout,
+        clusters=[east],
+    )
+
+
+async def observes_a_bad_canary(*args: Any) -> Observation:
+    """Observe as ever, but the judge has seen enough."""
+    worse = Judgement(JudgeVerdict.ROLLBACK, "Worse", "F1 is worse", ())
+    return dataclasses.replace(await observe(*args), judgement=worse)
+
+
+def test_a_first_start_is_recorded_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            assert world.status["rollout"]["stage"] == "Starting"
+            kinds = {path.split("/")[-2] for path in world.east.objects if "/ml/" in path}
+            assert {"configmaps", "deployments", "services", "statefulsets", "secrets"} <= kinds
+            assert ROUTE not in world.east.objects  # nothing is ready yet
+            await world.look()  # sees the pods that are asked for
+            again = len(world.hub.writes()), len(world.east.writes())
+            await world.look()
+            assert (len(world.hub.writes()), len(world.east.writes())) == again
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_made_while_the_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.refuse[f"PATCH {PATH}/status"] = (409, "the object has been modified")
+            with pytest.raises(ApiError) as caught:
+                await world.look()
+            assert caught.value.conflict
+            assert RECORD not in world.east.objects
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_does_not_wait_for_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            world.hub.refuse[f"PATCH {PATH}/status"] = (500, "etcd is read-only")
+            with pytest.raises(ApiError):
+                await world.look()
+            assert "Rollback" in world.east.objects[RECORD]["data"]["record.json"]
+            # The hub forgets nothing that it never knew: the next look still rolls back.
+            monkeypatch.setattr(module, "observe", observe)
+            del world.hub.refuse[f"PATCH {PATH}/status"]
+            await world.look()
+            assert world.status["rollout"]["decision"]["verdict"] == "Rollback"
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_operator_finds_the_rollback_in_a_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            world.hub.refuse[f"PATCH {PATH}/status"] = (500, "etcd is read-only")
+            with pytest.raises(ApiError):
+                await world.look()
+            assert world.status["rollout"].get("decision") is None
+            del world.hub.refuse[f"PATCH {PATH}/status"]
+            monkeypatch.setattr(module, "observe", observe)
+            world.memory = Memory()
+            await world.look()
+            assert world.status["rollout"]["decision"]["verdict"] == "Rollback"
+
+    asyncio.run(scenario())
+
+
+def test_an_invalid_spec_stalls_and_names_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.objects[PATH]["spec"]["model"]["digest"] = "md5:x"
+            await world.look()
+            conditions = {item["type"]: item for item in world.status["conditions"]}
+            assert conditions["Stalled"]["status"] == "True"
+            assert conditions["Ready"]["reason"] == "InvalidSpec"
+            assert conditions["Ready"]["message"].startswith("model.digest: ")
+            assert RECORD not in world.east.objects
+
+    asyncio.run(scenario())
+
+
+def test_a_status_that_cannot_be_read_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.objects[PATH]["status"] = {"stable": {"revision": "from the future"}}
+            await world.look()
+            assert world.status == {"stable": {"revision": "from the future"}}
+
+    asyncio.run(scenario())
+
+
+def test_deletion_cleans_the_member_and_then_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            metadata = world.hub.objects[PATH]["metadata"]
+            metadata["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+            await world.look()
+            assert not [path for path in world.east.objects if "/ml/" in path]
+            assert world.hub.sent[-1] == {
+                "metadata": {"finalizers": [], "resourceVersion": metadata["resourceVersion"]}
+            }
+
+    asyncio.run(scenario())
+
+
+def test_deletion_waits_for_a_member_that_is_gone_and_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            metadata = world.hub.objects[PATH]["metadata"]
+            metadata["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+            world.hands.members.remove("east")
+            await world.look()
+            ready = next(item for item in world.status["conditions"] if item["type"] == "Ready")
+            assert ready["reason"] == "Deleting"
+            assert "east: there is no such ModelCluster" in ready["message"]
+            metadata["annotations"] = {"assay.dev/abandon": "east"}
+            await world.look()
+            assert world.hub.sent[-1]["metadata"]["finalizers"] == []
+
+    asyncio.run(scenario())

@@ -1,0 +1,40 @@
+"""What the environment may say."""
+
+import json
+import logging
+
+import pytest
+
+from assay.controller import logs, settings
+
+GOOD = {"ASSAY_NAMESPACE": "assay-system", "ASSAY_SERVER_IMAGE": "server:1", "POD_NAME": "op-1"}
+
+
+def test_defaults() -> None:
+    found = settings.read(GOOD)
+    assert (found.metrics_port, found.leader_election, found.identity) == (8080, True, "op-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSAY_NAMESPACE", ""),
+        ("ASSAY_SERVER_IMAGE", ""),
+        ("ASSAY_METRICS_PORT", "http"),
+        ("ASSAY_LOG_LEVEL", "loud"),
+        ("ASSAY_LEADER_ELECTION", "yes"),
+    ],
+)
+def test_what_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        settings.read({**GOOD, name: value})
+
+
+def test_a_log_line_is_json_and_names_the_deployment() -> None:
+    record = logging.LogRecord("assay", logging.INFO, "", 0, 'a "quoted" %s', ("word",), None)
+    token = logs.deployment.set("ml/fraud")
+    try:
+        line = json.loads(logs.JsonFormatter().format(record))
+    finally:
+        logs.deployment.reset(token)
+    assert (line["message"], line["deployment"]) == ('a "quoted" word', "ml/fraud")

@@ -1,0 +1,116 @@
+"""When a ModelDeployment is looked at."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from assay.controller.hub import Key
+from assay.controller.memory import Memory
+from assay.controller.reconcile import Next
+from assay.controller.worker import Workers
+from assay.members.errors import ApiError
+
+from ..members.apiserver import until  # noqa: TID252
+
+Look = Callable[[Key, Memory], Awaitable[Next]]
+
+
+def test_a_wake_is_seen_at_once() -> None:
+    async def scenario() -> None:
+        looks: list[Key] = []
+
+        async def look(key: Key, _: Memory) -> Next:
+            looks.append(key)
+            return Next()
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "1")
+        await until(lambda: len(looks) == 1)
+        workers.wake("ml", "fraud")
+        await until(lambda: len(looks) == 2)
+        workers.wake("ml", "other")
+        await workers.close()
+        assert looks == [("ml", "fraud")] * 2
+
+    asyncio.run(scenario())
+
+
+def test_our_own_write_is_no_news() -> None:
+    async def scenario() -> None:
+        looks = 0
+
+        async def look(_: Key, memory: Memory) -> Next:
+            nonlocal looks
+            looks += 1
+            memory.version = "7"
+            return Next()
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "6")
+        await until(lambda: looks == 1)
+        workers.see("ml", "fraud", "7")
+        await asyncio.sleep(0.05)
+        assert looks == 1
+        workers.see("ml", "fraud", "8")
+        await until(lambda: looks == 2)
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_ticks_keep_their_pace_whatever_the_work_takes() -> None:
+    async def scenario() -> None:
+        times: list[float] = []
+
+        async def look(_: Key, __: Memory) -> Next:
+            times.append(time.monotonic())
+            await asyncio.sleep(0.06)
+            return Next(0.1)
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "1")
+        await until(lambda: len(times) == 11)
+        await workers.close()
+        assert times[-1] - times[0] < 10 * 0.15  # 1.6 s if the work were added
+
+    asyncio.run(scenario())
+
+
+def test_errors_are_tried_again_and_stop_nobody() -> None:
+    async def scenario() -> None:
+        looks: list[Key] = []
+
+        async def look(key: Key, _: Memory) -> Next:
+            looks.append(key)
+            if key[1] == "broken" and looks.count(key) == 1:
+                raise RuntimeError("a bug")
+            if key[1] == "refused" and looks.count(key) == 1:
+                raise ApiError(500, "InternalError", "etcd")
+            return Next()
+
+        workers = Workers(look)
+        for name in ("broken", "refused", "fine"):
+            workers.see("ml", name, "1")
+        await until(lambda: len(looks) == 5)
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_ends_with_its_object_and_may_begin_again() -> None:
+    async def scenario() -> None:
+        looks = 0
+
+        async def look(_: Key, __: Memory) -> Next:
+            nonlocal looks
+            looks += 1
+            return Next(gone=True)
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "1")
+        await until(lambda: not workers._workers)
+        workers.see("ml", "fraud", "2")
+        await until(lambda: looks == 2)
+        await workers.close()
+
+    asyncio.run(scenario())
