@@ -84,7 +84,14 @@ def test_live_f1_and_auc_equal_scikit_learn_on_the_clients_own_log(trial: Trial)
         arms = {"stable": rows(status.stable.revision), "canary": rows(status.canary.revision)}
 
         def read() -> Evidence:
-            return evidence.read_trial(connections, NAMESPACE, trial.name, status, now=time.time())
+            return evidence.read_trial(
+                connections,
+                NAMESPACE,
+                trial.name,
+                status,
+                now=time.time(),
+                scrape_interval_seconds=1.0,
+            )
 
         expected = tuple(len(arm) for arm in arms.values())
         wait_until("Prometheus has scraped the last label", lambda: read().labelled == expected)

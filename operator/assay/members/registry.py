@@ -118,7 +118,8 @@ class Registry:
         data = await self._secret(source.secret_name)
         if data is None:
             raise MemberError(
-                Reason.SECRET_MISSING, f"there is no Secret {source.secret_name} in this namespace"
+                Reason.SECRET_MISSING,
+                f"there is no Secret {source.secret_name} in the operator's own namespace",
             )
         if source.key not in data:
             raise MemberError(

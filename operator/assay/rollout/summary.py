@@ -67,10 +67,12 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
 def headline(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     """Return what is most worth knowing, worst first."""
     if not situation.observed.members:
+        labels = situation.spec.placement.cluster_selector.match_labels
+        wanted = ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "any label"
         return Headline(
             Progress.STALLED,
             Reason.NO_MEMBERS,
-            "no ModelCluster matches spec.placement.clusterSelector and allows this namespace",
+            f"no ModelCluster with {wanted} (spec.placement.clusterSelector) allows this namespace",
         )
     if (failed := _failure(situation, status)) is not None:
         return failed
