@@ -59,7 +59,6 @@ def _start(
             ),
             "analysis": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
-            "retired_revisions": _without(status.retired_revisions, canary),
         }
     )
     serves = f"{named(status.stable)} serves" if status.stable else ""

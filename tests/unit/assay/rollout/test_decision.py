@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from assay.api.deployment_status import DecisionRecord, Stage, Verdict
-from assay.rollout import Order, RecordView, RouteView
+from assay.rollout import Order, PodsView, RecordView, RouteView
 
 from .world import (
     EIGHT,
@@ -146,7 +146,7 @@ def test_a_canary_that_is_not_ready_in_one_member_gets_no_traffic_anywhere() -> 
     world = serving().asks_for(EIGHT)
     world.look()
     east = world.members["east"]
-    east.pods[EIGHT] = type(east.pods[EIGHT])(1, 1)
+    east.pods[EIGHT] = PodsView(1, 1)
 
     world.look()
 
@@ -209,9 +209,9 @@ def test_the_deadline_starts_again_when_a_member_comes_back() -> None:
 def test_no_canary_is_rejected_because_nobody_could_be_reached() -> None:
     world = serving().asks_for(EIGHT)
     world.look()
-    world.loses("east", "west").later(5000)
+    world.loses("east", "west").look()
 
-    assert world.run().stage is Stage.STARTING
+    assert world.later(5000).run().stage is Stage.STARTING
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_step_lasts_its_min_seconds() -> None:
 def test_a_canary_that_is_not_ready_stops_the_climb() -> None:
     world = on_trial().with_judgement(judged())
     west = world.members["west"]
-    west.pods[EIGHT] = type(west.pods[EIGHT])(2, 1)
+    west.pods[EIGHT] = PodsView(2, 1)
 
     world.look()
 
@@ -276,7 +276,7 @@ def test_a_canary_that_is_not_ready_stops_the_climb() -> None:
 def test_a_member_whose_canary_pods_are_all_gone_sends_nothing_to_them() -> None:
     world = on_trial()
     west = world.members["west"]
-    west.pods[EIGHT] = type(west.pods[EIGHT])(1, 0)
+    west.pods[EIGHT] = PodsView(1, 0)
 
     world.look()
 
@@ -423,7 +423,7 @@ def test_a_member_that_was_away_during_a_promotion_serves_on_until_the_new_pods_
     world = on_trial(2).loses("west").with_judgement(PROMOTE).run().later(3600).run()
     west = world.members["west"]
     assert (world.stage, world.stable) == (Stage.DONE, EIGHT)
-    west.pods[EIGHT] = type(west.pods[EIGHT])(1, 0)
+    west.pods[EIGHT] = PodsView(1, 0)
 
     world.finds("west").look()
 
@@ -542,7 +542,7 @@ def test_a_promotion_does_not_wait_for_a_late_member_for_ever() -> None:
     world = on_trial(2).with_judgement(PROMOTE)
     world.look()
     west = world.members["west"]
-    west.pods[EIGHT] = type(west.pods[EIGHT])(2, 0)
+    west.pods[EIGHT] = PodsView(2, 0)
     world.slow.add(EIGHT)
     world.look()
     assert world.stage is Stage.PROMOTING
@@ -570,6 +570,71 @@ def test_the_id_of_a_rollout_is_ten_hexadecimal_digits_and_differs_in_time() -> 
     assert first.canary == second.canary
     assert first.rollout.id != second.rollout.id
     assert len(first.rollout.id) == 10
+
+
+def test_a_member_that_still_serves_the_revision_before_takes_no_part_in_a_trial() -> None:
+    world = on_trial(2).loses("west").with_judgement(PROMOTE).run().later(3600)
+    west = world.members["west"]
+    west.pods[EIGHT] = PodsView(1, 0)
+    world.slow.add(EIGHT)
+    world.finds("west").with_judgement(judged()).asks_for(NINE).run()
+
+    assert (world.stage, world.rollout.step) == (Stage.TRIAL, 0)
+    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(EIGHT, NINE, 5, f"{world.rollout.id}/0")
+
+
+def test_a_revision_that_comes_back_soon_is_looked_at_afresh_and_keeps_its_pods() -> None:
+    world = on_trial(1).with_judgement(None).asks_for(NINE)
+    world.look()
+    world.asks_for(EIGHT).look()
+
+    assert (world.stage, world.canary) == (Stage.STARTING, EIGHT)
+    assert world.status.retired_revisions == ()
+    assert world.members["east"].pods[EIGHT].is_ready
+    world.look()
+    assert (world.stage, world.rollout.step) == (Stage.TRIAL, 0)
+
+
+def test_old_pods_stay_as_long_as_a_route_that_could_not_be_written_needs_them() -> None:
+    world = on_trial(2).with_judgement(PROMOTE)
+    west = world.members["west"]
+    before = west.route
+    world.look()
+    west.route = before
+
+    status = world.later(31).decide().status
+
+    assert [item.revision for item in status.retired_revisions] == [SEVEN]
+
+
+def test_the_numbers_of_a_trial_stay_until_the_next_rollout_begins() -> None:
+    world = on_trial().with_judgement(ROLLBACK).run().later(3600).run()
+    assert [item.metric for item in world.status.analysis] == ["f1"]
+
+    world.asks_for(NINE).look()
+
+    assert world.status.analysis == ()
+
+
+def test_a_recorded_end_without_a_defeat_rejects_nothing() -> None:
+    world = on_trial(2)
+    record = DecisionRecord(verdict=Verdict.ROLLBACK, reason="Reverted", at=world.now)
+    world.members["west"].record = RecordView(world.rollout.id, record)
+
+    world.look()
+
+    assert world.stage is Stage.ROLLING_BACK
+    assert world.status.rejected_revisions == ()
+
+
+def test_pods_that_fail_during_a_rollback_do_not_hide_it() -> None:
+    world = on_trial().breaks(EIGHT, FAILURE)
+    world.pods_move()
+
+    world.with_judgement(ROLLBACK).look()
+
+    assert world.says("Reconciling") == ("True", "RollingBack")
 
 
 def test_a_spec_that_goes_to_and_fro_within_a_second_starts_another_rollout() -> None:
