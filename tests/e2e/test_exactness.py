@@ -10,7 +10,7 @@ from assay.evidence import ArmCounts, Evidence, Stratum
 from assay.judge import MetricSpec, Policy, judge
 from demo import evidence
 from demo.labels import LabelSettings
-from demo.log import Prediction, confusion, f1, auc
+from demo.log import Prediction, auc, confusion, f1
 from demo.manifests import NAMESPACE
 from demo.models import POSITIVE, Version, artifact, copy_of
 from tests.e2e.trial import Trial, kill, wait_until

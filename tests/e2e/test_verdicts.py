@@ -1,6 +1,7 @@
 """Verdicts that must not come: on an identical canary, without evidence, on a broken artifact."""
 
 import dataclasses
+import functools
 import hashlib
 
 import pytest
@@ -9,6 +10,7 @@ from assay.api.deployment_status import Stage as RolloutStage
 from assay.api.deployment_status import Verdict
 from demo.manifests import NAMESPACE
 from demo.models import Version, artifact, copy_of
+from fleet import Cluster
 from tests.e2e.trial import Trial, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -33,8 +35,9 @@ def test_without_prometheus_the_trial_holds_and_then_goes_on(trial: Trial) -> No
         try:
             held = trial.until(
                 "a hold for the lack of evidence",
-                lambda found: found.condition("EvidenceSufficient")[:2]
-                == ("False", "PrometheusUnreachable"),
+                lambda found: (
+                    found.condition("EvidenceSufficient")[:2] == ("False", "PrometheusUnreachable")
+                ),
             )
             # Meanwhile a good canary gets all the labels it needs; it must not even climb.
             rows = len(stream.log.rows())
@@ -91,10 +94,9 @@ def test_deleting_cleans_both_members(trial: Trial) -> None:
     trial.delete()
 
     assert trial.stage.read(trial.name) is None
-    for member, cluster in trial.stage.members.items():
-        wait_until(
-            f"nothing of it left in {member}",
-            lambda cluster=cluster: (
-                trial.name not in cluster.kubectl("get", kinds, "-n", NAMESPACE, "-o", "name")
-            ),
-        )
+
+    def is_clean(cluster: Cluster) -> bool:
+        return trial.name not in cluster.kubectl("get", kinds, "-n", NAMESPACE, "-o", "name")
+
+    for cluster in trial.stage.members.values():
+        wait_until("nothing of it is left", functools.partial(is_clean, cluster))

@@ -17,6 +17,7 @@ from demo.models import Artifact, split
 from demo.stage import Observed, Stage
 from demo.stream import BackgroundStream, Data, Load
 from fleet import Cluster, cgroups
+from fleet.cluster import LocalCluster
 
 QUICK_STEPS = [{"weight": 20, "minSeconds": 3}, {"weight": 50}]
 DECIDING = 240.0
@@ -119,7 +120,8 @@ class Trial:
 
 
 def kill(cluster: Cluster, word: str) -> int:
-    """Kill -9 every process of a cluster whose command line holds `word`; return how many."""
+    """Kill -9 every process of a local cluster whose command line holds `word`; return how many."""
+    assert isinstance(cluster, LocalCluster), "processes of clusters elsewhere cannot be killed"
     killed = 0
     for pid in cgroups.members(cluster.plan.full_name):
         try:
