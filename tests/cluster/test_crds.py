@@ -3,16 +3,14 @@
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from fleet import Cluster
 from fleet.processes import CommandError
+from tests.cluster.admission import Document, apply
 
 pytestmark = pytest.mark.cluster
-
-Document = dict[str, Any]
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -76,15 +74,6 @@ def deployment(path: str, value: object) -> Callable[[], Document]:
 def metric(**fields: str) -> Callable[[], Document]:
     one = {"name": "f1", "type": "F1", "margin": "0.02", **fields}
     return deployment("rollout.analysis.metrics", [one])
-
-
-def apply(cluster: Cluster, document: Document) -> Document:
-    """Server-side dry run: admission as in earnest, nothing kept."""
-    answer = cluster.kubectl(
-        "apply", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(document)
-    )
-    admitted: Document = json.loads(answer)
-    return admitted
 
 
 VALID = {
@@ -246,3 +235,18 @@ def test_status_is_a_subresource(hub_with_crds: Cluster) -> None:
     document = with_(a_deployment(), "status", {"observedGeneration": 7})
 
     assert "status" not in apply(hub_with_crds, document)
+
+
+def test_the_ledgers_storage_cannot_be_changed(hub_with_crds: Cluster) -> None:
+    document = with_(
+        a_deployment(), "spec.placement.clusterSelector.matchLabels", {"tier": "no-such-tier"}
+    )
+    hub_with_crds.kubectl("apply", "-f", "-", input=json.dumps(document))
+    try:
+        with pytest.raises(CommandError) as refusal:
+            apply(hub_with_crds, with_(document, "spec.feedback.storage.size", "2Gi"))
+    finally:
+        hub_with_crds.kubectl("delete", "mdep", "fraud", "-n", "default")
+
+    assert "spec.feedback.storage: Invalid value: " in str(refusal.value)
+    assert "storage cannot be changed" in str(refusal.value)

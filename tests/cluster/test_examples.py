@@ -1,0 +1,41 @@
+"""Every manifest that we show to people is admitted by a real API server."""
+
+import pathlib
+import re
+
+import pytest
+import yaml
+
+from fleet import Cluster
+from tests.cluster.admission import Document, apply
+
+pytestmark = pytest.mark.cluster
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def shown() -> dict[str, Document]:
+    """Manifests in examples/ and in the pages, by where they stand."""
+    texts = {
+        str(path.relative_to(ROOT)): path.read_text() for path in ROOT.glob("examples/**/*.yaml")
+    }
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("charts/**/*.md")]:
+        for number, block in enumerate(
+            re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        ):
+            texts[f"{page.relative_to(ROOT)}, block {number + 1}"] = block
+    return {
+        f"{where}, document {number + 1}": document
+        for where, text in texts.items()
+        for number, document in enumerate(yaml.safe_load_all(text))
+        if isinstance(document, dict) and document.get("apiVersion", "").startswith("assay.dev/")
+    }
+
+
+def test_there_are_examples() -> None:
+    assert {"ModelDeployment", "ModelCluster"} <= {item["kind"] for item in shown().values()}
+
+
+@pytest.mark.parametrize("document", shown().values(), ids=shown().keys())
+def test_is_admitted_as_it_stands(hub_with_crds: Cluster, document: Document) -> None:
+    assert apply(hub_with_crds, document)["metadata"]["name"] == document["metadata"]["name"]
