@@ -65,6 +65,12 @@ class Layout:
         """Tell whether every blob of an image is here."""
         return all(self.blob(digest).exists() for digest in image.blobs)
 
+    def keep(self, digests: Collection[str]) -> None:
+        """Remove every other blob."""
+        for path in self._blobs.iterdir():
+            if path.name not in digests:
+                path.unlink()
+
     def add_file(self, path: Path) -> str:
         """Take a file in as a blob (it is moved) and return its digest."""
         with path.open("rb") as file:

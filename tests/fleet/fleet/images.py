@@ -37,6 +37,7 @@ ENVOY_NAME = "localhost/envoy:1.39.1"
 ENVOY_REQUIREMENTS = programs.SOURCES / "envoy" / "requirements.txt"
 # Raise it when images are to be made anew although nothing they are made from has changed.
 FORMAT = "2"
+KEPT_IMAGES = 5
 PROGRAM_IMAGES = {
     "localhost/pause:1": programs.PAUSE,
     "localhost/coredns:1": programs.COREDNS,
@@ -126,11 +127,30 @@ def _cached(name: str, key: str, make: Callable[[], Image]) -> Image:
     if record.exists():
         image = Image.from_json(record.read_text())
         if layout().complete(image):
+            record.touch()
             return image
     image = make()
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(image.to_json())
     return image
+
+
+def _forget_old() -> None:
+    """Drop all but the newest images of each name, and blobs that no image has any more."""
+    records: dict[str, list[Path]] = {}
+    for record in sorted((state.cache_directory() / "images").iterdir(), key=_age):
+        records.setdefault(record.stem.rpartition("-")[0], []).append(record)
+    used: set[str] = set()
+    for same_name in records.values():
+        for record in same_name[:KEPT_IMAGES]:
+            used.update(Image.from_json(record.read_text()).blobs)
+        for record in same_name[KEPT_IMAGES:]:
+            record.unlink()
+    layout().keep(used)
+
+
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime
 
 
 def _of_program(name: str, program: Program) -> Image:

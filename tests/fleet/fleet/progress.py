@@ -109,7 +109,7 @@ class Screen:
 
     def _print(self, markup: str) -> None:
         total = time.monotonic() - self._began
-        self.console.print(f"[dim]{total:6.1f} s[/] {markup}")
+        self.console.print(f"[dim]{total:6.1f} s[/] {markup}", soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))

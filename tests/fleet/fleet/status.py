@@ -20,8 +20,11 @@ GOOD, BAD = "[green]", "[red]"
 
 def table(fleet: Fleet) -> Table:
     """Return one row per cluster of a fleet, as it is now."""
-    columns = ("cluster", "node", "API", "pods ready", "memory", "gateway", "prometheus")
-    shown = Table(*columns, box=box.SIMPLE, title=f"fleet {fleet.name}", title_justify="left")
+    columns = ("cluster", "node", "API", "pods", "memory", "gateway", "prometheus")
+    title = f"fleet {fleet.name}"
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
     for cluster in fleet.clusters.values():
         shown.add_row(*row(cluster))
     return shown
@@ -58,7 +61,7 @@ def _memory(cluster: Cluster) -> str:
 def _address(read: object) -> str:
     assert callable(read)
     try:
-        return f"{GOOD}{read()}"
+        return f"{GOOD}{str(read()).removeprefix('http://')}"
     except (FleetError, LookupError, OSError):
         return "[dim]none"
 
