@@ -17,7 +17,7 @@ from assay.placement import divide
 from assay.render.member import MemberTarget, Target, kept_revisions, plan
 from assay.render.revision import follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
-from assay.rollout.observation import Observation
+from assay.rollout.observation import MemberView, Observation
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -106,13 +106,26 @@ async def act(
     await _settle(hands, item, memory, running)
 
 
-async def leave(hands: Hands, item: Deployment, observed: Observation) -> None:
-    """Remove the ModelDeployment from members that placement does not choose any more."""
+async def leave(
+    hands: Hands, item: Deployment, observed: Observation, status: ModelDeploymentStatus
+) -> None:
+    """Remove the ModelDeployment from members that placement does not choose any more.
+
+    Not before stable serves in every chosen one: a selector with a typing error ends no service.
+    """
+    stable = status.stable.revision if status.stable else ""
+    if not observed.members or not all(_serves(view, stable) for view in observed.members):
+        return
     chosen = {view.name for view in observed.members}
     for member in hands.members.all():
         if member.name not in chosen and member.state.reachable and member.holds(*item.key):
             log.info("member %s is not chosen any more: removing what is there", member.name)
             await member.remove(*item.key)
+
+
+def _serves(view: MemberView, stable: str) -> bool:
+    pods = view.revisions.get(stable)
+    return view.reachable and view.route is not None and pods is not None and pods.is_ready
 
 
 async def _settle(

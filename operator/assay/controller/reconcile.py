@@ -59,7 +59,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     else:
         await record(hands, item, memory, status)
         await act(hands, item, spec, memory, observed, status, urgent=False)
-        await leave(hands, item, observed)
+        await leave(hands, item, observed, status)
     await _report(hands, item, memory)
     return Next(_soon(decision.wake_after, observed, memory))
 
