@@ -61,7 +61,7 @@ def _memory(cluster: Cluster) -> str:
 def _address(read: object) -> str:
     assert callable(read)
     try:
-        return f"{GOOD}{str(read()).removeprefix('http://')}"
+        return f"{GOOD}{str(read()).removeprefix('http://').removesuffix(':80')}"
     except (FleetError, LookupError, OSError):
         return "[dim]none"
 
