@@ -12,7 +12,7 @@ import time
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +166,7 @@ class Log:
         for item in self.rows():
             yield json.dumps({name: getattr(item, name) for name in fields})
         for failure in list(self.failures):
-            yield json.dumps({"failure": failure.kind, "at": failure.at, "member": failure.member})
+            yield json.dumps({"failure": failure.kind, **asdict(failure)})
 
 
 def where_served(receipt: str) -> tuple[str, str, int]:
