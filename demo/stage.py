@@ -260,6 +260,8 @@ class Stage:
             *("--set", f"operator.serverImage={self._server_image}"),
             # The tag stays when the image is built anew: an annotation makes pods of the new one.
             *("--set-string", f"operator.podAnnotations.demo/installed=t{time.time_ns()}"),
+            # Somebody may have applied crds/ by kubectl before; the chart's are the same.
+            *("--take-ownership", "--force-conflicts"),
             *("--wait", "--timeout", "120s"),
         )
 

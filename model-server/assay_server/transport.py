@@ -31,6 +31,9 @@ LARGE_BODY = 64 * 1024
 _DISCARD_BYTES = 64 * 1024 * 1024
 _BODY_SECONDS = 30.0
 _SHUTDOWN_SECONDS = 10
+# Longer than gateways keep an idle connection (Envoy: one hour). Whoever closes an idle connection
+# first races with the request that the other side is just sending on it, and that one is lost.
+_KEEP_ALIVE_SECONDS = 2 * 3600
 
 
 class HTTPError(Exception):
@@ -224,6 +227,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)
         self._service = service

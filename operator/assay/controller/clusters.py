@@ -7,7 +7,14 @@ from typing import Any
 
 import pydantic
 
-from assay.api.conditions import Condition, ConditionType, Reason, condition, update
+from assay.api.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    condition,
+    update,
+)
 from assay.api.model_cluster import ModelClusterSpec, ModelClusterStatus
 from assay.members.errors import ApiError, MemberError
 from assay.members.registry import Registry
@@ -88,6 +95,8 @@ class Clusters:
         reachable, version = self._state(name)
         metrics.MEMBER_REACHABLE.labels(name).set(float(reachable.status == "True"))
         before = self._written.get(name, ModelClusterStatus())
+        if before.conditions and reachable.status is ConditionStatus.UNKNOWN:
+            return  # what was known before a restart stands until the member was tried again
         generation = self._generations[name]
         status = ModelClusterStatus(
             observed_generation=generation,
@@ -104,8 +113,9 @@ class Clusters:
             why = self._invalid.get(name, "not known yet")
             return condition(ConditionType.REACHABLE, False, Reason.INVALID_SPEC.value, why), None
         state = member.state
+        known = state.reachable if member.settled.is_set() else None
         return (
-            condition(ConditionType.REACHABLE, state.reachable, state.reason.value, state.message),
+            condition(ConditionType.REACHABLE, known, state.reason.value, state.message),
             state.version,
         )
 

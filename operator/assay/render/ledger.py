@@ -118,6 +118,9 @@ def _stateful_set(
             "serviceName": ledger_name(identity.name),
             # One: every prediction is counted once because one process counts.
             "replicas": 1,
+            # OrderedReady would wait for ever for a pod that cannot start to become ready, before
+            # it took the template that mends it.
+            "podManagementPolicy": "Parallel",
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": _selector(identity)},
             "persistentVolumeClaimRetentionPolicy": {
