@@ -66,6 +66,7 @@ class ServingMetrics:
         self._labels = {"deployment": identity.deployment, "revision": identity.revision}
         self._boot = secrets.token_hex(4)
         self._served: Counter[tuple[Stratum, str]] = Counter()
+        self._requests: Counter[Stratum] = Counter()
         self._errors: Counter[int] = Counter()
         self._strata = {NO_STRATUM}
         self.latency = exposition.Histogram(
@@ -83,7 +84,8 @@ class ServingMetrics:
         return stratum
 
     def served(self, stratum: Stratum, inferred: Inferred) -> None:
-        """Count the rows of an answered request."""
+        """Count an answered request and its rows."""
+        self._requests[stratum] += 1
         for predicted, rows in inferred.predicted.items():
             self._served[stratum, predicted] += rows
 
@@ -106,6 +108,18 @@ class ServingMetrics:
             ): rows
             for (stratum, predicted), rows in self._served.items()
         }
+        requests = {
+            exposition.series(
+                "assay_requests_total",
+                {
+                    **self._labels,
+                    "rollout": stratum.rollout,
+                    "step": stratum.step,
+                    "boot": self._boot,
+                },
+            ): count
+            for stratum, count in self._requests.items()
+        }
         name = "assay_request_errors_total"
         errors = {
             exposition.series(name, {**self._labels, "code": code}): count
@@ -113,6 +127,9 @@ class ServingMetrics:
         }
         return (
             exposition.counters("assay_served_total", "Rows predicted by this process.", served)
+            + exposition.counters(
+                "assay_requests_total", "Infer requests answered by this process.", requests
+            )
             + self.latency.text()
             + exposition.counters(name, "Answers other than success, by status code.", errors)
         )

@@ -175,7 +175,10 @@ def _stratum(value: Any, path: str) -> Stratum:
 
 def _arm(value: Any, path: str) -> ArmCounts:
     fields = _object(
-        value, path, required=("labels",), optional=("confusion", "scores", "served", "labelled")
+        value,
+        path,
+        required=("labels",),
+        optional=("confusion", "scores", "served", "labelled", "requests"),
     )
     if "confusion" not in fields and "scores" not in fields:
         _fail(path, "has neither confusion nor scores")
@@ -186,7 +189,11 @@ def _arm(value: Any, path: str) -> ArmCounts:
             name: _histogram(each, f"scores.{name}", path) for name, each in scores.items()
         }
         arm = ArmCounts.counted(
-            labels, fields.get("confusion"), histograms, fields.get("served") or 0
+            labels,
+            fields.get("confusion"),
+            histograms,
+            fields.get("served") or 0,
+            fields.get("requests"),
         )
         labelled = fields.get("labelled")
         return arm if labelled is None else replace(arm, labelled=labelled)

@@ -85,6 +85,8 @@ class ArmCounts:
         Rows served. 0 means unknown.
     labelled
         Rows with a label.
+    requests
+        Requests that brought the rows; what the gateway splits. 0 means unknown.
     """
 
     labels: tuple[str, ...]
@@ -92,6 +94,7 @@ class ArmCounts:
     scores: Mapping[str, ScoreHistogram] = field(default_factory=dict)
     served: int = 0
     labelled: int = 0
+    requests: int = 0
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
@@ -108,6 +111,7 @@ class ArmCounts:
         object.__setattr__(self, "scores", dict(sorted(self.scores.items())))
         object.__setattr__(self, "served", _count(self.served, "served"))
         object.__setattr__(self, "labelled", _count(self.labelled, "labelled"))
+        object.__setattr__(self, "requests", _count(self.requests, "requests"))
 
     @classmethod
     def counted(
@@ -116,17 +120,20 @@ class ArmCounts:
         confusion: npt.ArrayLike | None = None,
         scores: Mapping[str, ScoreHistogram] | None = None,
         served: int = 0,
+        requests: int | None = None,
     ) -> "ArmCounts":
         """Make counts whose number of labelled rows follows from what was counted.
 
-        Without a confusion matrix (scores only) it is all zeros.
+        Without a confusion matrix (scores only) it is all zeros. Without a number of requests
+        every row came in one of its own.
         """
         size = len(labels)
         known = np.zeros((size, size), np.int64) if confusion is None else confusion
         matrix = _counts(known, "confusion", 2)
         histograms = scores or {}
         totals = [int(matrix.sum()), *(each.total for each in histograms.values())]
-        return cls(tuple(labels), matrix, histograms, served, max(totals))
+        split = served if requests is None else requests
+        return cls(tuple(labels), matrix, histograms, served, max(totals), split)
 
     def __add__(self, other: "ArmCounts") -> "ArmCounts":
         """Merge: every count is a sum."""
@@ -138,6 +145,7 @@ class ArmCounts:
             scores={name: _sum_scores(name, self, other) for name in classes},
             served=self.served + other.served,
             labelled=self.labelled + other.labelled,
+            requests=self.requests + other.requests,
         )
 
     @override
@@ -149,7 +157,8 @@ class ArmCounts:
             self.labels == other.labels
             and np.array_equal(self.confusion, other.confusion)
             and self.scores == other.scores
-            and (self.served, self.labelled) == (other.served, other.labelled)
+            and (self.served, self.labelled, self.requests)
+            == (other.served, other.labelled, other.requests)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -277,6 +286,7 @@ def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
         _not_decreasing(f"scores.{name}.negative", before.negative, after.negative)
     _not_decreasing("served", np.asarray(earlier.served), np.asarray(later.served))
     _not_decreasing("labelled", np.asarray(earlier.labelled), np.asarray(later.labelled))
+    _not_decreasing("requests", np.asarray(earlier.requests), np.asarray(later.requests))
 
 
 def _sum_scores(name: str, first: ArmCounts, second: ArmCounts) -> ScoreHistogram:

@@ -21,14 +21,15 @@ class RevisionCounts:
         Labelled rows by (true label, predicted label).
     scores
         Labelled rows by (class, true label, bin).
-    served, labelled
-        Rows served, rows with a label.
+    served, labelled, requests
+        Rows served, rows with a label, requests that brought the rows.
     """
 
     outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
     scores: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
     served: int = 0
     labelled: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,5 @@ def _arm(
         scores={name: ScoreHistogram(both[0], both[1]) for name, both in histograms.items()},
         served=counts.served,
         labelled=counts.labelled,
+        requests=counts.requests,
     )

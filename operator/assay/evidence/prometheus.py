@@ -178,11 +178,16 @@ def query_text(namespace: str, deployment: str, rollout: str, window_seconds: fl
         f"sum by (revision, step) (max by (boot, revision, step, predicted) "
         f"(max_over_time(assay_served_total{{{trial}}}[{window}s])))"
     )
+    requests = (
+        f"sum by (revision, step) (max by (boot, revision, step) "
+        f"(max_over_time(assay_requests_total{{{trial}}}[{window}s])))"
+    )
     named = f'label_replace({ledger}, "{PART}", "$1", "__name__", "(.+)")'
     parts = (
         _marked(f"count({ledger})", "series"),  # first: a reply cut at the limit still holds it
         _marked(age, "age"),
         _marked(served, "assay_served_total"),
+        _marked(requests, "assay_requests_total"),
         f"max by ({PART}, revision, step, label, predicted, class, bin) ({named})",
     )
     return " or ".join(parts)

@@ -27,6 +27,7 @@ class _Gathered:
     )
     served: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     labelled: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    requests: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     stores: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def outcome(self, labels: Mapping[str, str], value: float) -> None:
@@ -47,6 +48,9 @@ class _Gathered:
     def rows_served(self, labels: Mapping[str, str], value: float) -> None:
         self.served[_arm(labels)] += _rows(labels, value)
 
+    def requests_answered(self, labels: Mapping[str, str], value: float) -> None:
+        self.requests[_arm(labels)] += _rows(labels, value)
+
     def age(self, labels: Mapping[str, str], value: float) -> None:
         if not math.isfinite(value):
             raise _malformed(labels, f"age {value} is not a time")
@@ -61,6 +65,7 @@ _PARTS: dict[str, Callable[[_Gathered, Mapping[str, str], float], None]] = {
     "assay_scores_total": _Gathered.score,
     "assay_labelled_total": _Gathered.labels_counted,
     "assay_served_total": _Gathered.rows_served,
+    "assay_requests_total": _Gathered.requests_answered,
     "age": _Gathered.age,
     "series": _Gathered.series,
 }
@@ -121,6 +126,7 @@ def member_evidence(
         | gathered.scores.keys()
         | gathered.served.keys()
         | gathered.labelled.keys()
+        | gathered.requests.keys()
     )
     return MemberEvidence(
         counts={
@@ -129,6 +135,7 @@ def member_evidence(
                 scores=dict(gathered.scores.get(arm, {})),
                 served=gathered.served.get(arm, 0),
                 labelled=gathered.labelled.get(arm, 0),
+                requests=gathered.requests.get(arm, 0),
             )
             for arm in sorted(arms)
         },

@@ -76,21 +76,23 @@ def _coverage_low(evidence: Evidence, minimum: float) -> Finding | None:
 
 
 def _ratio_mismatch(evidence: Evidence) -> Finding | None:
+    # Requests are what a gateway draws lots for; the rows of one request go the same way.
     log_e, asked, served, canary = 0.0, 0.0, 0, 0
     for stratum in evidence.strata:
         if stratum.weight is None:
             continue
-        rows = stratum.stable.served, stratum.canary.served
-        log_e += log_e_mismatch(rows, (1.0 - stratum.weight, stratum.weight))
-        asked += sum(rows) * stratum.weight
-        served += sum(rows)
-        canary += rows[1]
+        requests = stratum.stable.requests, stratum.canary.requests
+        log_e += log_e_mismatch(requests, (1.0 - stratum.weight, stratum.weight))
+        asked += sum(requests) * stratum.weight
+        served += sum(requests)
+        canary += requests[1]
     if log_e < math.log(ALARM):
         return None
     return Finding(
         reasons.SAMPLE_RATIO_MISMATCH,
-        f"the canary served {count(canary)} of {count(served)} rows ({percent(canary / served)}), "
-        f"the routes were asked for {percent(asked / served)}: requests go where they should not",
+        f"the canary answered {count(canary)} of {count(served)} requests "
+        f"({percent(canary / served)}), the routes were asked for {percent(asked / served)}: "
+        "requests go where they should not",
         blocks_rollback=False,
     )
 

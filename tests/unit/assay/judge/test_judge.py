@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from assay.evidence.counts import ArmCounts, Evidence, Stratum, merge
 from assay.judge import MetricSpec, Policy, PromoteOn, RollbackOn, Verdict, judge, reasons
 
-from .builders import confusion, evidence, scores
+from .builders import LABELS, confusion, evidence, scores
 
 F1 = MetricSpec("f1", "F1", 0.03)
 GOOD, MANY = (4100, 840, 900, 4160), (16400, 3360, 3600, 16640)
@@ -200,3 +200,22 @@ def test_every_class_of_a_multiclass_matrix_can_be_judged():
     arm = ArmCounts.counted(("a", "b", "c"), np.full((3, 3), 500))
     spec = dataclasses.replace(F1, positive_label="b")
     assert judge([spec], Policy(), evidence(arm, arm)).metrics[0].canary == pytest.approx(1 / 3)
+
+
+def test_rows_of_one_request_are_one_draw_of_the_gateways_lot():
+    """Forty requests of 100 rows are no proof that a route asked for 50 % sends 60 %."""
+    few = ArmCounts.counted(LABELS, [[800, 84], [90, 620]], served=1_600, requests=16)
+    many = ArmCounts.counted(LABELS, [[1200, 126], [135, 930]], served=2_400, requests=24)
+
+    [stratum] = [Stratum("a/0", few, many, 0.5)]
+    spread = [
+        Stratum(
+            "a/0",
+            dataclasses.replace(few, requests=1_600),
+            dataclasses.replace(many, requests=2_400),
+            0.5,
+        )
+    ]
+
+    assert judge([F1], Policy(), Evidence((stratum,))).reason != reasons.SAMPLE_RATIO_MISMATCH
+    assert judge([F1], Policy(), Evidence(tuple(spread))).reason == reasons.SAMPLE_RATIO_MISMATCH
