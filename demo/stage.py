@@ -27,7 +27,6 @@ CHART = Path(__file__).resolve().parent.parent / "charts" / "assay"
 SYSTEM = "assay-system"
 RELEASE = "assay"
 MEMBER_RELEASE = "assay-member"
-OPERATOR = "assay-operator"
 OPERATOR_IMAGE = "localhost/assay-operator:dev"
 SERVER_IMAGE = "localhost/assay-server:dev"
 _PAUSE_SECONDS = 0.25
@@ -243,14 +242,16 @@ class Stage:
             for member, cluster in self.members.items()
         }
 
-    def operator_log(self, lines: int = 50) -> str:
-        """Return the end of the operator's log, or why there is none."""
-        try:
-            return self.hub.kubectl(
-                "logs", "-n", SYSTEM, f"deployment/{OPERATOR}", f"--tail={lines}"
-            )
-        except CommandError as error:
-            return str(error)
+    def operator_log(self, lines: int = 40) -> str:
+        """Return the operator's pods and the ends of their logs, or why there are none."""
+        pods = ("-n", SYSTEM, "-l", "app.kubernetes.io/component=operator")
+        parts = []
+        for words in (("get", "pods", *pods), ("logs", *pods, f"--tail={lines}")):
+            try:
+                parts.append(self.hub.kubectl(*words))
+            except CommandError as error:
+                parts.append(str(error))
+        return "\n".join(parts)
 
     def _install_operator(self) -> None:
         repository, _, tag = self._operator_image.rpartition(":")
