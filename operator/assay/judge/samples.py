@@ -35,7 +35,7 @@ class Finding:
     blocks_rollback: bool
 
 
-def log_e_mismatch(counts: tuple[int, int], shares: tuple[float, float]) -> float:
+def log_e_mismatch(counts: tuple[float, float], shares: tuple[float, float]) -> float:
     """Log e-value against ``counts ~ multinomial(shares)``; `shares` > 0 sum to 1."""
     total = math.lgamma(CONCENTRATION) - math.lgamma(CONCENTRATION + sum(counts))
     for rows, share in zip(counts, shares, strict=True):
@@ -103,8 +103,12 @@ def _coverage_mismatch(evidence: Evidence) -> Finding | None:
         served = stratum.stable.served, stratum.canary.served
         if min(served) > 0:
             share = served[1] / sum(served)
+            # Rows of one request tend to be labelled together: they count as one.
+            requests = stratum.stable.requests + stratum.canary.requests
+            independent = min(1.0, requests / sum(served)) if requests else 1.0
+            labelled = stratum.stable.labelled, stratum.canary.labelled
             log_e += log_e_mismatch(
-                (stratum.stable.labelled, stratum.canary.labelled), (1.0 - share, share)
+                (labelled[0] * independent, labelled[1] * independent), (1.0 - share, share)
             )
     if log_e < math.log(ALARM):
         return None

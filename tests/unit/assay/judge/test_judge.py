@@ -219,3 +219,19 @@ def test_rows_of_one_request_are_one_draw_of_the_gateways_lot():
 
     assert judge([F1], Policy(), Evidence((stratum,))).reason != reasons.SAMPLE_RATIO_MISMATCH
     assert judge([F1], Policy(), Evidence(tuple(spread))).reason == reasons.SAMPLE_RATIO_MISMATCH
+
+
+def test_rows_of_one_request_are_one_draw_of_the_labels_lot_too():
+    """Whole requests come back labelled or not; few of them prove no difference of the arms."""
+    few = ArmCounts.counted(LABELS, [[200, 21], [22, 157]], served=1_600, requests=16)
+    many = ArmCounts.counted(LABELS, [[900, 90], [95, 715]], served=2_400, requests=24)
+
+    def reason(*requests):
+        arms = [
+            dataclasses.replace(arm, requests=count)
+            for arm, count in zip((few, many), requests, strict=True)
+        ]
+        return judge([F1], Policy(), Evidence((Stratum("a/0", *arms),))).reason
+
+    assert reason(16, 24) != reasons.LABEL_COVERAGE_MISMATCH
+    assert reason(1_600, 2_400) == reasons.LABEL_COVERAGE_MISMATCH
