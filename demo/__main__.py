@@ -69,6 +69,15 @@ def _run(console: Console, options: argparse.Namespace) -> int:
         )
         with screen.step("install Assay: operator on the hub, its account on the members", 20):
             _install(stage, screen)
+    try:
+        return _play(console, options, fleet, stage)
+    finally:
+        if options.contexts is not None and not options.keep:
+            with Screen(console) as screen, screen.step("uninstall Assay", 20):
+                stage.uninstall()
+
+
+def _play(console: Console, options: argparse.Namespace, fleet: Fleet, stage: Stage) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     load = replace(LOAD, requests_per_second=options.rate)
     with (

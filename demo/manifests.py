@@ -33,6 +33,7 @@ def cluster_manifest(name: str, scrape_interval_seconds: int = 1) -> Manifest:
     manifest["metadata"]["name"] = name
     manifest["spec"]["clusterSource"]["kubeConfig"]["secretName"] = secret_name(name)
     manifest["spec"]["prometheus"]["scrapeIntervalSeconds"] = scrape_interval_seconds
+    manifest["spec"]["region"] = name
     manifest["spec"]["feedbackURL"] = f"http://feedback.{name}.example.com"
     return manifest
 

@@ -131,10 +131,15 @@ class Stage:
         note(f"members reachable: {', '.join(self.members)}")
 
     def uninstall(self) -> None:
-        """Delete every ModelDeployment, wait until the members are clean, and remove Assay."""
-        with suppress(CommandError):
-            self.hub.kubectl("delete", "mdep", "--all", "-A", "--wait", "--timeout=120s")
-            self.hub.kubectl("delete", "modelclusters", "--all", "--wait", "--timeout=60s")
+        """Delete our ModelDeployments and ModelClusters, members cleaned first, and remove Assay.
+
+        The CustomResourceDefinitions stay, as the chart leaves them.
+        """
+        deployments = ("mdep", "--all", "-n", NAMESPACE)
+        clusters = ("modelclusters", "--ignore-not-found", *self.members)
+        for what in (deployments, clusters):
+            with suppress(CommandError):  # the kinds may never have been installed
+                self.hub.kubectl("delete", *what, "--wait", "--timeout=120s")
         self.hub.helm("uninstall", RELEASE, "-n", SYSTEM, "--wait", "--ignore-not-found")
         for cluster in self.members.values():
             cluster.helm("uninstall", MEMBER_RELEASE, "-n", SYSTEM, "--ignore-not-found")
