@@ -137,7 +137,9 @@ class Stage:
         """
         deployments = ("mdep", "--all", "-n", NAMESPACE)
         clusters = ("modelclusters", "--ignore-not-found", *self.members)
-        for what in (deployments, clusters):
+        names = [secret_name(member) for member in self.members]
+        secrets = ("secrets", "--ignore-not-found", *names, "-n", SYSTEM)
+        for what in (deployments, clusters, secrets):
             with suppress(CommandError):  # the kinds may never have been installed
                 self.hub.kubectl("delete", *what, "--wait", "--timeout=120s")
         self.hub.helm("uninstall", RELEASE, "-n", SYSTEM, "--wait", "--ignore-not-found")
