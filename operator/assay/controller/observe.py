@@ -75,7 +75,9 @@ async def _look(
 ) -> Look:
     status = item.status
     rollout = status.rollout
-    if rollout is None or rollout.stage is not Stage.TRIAL or not (status.stable and status.canary):
+    # A canary that the spec names no more is not judged by the new one's positive label.
+    named = status.canary is not None and status.canary.revision == revision_hash(spec)
+    if rollout is None or rollout.stage is not Stage.TRIAL or not (status.stable and named):
         metrics.forget(*item.key)
         return Look()
     window = (now - rollout.started_at).total_seconds() + WINDOW_MARGIN_SECONDS

@@ -73,9 +73,15 @@ class Situation:
         return tuple(item for item in self.observed.evidence_problems if item.member in names)
 
     def judgement(self, status: ModelDeploymentStatus) -> Judgement | None:
-        """Return the judgement if it speaks of the trial in `status`, not of one before it."""
+        """Return the judgement if it speaks of the trial in `status`, not of one before it.
+
+        None too when the spec names another revision: its metrics are read by another positive
+        label, maybe, than the canary's.
+        """
         judged, present = self.before.rollout, status.rollout
         if judged is None or present is None or judged.id != present.id:
+            return None
+        if status.canary is None or status.canary.revision != self.observed.revision:
             return None
         on_trial = judged.stage is Stage.TRIAL and present.stage is Stage.TRIAL
         return self.observed.judgement if on_trial else None

@@ -469,6 +469,17 @@ def test_a_judgement_never_counts_for_the_canary_that_came_after() -> None:
     assert second.status.rejected_revisions == ()
 
 
+@pytest.mark.parametrize(("wanted", "reason"), [(NINE, "Superseded"), (SEVEN, "Reverted")])
+def test_a_canary_is_not_judged_by_what_another_revision_says(wanted: str, reason: str) -> None:
+    world = on_trial(1).with_judgement(ROLLBACK).asks_for(wanted)
+    world.look()
+
+    world.with_judgement(None).run()
+
+    assert world.status.rejected_revisions == ()
+    assert world.status.history[0].reason == reason
+
+
 def test_a_spec_that_goes_back_to_stable_ends_the_trial_at_once() -> None:
     world = on_trial(1).asks_for(SEVEN)
 

@@ -1,0 +1,138 @@
+"""Which evidence a trial is judged on; members and their Prometheus are objects of this file."""
+
+import asyncio
+import datetime
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from assay.api.model_cluster import ModelClusterSpec
+from assay.controller import observe as module
+from assay.controller.hub import Deployment, deployment
+from assay.controller.memory import Memory
+from assay.controller.observe import observe
+from assay.evidence import Evidence, EvidenceUnavailable, MemberEvidence, RevisionCounts
+from assay.judge import Judgement
+from assay.judge import Verdict as JudgeVerdict
+from assay.placement import Candidate
+from assay.rollout import MemberView, Observation
+
+from ..members.test_member import SPEC  # noqa: TID252
+from .test_reconcile import STABLE, a_trial
+
+NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+CANARY = str(a_trial()["status"]["canary"]["revision"])
+
+
+def counts(served: int = 100) -> MemberEvidence:
+    """What a member says of step 0."""
+    arm = RevisionCounts(served=served)
+    return MemberEvidence({(STABLE["revision"], 0): arm, (CANARY, 0): arm}, "store-1", 1.0)
+
+
+@dataclass
+class Member:
+    """As much of a member as a look needs."""
+
+    name: str
+    reachable: bool = True
+    answer: MemberEvidence | EvidenceUnavailable = field(default_factory=counts)
+    there: bool = True
+    spec: ModelClusterSpec = SPEC
+
+    @property
+    def state(self) -> Any:
+        return types.SimpleNamespace(reachable=self.reachable)
+
+    async def view(self, *_: str) -> MemberView:
+        return MemberView(self.name, reachable=self.reachable, error="connection refused")
+
+    async def evidence(self, *_: object) -> MemberEvidence:
+        if isinstance(self.answer, EvidenceUnavailable):
+            raise self.answer
+        return self.answer
+
+    def holds(self, *_: str) -> bool:
+        return self.there
+
+
+class Members:
+    """As much of a registry; those in `chosen` carry the label that the spec asks for."""
+
+    def __init__(self, *members: Member, chosen: Iterable[str] = ("east", "west")) -> None:
+        self.members = {member.name: member for member in members}
+        self.chosen = tuple(chosen)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        return tuple(
+            Candidate(name, {"tier": "serving"} if name in self.chosen else {}, member.spec)
+            for name, member in self.members.items()
+        )
+
+    def get(self, name: str) -> Member | None:
+        return self.members.get(name)
+
+    def all(self) -> tuple[Member, ...]:
+        return tuple(self.members.values())
+
+
+def an_item(*, read: Iterable[str] = ()) -> Deployment:
+    """A trial whose canary serves in both members; `read`: whose evidence was read before."""
+    document = a_trial()
+    document["spec"]["placement"] = {"clusterSelector": {"matchLabels": {"tier": "serving"}}}
+    [east] = document["status"]["clusters"]
+    document["status"]["clusters"] = [
+        {**east, "name": name, **({"ledgerStore": "store-1"} if name in read else {})}
+        for name in ("east", "west")
+    ]
+    return deployment(document)
+
+
+@pytest.fixture(name="judged")
+def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Return the strata of every judgement."""
+    strata: list[tuple[str, ...]] = []
+
+    def judge(_: object, __: object, evidence: Evidence) -> Judgement:
+        strata.append(tuple(item.name for item in evidence.strata))
+        return Judgement(JudgeVerdict.ROLLBACK, "Worse", "F1 is worse", ())
+
+    monkeypatch.setattr(module, "judge", judge)
+    return strata
+
+
+def look(members: Any, item: Deployment, memory: Memory) -> Observation:
+    assert item.spec is not None
+    return asyncio.run(observe(members, item, item.spec, memory, NOW))
+
+
+def test_all_members_are_judged_together(judged: list[tuple[str, ...]]) -> None:
+    seen = look(Members(Member("east"), Member("west")), an_item(), Memory())
+
+    assert judged == [("east/0", "west/0")]
+    assert seen.judgement is not None
+    assert seen.evidence_problems == ()
+    assert [view.ledger_store for view in seen.members] == ["store-1", "store-1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"decision": {"positiveLabel": "0"}}, id="another positive label"),
+        pytest.param({"digest": "sha256:" + "9" * 64}, id="another model"),
+    ],
+)
+def test_a_canary_that_the_spec_names_no_more_is_not_judged(
+    judged: list[tuple[str, ...]], change: dict[str, Any]
+) -> None:
+    document = a_trial()
+    document["spec"]["model"] |= change
+
+    members = Members(Member("east"))
+    seen = look(members, deployment(document), Memory())
+
+    assert judged == []
+    assert seen.judgement is None
