@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from assay_server.inference import Inferred, Predictor, receipt_classes
 from assay_server.keys import KeyRing
 from assay_server.logs import event
 from assay_server.protocol import ProtocolError
-from assay_server.receipts import MAX_CLASS_BYTES, NO_STRATUM, Issuer, Stratum, stratum_of
+from assay_server.receipts import MAX_CLASS_BYTES, Issuer, Stratum, stratum_of
 from assay_server.scoring import ModelFailedError, Scorer, configure_sklearn, single_threaded
 from assay_server.transport import (
     LARGE_BODY,
@@ -38,7 +38,8 @@ from assay_server.transport import (
 
 BODY_LIMIT = 8 * 1024 * 1024
 LARGE_BODIES = 4
-# A gateway sets the stratum header. Who writes made-up ones past it must not grow our memory.
+# Strata that are counted at once. Whoever reaches the Service past the gateway can make up stratum
+# headers: that must neither grow our memory nor take the place of the strata in use.
 MAX_STRATA = 256
 
 
@@ -59,35 +60,48 @@ class Identity:
         return f"http://{host}/v2/models/{self.model}/feedback"
 
 
+@dataclass(slots=True)
+class _Served:
+    """What was answered under one stratum since it was last new here."""
+
+    boot: str
+    requests: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+
+
 class ServingMetrics:
-    """What a serving process has done since its start; `boot` tells its counters apart."""
+    """What a serving process has done since its start; `boot` tells its counters apart.
+
+    Of more than `MAX_STRATA` strata those that served last are kept. The operator adds up the
+    largest values of all boots: a stratum that comes back starts at 0 under a boot of its own, so
+    that nothing that was scraped is lost or shrinks.
+    """
 
     def __init__(self, identity: Identity) -> None:
         self._labels = {"deployment": identity.deployment, "revision": identity.revision}
         self._boot = secrets.token_hex(4)
-        self._served: Counter[tuple[Stratum, str]] = Counter()
-        self._requests: Counter[Stratum] = Counter()
+        self._evicted = 0
+        # Least recently used first.
+        self._served: dict[Stratum, _Served] = {}
         self._errors: Counter[int] = Counter()
-        self._strata = {NO_STRATUM}
         self.latency = exposition.Histogram(
             "assay_request_duration_seconds",
             "Time from an infer request's first byte in the server to its answer.",
             self._labels,
         )
 
-    def admit(self, stratum: Stratum) -> Stratum:
-        """Return the stratum, or `NO_STRATUM` when this process has seen too many already."""
-        if stratum not in self._strata:
-            if len(self._strata) > MAX_STRATA:
-                return NO_STRATUM
-            self._strata.add(stratum)
-        return stratum
-
     def served(self, stratum: Stratum, inferred: Inferred) -> None:
         """Count an answered request and its rows."""
-        self._requests[stratum] += 1
-        for predicted, rows in inferred.predicted.items():
-            self._served[stratum, predicted] += rows
+        served = self._served.pop(stratum, None)
+        if served is None:
+            if len(self._served) >= MAX_STRATA:
+                del self._served[next(iter(self._served))]
+                self._evicted += 1
+            boot = f"{self._boot}-{self._evicted}" if self._evicted else self._boot
+            served = _Served(boot)
+        self._served[stratum] = served
+        served.requests += 1
+        served.rows.update(inferred.predicted)
 
     def failed(self, status: int) -> None:
         """Count an answer of 400 and more."""
@@ -95,38 +109,26 @@ class ServingMetrics:
 
     def text(self) -> str:
         """Return all metrics in the Prometheus text format."""
-        served = {
-            exposition.series(
-                "assay_served_total",
-                {
-                    **self._labels,
-                    "rollout": stratum.rollout,
-                    "step": stratum.step,
-                    "predicted": predicted,
-                    "boot": self._boot,
-                },
-            ): rows
-            for (stratum, predicted), rows in self._served.items()
-        }
-        requests = {
-            exposition.series(
-                "assay_requests_total",
-                {
-                    **self._labels,
-                    "rollout": stratum.rollout,
-                    "step": stratum.step,
-                    "boot": self._boot,
-                },
-            ): count
-            for stratum, count in self._requests.items()
-        }
+        rows: dict[str, int] = {}
+        requests: dict[str, int] = {}
+        for stratum, served in self._served.items():
+            labels = {
+                **self._labels,
+                "rollout": stratum.rollout,
+                "step": stratum.step,
+                "boot": served.boot,
+            }
+            requests[exposition.series("assay_requests_total", labels)] = served.requests
+            for predicted, count in served.rows.items():
+                text = exposition.series("assay_served_total", {**labels, "predicted": predicted})
+                rows[text] = count
         name = "assay_request_errors_total"
         errors = {
             exposition.series(name, {**self._labels, "code": code}): count
             for code, count in self._errors.items()
         }
         return (
-            exposition.counters("assay_served_total", "Rows predicted by this process.", served)
+            exposition.counters("assay_served_total", "Rows predicted by this process.", rows)
             + exposition.counters(
                 "assay_requests_total", "Infer requests answered by this process.", requests
             )
@@ -166,7 +168,7 @@ class ModelServer:
 
     async def _infer(self, request: Request) -> Response:
         start = time.perf_counter()
-        stratum = self._metrics.admit(stratum_of(request.header(b"assay-stratum")))
+        stratum = stratum_of(request.header(b"assay-stratum"))
         with Room(self._large_bodies) as room:
             body = await request.body(BODY_LIMIT, room)
             try:

@@ -3,13 +3,20 @@
 import http.client
 import json
 import threading
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
+from assay_server import server as server_module
+from assay_server.inference import Inferred
 from assay_server.keys import KeyRing
-from assay_server.receipts import Verifier
+from assay_server.receipts import Stratum, Verifier
+from assay_server.server import MAX_STRATA, Identity, ServingMetrics
 
 INFER = "/v2/models/fraud/infer"
 
@@ -200,14 +207,68 @@ def test_metrics(start, serve_arguments, artifact):
         assert server.samples("assay_request_errors_total") == {("400", "fraud", "r1"): 1}
 
 
-def test_made_up_strata_do_not_grow_the_metrics(start, serve_arguments, artifact):
+def test_a_trial_after_many_made_up_strata_is_still_counted(
+    start, serve_arguments, artifact, secret
+):
+    """Made-up strata are bounded and do not keep out the real ones that come later."""
     with start(*serve_arguments) as server:
         for number in range(400):
             headers = {"assay-stratum": f"x{number}/0"}
             assert server.request("POST", INFER, query(artifact.rows[0]), headers).status == 200
-        served = server.samples("assay_served_total")
-        assert sum(served.values()) == 400
-        assert len(served) == 257
+        headers = {"assay-stratum": "0123456789/2"}
+        reply = server.request("POST", INFER, query(artifact.rows[0]), headers)
+        receipt = Verifier(KeyRing({"k1": secret}, "k1"), "ml", "fraud").verify(
+            reply.headers["assay-receipt"]
+        )
+        assert receipt.stratum == ("0123456789", 2)
+        samples = server.metrics()
+        for name in ("assay_served_total", "assay_requests_total"):
+            found = [dict(labels) for (metric, labels) in samples if metric == name]
+            assert len(found) == MAX_STRATA
+            assert ("0123456789", "2") in {(labels["rollout"], labels["step"]) for labels in found}
+
+
+def served(stratum: str) -> tuple[Stratum, Inferred]:
+    return Stratum(stratum, 0), Inferred(b"", [], {"1": 2})
+
+
+def boots(metrics: ServingMetrics) -> dict[str, dict[str, float]]:
+    """Return {rollout: {boot: rows}} as a scrape would see them."""
+    found = defaultdict(dict)
+    for family in text_string_to_metric_families(metrics.text()):
+        for sample in family.samples:
+            if sample.name == "assay_served_total":
+                found[sample.labels["rollout"]][sample.labels["boot"]] = sample.value
+    return found
+
+
+def test_the_stratum_in_use_stays_and_the_least_recently_used_one_goes(monkeypatch):
+    monkeypatch.setattr(server_module, "MAX_STRATA", 3)
+    metrics = ServingMetrics(Identity("m", "1", "ml", "fraud", "east", "r1"))
+    for number in range(50):
+        metrics.served(*served("trial"))
+        metrics.served(*served(f"x{number}"))
+    found = boots(metrics)
+    assert set(found) == {"trial", "x48", "x49"}
+    assert list(found["trial"].values()) == [100]
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=60))
+def test_the_largest_values_of_all_boots_add_up_whatever_was_evicted(strata):
+    """What the operator computes: max over time by boot, then the sum over boots."""
+    metrics = ServingMetrics(Identity("m", "1", "ml", "fraud", "east", "r1"))
+    largest = defaultdict(dict)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_module, "MAX_STRATA", 3)
+        for stratum in strata:
+            metrics.served(*served(stratum))
+            scraped = boots(metrics)
+            assert len(scraped) <= 3
+            for rollout, values in scraped.items():
+                for boot, value in values.items():
+                    largest[rollout][boot] = max(value, largest[rollout].get(boot, 0))
+    totals = {stratum: sum(values.values()) for stratum, values in largest.items()}
+    assert totals == {stratum: 2 * count for stratum, count in Counter(strata).items()}
 
 
 def test_draining(start, serve_arguments, artifact, terminate):
