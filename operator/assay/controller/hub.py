@@ -25,6 +25,8 @@ ABANDON = "assay.dev/abandon"
 HISTORY = "history"
 HUB_SECONDS = 5.0
 """A hub that does not answer by then is treated as away; rollbacks do not wait for it."""
+TRIAL_SECONDS = 2.0
+"""The same for reading while a rollout runs, which is judged on without the hub."""
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +114,19 @@ class Hub:
         found = await self.api.get("/api/v1/namespaces/kube-system")
         return str(found["metadata"]["uid"])
 
-    async def read(self, key: Key) -> Deployment | None:
-        """Return a ModelDeployment as it is now; a watch may lag behind our own last write."""
-        document = await self.api.find(resources.path("ModelDeployment", *key))
-        return deployment(document) if document else None
+    async def read(self, key: Key, *, urgent: bool = False) -> Deployment | None:
+        """Return a ModelDeployment as it is now; a watch may lag behind our own last write.
+
+        None if there is none. An urgent one gives up early and does not queue.
+        """
+        path = resources.path("ModelDeployment", *key)
+        seconds = TRIAL_SECONDS if urgent else HUB_SECONDS
+        try:
+            return deployment(await self.api.request("GET", path, seconds=seconds, urgent=urgent))
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
 
     async def write_status(self, item: Deployment, status: ModelDeploymentStatus) -> str:
         """Write status unless the object has changed since it was read; return its new version.

@@ -8,9 +8,10 @@ import dataclasses
 import logging
 
 from assay.api.conditions import ConditionType, Reason, condition, update
-from assay.members.errors import MemberError
+from assay.api.deployment_status import ModelDeploymentStatus, Stage
+from assay.members.errors import ApiError, MemberError
 from assay.rollout import decide
-from assay.rollout.observation import Event, Observation, Order
+from assay.rollout.observation import Decision, Event, Observation, Order
 
 from .act import Hands, act, leave, record
 from .clean import clean, replaced
@@ -50,18 +51,30 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     observed = await observe(hands.members, item, spec, memory, moment)
     decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
     status = decision.status
-    memory.unsaid += decision.events
     rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
     if rolling_back:
         memory.latched = status if rolled_back(status) else memory.latched
         await act(hands, item, spec, memory, observed, status, urgent=True)
-        await record(hands, item, memory, status)
+        await _record(hands, item, memory, decision)
     else:
-        await record(hands, item, memory, status)
+        await _record(hands, item, memory, decision)
         await act(hands, item, spec, memory, observed, status, urgent=False)
         await leave(hands, item, observed, status)
     await _report(hands, item, memory)
     return Next(_soon(decision.wake_after, observed, memory))
+
+
+async def _record(hands: Hands, item: Deployment, memory: Memory, decision: Decision) -> None:
+    """Record the decision; its events may be posted from then on.
+
+    Until it is written it is decided again, with the same events: only a latched one is not.
+    """
+    latched = memory.latched is not None
+    if latched:
+        memory.unsaid += decision.events
+    await record(hands, item, memory, decision.status)
+    if not latched:
+        memory.unsaid += decision.events
 
 
 def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float | None:
@@ -79,13 +92,20 @@ def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float 
 
 async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
     """Read the object; while the hub is away a trial is judged on by what was read last."""
+    last = memory.last
     try:
-        return await hands.hub.read(key)
-    except MemberError as error:
-        if memory.last is None:
+        return await hands.hub.read(key, urgent=last is not None and on_trial(last.status))
+    except (MemberError, ApiError) as error:
+        away = isinstance(error, MemberError) or error.unavailable
+        if last is None or not away:
             raise
         log.warning("the hub does not answer, going on with what was read last: %s", error)
-        return memory.last
+        return last
+
+
+def on_trial(status: ModelDeploymentStatus) -> bool:
+    """Return whether a rollout is under way that may have to be taken back."""
+    return status.rollout is not None and status.rollout.stage is not Stage.DONE
 
 
 async def _stall(hands: Hands, item: Deployment, memory: Memory) -> Next:

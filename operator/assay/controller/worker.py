@@ -18,7 +18,7 @@ from assay.members.errors import ApiError, MemberError
 from . import logs, metrics
 from .hub import Key
 from .memory import Memory
-from .reconcile import Next
+from .reconcile import Next, on_trial
 
 LONGEST_SECONDS = 300.0
 """Everything is looked at this often although nothing seems to change."""
@@ -53,6 +53,8 @@ class Worker:
             self._woken.clear()
             found = await self._one()
             if found.gone:
+                if self._woken.is_set():
+                    continue  # it was made again while we read that it was not there
                 return
             seconds = LONGEST_SECONDS if found.seconds is None else found.seconds
             # Counted from when this look was due and not from when it ended: a tick keeps its pace.
@@ -63,30 +65,36 @@ class Worker:
 
     async def _one(self) -> Next:
         """Look once; an error is tried again a little later each time."""
+        began = time.monotonic()
         try:
             with metrics.RECONCILE_SECONDS.time():
                 found = await self._look(self.key, self.memory)
         except ApiError as error:
-            if error.conflict:
-                self.memory.unsaid.clear()  # decided on what is not so any more
-                return self._again(None)
-            return self._again(error)
+            # A conflict is no trouble: what was decided on is not so any more.
+            return self._again(began, None if error.conflict else error)
         except MemberError as error:
-            return self._again(error)
+            return self._again(began, error)
         except Exception as error:  # one ModelDeployment must not stop the others
             log.exception("unexpected error")
-            return self._again(error)
+            return self._again(began, error)
         self.memory.attempts = 0
         return found
 
-    def _again(self, error: Exception | None) -> Next:
+    def _again(self, began: float, error: Exception | None) -> Next:
         if error is not None:
             metrics.RECONCILE_ERRORS.labels(*self.key).inc()
             log.warning("to be tried again: %s", error)
-        self._due = time.monotonic()
+        self._due = began  # what the look took is part of the delay
         delay = min(_FIRST_RETRY * 2**self.memory.attempts, _LONGEST_RETRY)
         self.memory.attempts = min(self.memory.attempts + 1, 10)
-        return Next(delay * random.uniform(0.7, 1.3))  # noqa: S311
+        return Next(min(delay * random.uniform(0.7, 1.3), self._pace()))  # noqa: S311
+
+    def _pace(self) -> float:
+        """Return the interval of a rollout under way: it is judged on whatever else fails."""
+        last = self.memory.last
+        if last is None or last.status.rollout is None or not on_trial(last.status):
+            return LONGEST_SECONDS
+        return float(last.status.rollout.settings.analysis.interval_seconds)
 
 
 class Workers:
@@ -101,7 +109,7 @@ class Workers:
         """Take notice of an object that exists; our own last write is no news."""
         key = (namespace, name)
         worker = self._workers.get(key)
-        if worker is None:
+        if worker is None or self._tasks[key].done():
             worker = self._workers[key] = Worker(key, self._look)
             task = asyncio.create_task(worker.run(), name=f"deployment {namespace}/{name}")
             task.add_done_callback(lambda _: self._ended(key, worker))
@@ -130,4 +138,4 @@ class Workers:
         if self._workers.get(key) is worker:
             del self._workers[key]
             del self._tasks[key]
-        metrics.forget(*key)
+            metrics.forget(*key)

@@ -54,6 +54,11 @@ class ApiError(Exception):
         """Whether there is no such object."""
         return self.status == 404
 
+    @property
+    def unavailable(self) -> bool:
+        """Whether the server says that it cannot answer now: etcd is away, or too much to do."""
+        return self.status >= 500 or self.status == 429
+
 
 def refused(error: ApiError) -> MemberError:
     """Return what it means for the whole member that it refuses a request which must work."""

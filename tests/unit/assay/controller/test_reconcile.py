@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.controller import hub
 from assay.controller import reconcile as module
 from assay.controller.act import Hands
 from assay.controller.hub import Hub
@@ -185,6 +186,90 @@ def test_a_restarted_operator_finds_the_rollback_in_a_member(
             world.memory = Memory()
             await world.look()
             assert world.status["rollout"]["decision"]["verdict"] == "Rollback"
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_without_etcd_stops_no_rollback(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(code: int) -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            await world.look()
+            world.hub.refuse[f"GET {PATH}"] = (code, "etcdserver: request timed out")
+            world.hub.refuse[f"PATCH {PATH}/status"] = (code, "etcdserver: request timed out")
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "observe", observes_a_bad_canary)
+                with pytest.raises(ApiError):
+                    await world.look()
+            assert "Rollback" in world.east.objects[RECORD]["data"]["record.json"]
+
+    for code in (429, 500, 504):
+        asyncio.run(scenario(code))
+
+
+def test_a_hub_that_hangs_is_not_waited_for_during_a_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            await world.look()
+            monkeypatch.setattr(hub, "TRIAL_SECONDS", 0.05)
+            world.hub.delay[f"GET {PATH}"] = 3600
+            await world.look()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_read_is_an_error_while_the_hub_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            await world.look()
+            world.hub.refuse[f"GET {PATH}"] = (403, "forbidden")
+            with pytest.raises(ApiError):
+                await world.look()
+
+    asyncio.run(scenario())
+
+
+def events(world: World) -> list[str]:
+    found = (item for path, item in world.hub.objects.items() if "/events/" in path)
+    return [f"{item['reason']}: {item['note']}" for item in found]
+
+
+def test_an_event_is_posted_once_however_often_its_record_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.refuse[f"PATCH {PATH}/status"] = (500, "etcd is read-only")
+            for _ in range(3):
+                with pytest.raises(ApiError):
+                    await world.look()
+            world.hub.refuse.clear()
+            await world.look()
+            assert len(events(world)) == len(set(events(world))) > 0
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_is_said_once_although_the_hub_learns_it_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            world.hub.refuse[f"PATCH {PATH}/status"] = (500, "etcd is read-only")
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "observe", observes_a_bad_canary)
+                for _ in range(3):
+                    with pytest.raises(ApiError):
+                        await world.look()
+            world.hub.refuse.clear()
+            await world.look()
+            assert len(events(world)) == len(set(events(world)))
+            assert any(item.startswith("RolledBack") for item in events(world))
 
     asyncio.run(scenario())
 

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from assay.controller.hub import Key
 from assay.controller.memory import Memory
 from assay.controller.reconcile import Next
-from assay.controller.worker import Workers
+from assay.controller.worker import Worker, Workers
 from assay.members.errors import ApiError
 
 from ..members.apiserver import until  # noqa: TID252
+from .test_memory import a_rollout, an_item
 
 Look = Callable[[Key, Memory], Awaitable[Next]]
 
@@ -114,3 +115,60 @@ def test_a_worker_ends_with_its_object_and_may_begin_again() -> None:
         await workers.close()
 
     asyncio.run(scenario())
+
+
+def test_an_object_that_is_made_again_while_it_is_missed_is_looked_at() -> None:
+    async def scenario() -> None:
+        looks = 0
+
+        async def look(_: Key, __: Memory) -> Next:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                workers.see("ml", "fraud", "2")  # ADDED comes while the read finds nothing
+            return Next(gone=looks == 1)
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "1")
+        await until(lambda: looks == 2)
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_object_that_is_made_again_as_its_worker_ends_is_looked_at() -> None:
+    async def scenario() -> None:
+        looks = 0
+
+        async def look(_: Key, __: Memory) -> Next:
+            nonlocal looks
+            looks += 1
+            return Next(gone=True)
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "1")
+        task = workers._tasks["ml", "fraud"]
+        while not task.done():  # noqa: ASYNC110  (before its callbacks)
+            await asyncio.sleep(0)
+        workers.see("ml", "fraud", "2")
+        await until(lambda: looks == 2)
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_trial_keeps_its_interval_whatever_fails() -> None:
+    trial = {**a_rollout("Trial"), "settings": {"analysis": {"intervalSeconds": 1}}}
+    memory = Memory(last=an_item(rollout=trial), attempts=10)
+
+    async def look(_: Key, __: Memory) -> Next:
+        raise ApiError(500, "InternalError", "etcd")
+
+    async def delay(worker: Worker) -> float:
+        return (await worker._one()).seconds or 0.0
+
+    worker = Worker(("ml", "fraud"), look)
+    worker.memory = memory
+    assert asyncio.run(delay(worker)) == 1.0
+    worker.memory = Memory(last=an_item(), attempts=10)
+    assert asyncio.run(delay(worker)) > 10.0
