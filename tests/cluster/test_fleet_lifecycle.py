@@ -101,10 +101,11 @@ class Traces:
 
 def eventually_nothing(traces: Traces) -> list[str]:
     """Return what stays; the kernel takes a moment to take apart a namespace whose last user died."""
-    for _ in range(50):
-        if not (found := traces.found()):
-            return []
+    found = traces.found()
+    deadline = time.monotonic() + 5.0
+    while found and time.monotonic() < deadline:
         time.sleep(0.1)
+        found = traces.found()
     return found
 
 
