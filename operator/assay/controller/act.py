@@ -1,8 +1,9 @@
 """Makes the decided status true: in the members, and as a record on the hub."""
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,11 @@ from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import divide
-from assay.render.member import MemberTarget, Target, kept_revisions, plan
+from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
 from assay.render.revision import follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation
+from assay.rollout.traffic import wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -73,15 +75,11 @@ async def act(
 ) -> None:
     """Bring every reachable member to `status`, all at once; urgent: route first.
 
-    What fails is noted in `memory.failures` and shown by the next look.
+    Members that placement does not choose any more get their traffic right and nothing else. What
+    fails is noted in `memory.failures` and shown by the next look.
     """
-    reachable = [view.name for view in observed.members if view.reachable]
-    members = [member for name in reachable if (member := hands.members.get(name))]
-    if not members:
-        return
-    await _read_keys(item, memory, members)
+    members = _reachable(hands, observed.members)
     chosen = [view.name for view in observed.members]
-    replicas = divide(spec.serving.replicas, chosen)
     target = Target(
         name=item.name,
         namespace=item.namespace,
@@ -89,21 +87,67 @@ async def act(
         origin=hands.origin,
         spec=spec,
         status=status,
-        templates=await _templates(hands, item, spec, memory, status, members),
-        keys=memory.keys or "",
+        templates={},
+        keys="",
         feedback_urls={
             name: member.spec.feedback_url if (member := hands.members.get(name)) else None
             for name in chosen
         },
         image=hands.image,
     )
+    misrouted = [view for view in observed.leaving if _misrouted(view, status)]
+    moved = _reachable(hands, misrouted)
+    if urgent and _must_read(spec, memory, status, members):
+        # Traffic first: reading may take long. The whole plan follows.
+        moved += members
     running = {
+        member.name: member.submit(*item.key, traffic_plan(target, member.name), urgent=urgent)
+        for member in moved
+    }
+    try:
+        await _read_keys(item, memory, members)
+        templates = await _templates(hands, item, spec, memory, status, members)
+    except (MemberError, ApiError) as error:
+        if not urgent:
+            raise
+        # A rollback waits for nobody: what moves traffic is on its way, the rest is tried again.
+        await _settle(hands, item, memory, running)
+        memory.failures[""] = error.message
+        return
+    target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
+    replicas = divide(spec.serving.replicas, chosen)
+    running |= {
         member.name: member.submit(
             *item.key, plan(target, MemberTarget(member.name, replicas[member.name])), urgent=urgent
         )
         for member in members
     }
     await _settle(hands, item, memory, running)
+
+
+def _reachable(hands: Hands, views: Iterable[MemberView]) -> list[Member]:
+    found = (hands.members.get(view.name) for view in views if view.reachable)
+    return [member for member in found if member]
+
+
+def _misrouted(view: MemberView, status: ModelDeploymentStatus) -> bool:
+    """Return whether a member that is being left routes otherwise than it should.
+
+    One without a route is left alone: it is being cleaned.
+    """
+    return view.route is not None and view.route != wanted_route(status, view.name)
+
+
+def _must_read(
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    status: ModelDeploymentStatus,
+    members: list[Member],
+) -> bool:
+    """Return whether a whole plan needs keys or templates that are not known yet."""
+    known = {*(memory.templates or {}), revision_hash(spec)}
+    needed = {ref.revision for ref in (status.stable, status.canary) if ref}
+    return not needed <= known or any(member.name not in memory.asked for member in members)
 
 
 async def leave(
@@ -131,6 +175,8 @@ def _serves(view: MemberView, stable: str) -> bool:
 async def _settle(
     hands: Hands, item: Deployment, memory: Memory, running: Mapping[str, asyncio.Future[None]]
 ) -> None:
+    if not running:
+        return
     done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
     for future in late:
         future.add_done_callback(lambda _: hands.wake(*item.key))

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from assay.api.conditions import Reason
@@ -47,19 +48,34 @@ async def observe(
     """Return what is so now; members and their Prometheus are asked at the same time."""
     names = choose(members.candidates(), spec, item.namespace).members
     chosen = [member for name in names if (member := members.get(name))]
+    leaving = _leaving(members, names, item)
     views, look = await asyncio.gather(
-        asyncio.gather(*(_view(member, item, memory) for member in chosen)),
+        asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
         _look(chosen, item, spec, now),
     )
     stores = dict(look.stores)
+    views = [dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views]
     return Observation(
         revision=revision_hash(spec),
-        members=tuple(
-            dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views
-        ),
+        members=tuple(views[: len(chosen)]),
+        leaving=tuple(views[len(chosen) :]),
         judgement=look.judgement,
         evidence_problems=look.problems,
     )
+
+
+def _leaving(members: Registry, names: Collection[str], item: Deployment) -> list[Member]:
+    """Return the members that placement does not choose any more and that are not clean yet.
+
+    One that cannot be asked is not clean as long as status says that it served.
+    """
+    served = {cluster.name for cluster in item.status.clusters}
+    return [
+        member
+        for member in members.all()
+        if member.name not in names
+        and (member.holds(*item.key) or (member.name in served and not member.state.reachable))
+    ]
 
 
 async def _view(member: Member, item: Deployment, memory: Memory) -> MemberView:

@@ -5,7 +5,7 @@ member that was away, a new one, and one in the middle of a promotion are all th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
@@ -123,6 +123,16 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
         keep_revisions=keep | run,
         run_revisions=run,
     )
+
+
+def traffic_plan(deployment: Target, member: str) -> MemberPlan:
+    """Return the part of the plan that moves traffic; pods and ledger stay as they are.
+
+    It needs neither templates nor keys, so a rollback waits for neither. It is all that is
+    written to a member that placement does not choose any more.
+    """
+    bare = replace(deployment, templates={}, keys="")
+    return replace(plan(bare, MemberTarget(member, 0)), ledger=())
 
 
 def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:

@@ -9,8 +9,16 @@ from .wording import clip
 
 
 def clusters(situation: Situation, status: ModelDeploymentStatus) -> tuple[ClusterStatus, ...]:
-    """Return the entry of every chosen member, sorted by name, for the `status` that was decided."""
-    members = sorted(situation.observed.members, key=lambda item: item.name)
+    """Return the entry of every member for the `status` that was decided.
+
+    The chosen ones come first, then those that are being left; each sorted by name.
+    """
+    seen = situation.observed
+    members = [
+        member
+        for group in (seen.members, seen.leaving)
+        for member in sorted(group, key=lambda item: item.name)
+    ]
     return tuple(_cluster(situation, status, member) for member in members)
 
 
@@ -38,7 +46,7 @@ def _cluster(
         weight=weight,
         ready=sum(item.ready for item in pods),
         desired=sum(item.desired for item in pods),
-        message=clip(_message(status, member)),
+        message=clip(_message(situation, status, member)),
         ledger_store=member.ledger_store or (before.ledger_store if before else None),
     )
 
@@ -73,13 +81,13 @@ def _weight(
 ) -> int:
     """Return the percent of the requests for the canary in the member.
 
-    None while the canary has no ready pod there. One that serves already keeps its share as long as
+    None while the canary has no ready pod there, and none in a member that is being left. One that serves already keeps its share as long as
     one pod is ready: moving users to and fro at every restart would be worse.
     """
     rollout, stable, canary = status.rollout, status.stable, status.canary
     if rollout is None or stable is None or canary is None or rollout.stage is not Stage.TRIAL:
         return 0
-    if serving != stable.revision:
+    if serving != stable.revision or member in situation.observed.leaving:
         return 0
     past = situation.before.rollout
     had = before.weight if before and past and past.id == rollout.id else 0
@@ -90,7 +98,9 @@ def _weight(
     return rollout.steps[-1].weight if serves else 0
 
 
-def _message(status: ModelDeploymentStatus, member: MemberView) -> str:
+def _message(situation: Situation, status: ModelDeploymentStatus, member: MemberView) -> str:
+    if member in situation.observed.leaving:
+        return "placement does not choose it any more"
     failures = (pods_of(member, name).failure for name in _revisions(status))
     words = [failure for failure in failures if failure is not None]
     if not member.ledger_ready:

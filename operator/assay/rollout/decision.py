@@ -93,7 +93,7 @@ def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploym
                 # A route that could not be written yet still needs the pods behind it.
                 and (
                     item.until > situation.now
-                    or any(touches(member, item.revision) for member in situation.reachable)
+                    or any(touches(member, item.revision) for member in situation.holders)
                 )
             ),
             "rejected_revisions": _rejected(

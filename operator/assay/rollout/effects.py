@@ -129,7 +129,7 @@ def _roll_back(
 def _roll_back_recorded(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
-    records = (member.record for member in situation.reachable if member.record)
+    records = (member.record for member in situation.holders if member.record)
     rollout = _rollout(status)
     decision = next(
         item.decision

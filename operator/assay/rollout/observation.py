@@ -58,7 +58,7 @@ class RecordView:
 
 @dataclass(frozen=True)
 class MemberView:
-    """One chosen member as it was seen just now.
+    """One member as it was seen just now.
 
     Attributes
     ----------
@@ -106,6 +106,9 @@ class Observation:
         Hash of the revision that the spec names (assay.render.revision).
     members
         The members that placement chose.
+    leaving
+        Those that it does not choose any more and that are not cleaned yet: no canary has traffic
+        there, and nothing waits for them but the end of a rollback.
     judgement
         What the judge says of the trial that the status given to `decide` names; None outside of
         a trial or when `evidence_problems` left nothing to judge.
@@ -115,6 +118,7 @@ class Observation:
     members: tuple[MemberView, ...]
     judgement: Judgement | None = None
     evidence_problems: tuple[EvidenceProblem, ...] = ()
+    leaving: tuple[MemberView, ...] = ()
 
 
 class Order(enum.Enum):

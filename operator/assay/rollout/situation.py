@@ -48,6 +48,12 @@ class Situation:
         return tuple(member for member in self.observed.members if member.reachable)
 
     @property
+    def holders(self) -> tuple[MemberView, ...]:
+        """The members that answer and may have a route, chosen or not."""
+        leaving = (member for member in self.observed.leaving if member.reachable)
+        return (*self.reachable, *leaving)
+
+    @property
     def unreachable(self) -> tuple[MemberView, ...]:
         """The members that do not answer."""
         return tuple(member for member in self.observed.members if not member.reachable)

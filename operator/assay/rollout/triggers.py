@@ -81,7 +81,7 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
         and member.record.rollout == _rollout(status).id
         and member.record.decision is not None
         and member.record.decision.verdict is Verdict.ROLLBACK
-        for member in situation.reachable
+        for member in situation.holders
     )
 
 
@@ -116,7 +116,7 @@ def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
 def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:
     if _rollout(status).stage is Stage.ROLLING_BACK:
         canary = _canary(status)
-        return not any(touches(member, canary) for member in situation.reachable)
+        return not any(touches(member, canary) for member in situation.holders)
     stable = status.stable.revision if status.stable else ""
     return bool(situation.reachable) and all(
         shows_only(member, stable) and is_ready(member, stable) for member in situation.reachable

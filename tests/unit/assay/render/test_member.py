@@ -3,12 +3,13 @@
 import base64
 import json
 import pathlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from assay.render.member import MemberPlan, kept_revisions, running_revisions
+from assay.render.member import MemberPlan, kept_revisions, running_revisions, traffic_plan
 from assay.render.record import read_record
 from assay.render.revision import pod_template
 from assay.render.route import read_route
@@ -24,6 +25,7 @@ from .builders import (
     a_plan,
     a_spec,
     a_status,
+    a_target,
     on_trial,
     ref,
     rollout,
@@ -241,6 +243,17 @@ def test_the_route(status: Any, view: RouteView | None) -> None:
         assert all(item["weight"] > 0 for item in rule["backendRefs"])
         assert sum(item["weight"] for item in rule["backendRefs"]) == 100
         assert all(len(item["filters"]) == 1 for item in rule["backendRefs"])
+
+
+def test_traffic_moves_without_templates_and_keys() -> None:
+    status = a_status(canary=ref(EIGHT), rollout=rollout("RollingBack", 1))
+    target = a_target(status, known=())
+
+    bare = traffic_plan(replace(target, keys=""), "east")
+
+    whole = a_plan(status)
+    assert bare == replace(whole, ledger=(), revisions=())
+    assert bare.route is not None
 
 
 def test_a_route_that_somebody_reshaped_is_not_taken_for_ours() -> None:

@@ -549,6 +549,77 @@ def test_a_member_that_leaves_disappears_from_status() -> None:
     assert world.says("Ready") == ("True", "Serving")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("west",), id="one"),
+        pytest.param(("east", "west"), id="all of them, by a mistyped selector"),
+    ],
+)
+def test_a_member_that_placement_drops_gives_the_canarys_traffic_back(names: Any) -> None:
+    world = on_trial(1).drops(*names)
+    # The other member does not serve well enough for anybody to be left.
+    world.members["east"].pods[SEVEN] = PodsView(2, 1)
+
+    world.look()
+
+    for name in names:
+        assert world.members[name].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+        assert world.members[name].pods[SEVEN].ready
+    assert {item.name for item in world.status.clusters} == {"east", "west"}
+    assert world.stage is Stage.TRIAL
+
+
+@pytest.mark.parametrize("names", [("west",), ("east", "west")])
+def test_a_rollback_does_not_end_while_a_dropped_member_shows_the_canary(names: Any) -> None:
+    world = on_trial(1).drops(*names).with_judgement(ROLLBACK)
+    before = {name: world.members[name].route for name in names}
+    assert world.look().order is Order.ACT_THEN_RECORD
+    for name in names:  # a write that failed
+        assert world.members[name].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+        world.members[name].route = before[name]
+
+    world.later(60).look()
+    assert world.stage is Stage.ROLLING_BACK
+    world.look()
+
+    assert world.stage is Stage.DONE
+    assert not any(
+        item.route and item.route.canary_slot == EIGHT for item in world.members.values()
+    )
+
+
+def test_a_dropped_member_that_was_away_gives_the_traffic_back_when_it_returns() -> None:
+    world = on_trial(1).loses("west").drops("west").with_judgement(ROLLBACK).run()
+    west = world.members["west"]
+    assert world.stage is Stage.DONE
+    assert west.route is not None
+    assert west.route.canary_slot == EIGHT
+    assert [item.name for item in world.status.clusters] == ["east", "west"]
+
+    world.members["east"].pods[SEVEN] = PodsView(2, 1)
+    world.finds("west").look()
+
+    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+
+
+def test_a_dropped_member_takes_part_again_when_it_is_chosen_again() -> None:
+    world = on_trial(1).drops("east", "west")
+    world.look()
+    assert world.says("Stalled") == ("True", "NoMembers")
+
+    world.takes("east", "west").run()
+
+    assert world.members["west"].route == RouteView(SEVEN, EIGHT, 20, f"{world.rollout.id}/1")
+
+
+def test_a_dropped_member_is_left_when_the_others_serve() -> None:
+    world = on_trial(1).drops("west").run()
+
+    assert not world.members["west"].holds
+    assert [item.name for item in world.status.clusters] == ["east"]
+
+
 def test_a_promotion_does_not_wait_for_a_late_member_for_ever() -> None:
     world = on_trial(2).with_judgement(PROMOTE)
     world.look()

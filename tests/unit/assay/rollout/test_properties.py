@@ -51,6 +51,10 @@ class Rollouts(RuleBasedStateMachine):
     def member_returns(self, name: str) -> None:
         self.world.finds(name)
 
+    @rule(names=st.sets(MEMBERS))
+    def placement_chooses(self, names: set[str]) -> None:
+        self.world.takes(*NAMES).drops(*(set(NAMES) - names))
+
     @rule(revision=REVISIONS)
     def artifact_breaks(self, revision: str) -> None:
         self.world.breaks(revision, "DigestMismatch: sha256:aaa, sha256:bbb")
@@ -95,7 +99,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(judgement=JUDGEMENTS)
     def all_is_well_for_a_minute(self, judgement: Judgement | None) -> None:
-        self.world.finds(*NAMES).with_problems().with_judgement(judgement)
+        self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement)
         for _ in range(3):
             self._look()
             self.world.pods_move()
@@ -105,7 +109,12 @@ class Rollouts(RuleBasedStateMachine):
     def _look(self) -> None:
         world = self.world
         old, judgement, problems = world.status, world.judgement, world.problems
-        reachable = {name for name, member in world.members.items() if member.reachable}
+        reachable = {
+            name
+            for name, member in world.members.items()
+            if member.reachable and name not in world.dropped
+        }
+        routes = [member.route for member in world.members.values() if member.reachable]
         world.look()
         new = world.status
         # Promotion of a successor needs the verdict, and evidence from all who answer.
@@ -117,6 +126,11 @@ class Rollouts(RuleBasedStateMachine):
             assert old.rollout.stage is Stage.TRIAL
             assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
             assert new.stable == old.canary
+        # A rollback ends when no route that can be reached shows the canary, chosen or not.
+        ended = new.rollout is not None and new.rollout.stage is Stage.DONE
+        if old.rollout and old.rollout.stage is Stage.ROLLING_BACK and ended:
+            assert old.canary is not None
+            assert old.canary.revision not in {item.canary_slot for item in routes if item}
         # One step at a time.
         if old.rollout and new.rollout and old.rollout.id == new.rollout.id:
             assert new.rollout.step - old.rollout.step in {0, 1}
@@ -203,7 +217,7 @@ class Rollouts(RuleBasedStateMachine):
         """With everything in reach and no more news, time alone ends every rollout but the first."""
         world = self.world
         kept = (world.judgement, world.problems, dict(world.broken))
-        world.finds(*NAMES).with_judgement(None)
+        world.finds(*NAMES).takes(*NAMES).with_judgement(None)
         first = world.stable is None
         if first:
             world.broken.clear()

@@ -17,6 +17,7 @@ from assay.rollout import (
     EvidenceProblem,
     MemberView,
     Observation,
+    Order,
     PodsView,
     RecordView,
     RouteView,
@@ -107,6 +108,20 @@ class Member:
                 assert revision in self.pods, f"{self.name}: a route to {revision} without pods"
             self.route = wanted
 
+    def follow_traffic(self, status: ModelDeploymentStatus) -> None:
+        """Make the route what status says; pods stay as they are."""
+        wanted = wanted_route(status, self.name)
+        if self.route is None or wanted is None or self.route == wanted:
+            return
+        self.route = wanted
+        running = running_revisions(status, self.name)
+        self.pods = {name: pods for name, pods in self.pods.items() if name in running}
+        assert wanted.stable in self.pods, f"{self.name}: a route to nothing"
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.pods) or self.route is not None
+
 
 class World:
     """Hub and members. `look` decides once, `run` decides until nothing changes any more."""
@@ -123,6 +138,7 @@ class World:
         self.judgement: Judgement | None = None
         self.problems: tuple[EvidenceProblem, ...] = ()
         self.events: list[str] = []
+        self.dropped: set[str] = set()
 
     # What status says
 
@@ -168,6 +184,16 @@ class World:
             self.members[name].reachable = False
         return self
 
+    def drops(self, *names: str) -> Self:
+        """Placement does not choose them any more."""
+        self.dropped |= set(names)
+        return self
+
+    def takes(self, *names: str) -> Self:
+        """Placement chooses them again."""
+        self.dropped -= set(names)
+        return self
+
     def finds(self, *names: str) -> Self:
         for name in names:
             self.members[name].reachable = True
@@ -193,11 +219,19 @@ class World:
 
     def observation(self) -> Observation:
         on_trial = self.stage is Stage.TRIAL
+        members = self.members.values()
+        served = {item.name for item in self.status.clusters}
         return Observation(
             self.revision,
-            tuple(member.view() for member in self.members.values()),
+            tuple(item.view() for item in members if item.name not in self.dropped),
             self.judgement if on_trial else None,
             self.problems,
+            tuple(
+                item.view()
+                for item in members
+                if item.name in self.dropped
+                and (item.holds or (item.name in served and not item.reachable))
+            ),
         )
 
     def decide(self) -> Decision:
@@ -216,12 +250,26 @@ class World:
     def look(self) -> Decision:
         """One reconcile: decide, write, act."""
         decision = self.decide()
+        seen = self.observation()
         self.document = json.loads(json.dumps(decision.status.to_dict()))
         self.events += [item.reason for item in decision.events]
         for member in self.members.values():
-            if member.reachable:
+            if member.reachable and member.name in self.dropped:
+                member.follow_traffic(self.status)
+            elif member.reachable:
                 member.follow(self.status)
+        if decision.order is Order.RECORD_THEN_ACT:
+            self._leave(seen)
         return decision
+
+    def _leave(self, seen: Observation) -> None:
+        """Clean the dropped members once the others serve, as `controller.act.leave` does."""
+        stable = self.stable or ""
+        if not seen.members or not all(_serves(view, stable) for view in seen.members):
+            return
+        for name in self.dropped:
+            if self.members[name].reachable:
+                self.members[name].pods, self.members[name].route = {}, None
 
     def pods_move(self) -> None:
         """Let pods get ready, as kubelets do whether the hub sees it or not."""
@@ -241,6 +289,11 @@ class World:
             if before == (self.document, self.members):
                 return self
         raise AssertionError(f"still changing after {limit} looks: {self.document}")
+
+
+def _serves(view: MemberView, stable: str) -> bool:
+    pods = view.revisions.get(stable)
+    return view.reachable and view.route is not None and pods is not None and pods.is_ready
 
 
 def _id(status: ModelDeploymentStatus) -> str | None:

@@ -1,0 +1,125 @@
+"""What is written to members and in which order, with a hub and a member that are HTTP servers."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.controller import reconcile as module
+from assay.controller.observe import observe
+from assay.render.naming import Identity
+from assay.render.route import http_route, read_route
+from assay.rollout import RouteView
+
+from ..members.apiserver import until  # noqa: TID252
+from .test_reconcile import KEY, PATH, ROUTE, STABLE, World, a_trial, a_world, observes_a_bad_canary
+
+KEYS = "GET /api/v1/namespaces/ml/secrets/fraud-receipts"
+BACK = RouteView(STABLE["revision"], STABLE["revision"], 50, "idle/0")
+
+
+async def shows_the_canary(world: World) -> dict[str, Any]:
+    """Put a trial on the hub and its route into the member; return the trial."""
+    trial = a_trial()
+    status = trial["status"]
+    view = RouteView(STABLE["revision"], status["canary"]["revision"], 20, f"{'0' * 10}/0")
+    traffic = ModelDeploymentSpec.model_validate(trial["spec"]).traffic
+    world.hub.put(PATH, trial)
+    route = http_route(Identity("fraud", "ml", "origin-1"), traffic, view, None)
+    member = world.hands.members.get("east")
+    assert member is not None
+    assert member.session is not None
+    member.session.cache.put(world.east.put(ROUTE, route))  # as its watch would
+    return trial
+
+
+def test_a_rollback_moves_traffic_before_the_keys_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await shows_the_canary(world)
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            world.east.delay[KEYS] = 3600
+            look = asyncio.create_task(world.look())
+            await until(lambda: read_route(world.east.objects[ROUTE]) == BACK)
+            assert not look.done()
+            look.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await look
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_is_made_and_recorded_although_the_keys_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await shows_the_canary(world)
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            world.east.refuse[KEYS] = (500, "etcd is away")
+            await world.look()
+            assert read_route(world.east.objects[ROUTE]) == BACK
+            assert world.status["rollout"]["decision"]["verdict"] == "Rollback"
+            assert world.memory.failures  # so that it is tried again soon
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_no_selector_matches_any_more_follows_the_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            trial = await shows_the_canary(world)
+            trial["spec"]["placement"] = {"clusterSelector": {"matchLabels": {"tier": "typo"}}}
+            world.hub.put(PATH, trial)
+            await world.look()
+            assert read_route(world.east.objects[ROUTE]) == BACK
+            assert world.status["rollout"]["stage"] == "Trial"
+            assert [item["name"] for item in world.status["clusters"]] == ["east"]
+            kinds = {path.split("/")[-2] for path in world.east.objects if "/ml/" in path}
+            assert kinds == {"httproutes", "configmaps"}  # nothing is started there
+
+    asyncio.run(scenario())
+
+
+def test_a_rollback_waits_for_the_route_of_a_member_that_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            trial = await shows_the_canary(world)
+            trial["spec"]["placement"] = {"clusterSelector": {"matchLabels": {"tier": "typo"}}}
+            world.hub.put(PATH, trial)
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            world.east.refuse[f"PATCH {ROUTE}"] = (500, "etcd is away")
+            await world.look()
+            monkeypatch.setattr(module, "observe", observe)
+            await world.look()
+            assert world.status["rollout"]["stage"] == "RollingBack"
+            del world.east.refuse[f"PATCH {ROUTE}"]
+            await world.look()
+            assert read_route(world.east.objects[ROUTE]) == BACK
+            await world.look()
+            assert world.status["rollout"]["stage"] == "Done"
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_was_cleaned_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            trial = await shows_the_canary(world)
+            trial["spec"]["placement"] = {"clusterSelector": {"matchLabels": {"tier": "typo"}}}
+            world.hub.put(PATH, trial)
+            await world.look()
+            member = world.hands.members.get("east")
+            assert member is not None
+            await member.remove(*KEY)  # its watch does not tell of it yet
+            before = len(world.east.writes())
+            await world.look()
+            assert len(world.east.writes()) == before
+
+    asyncio.run(scenario())
