@@ -112,7 +112,7 @@ class ServingMetrics:
         rows: dict[str, int] = {}
         requests: dict[str, int] = {}
         for stratum, served in self._served.items():
-            labels = {
+            labels: dict[str, str | int] = {
                 **self._labels,
                 "rollout": stratum.rollout,
                 "step": stratum.step,
