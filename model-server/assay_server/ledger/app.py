@@ -54,7 +54,11 @@ class Ledger:
         # Refusals wait for the next transaction: a forged label must not cost a disk flush.
         self._unwritten: Counter[Status] = Counter()
         self._store = Store(
-            path, on_rebuilt=self._rebuilt, on_committed=self._committed, on_failed=self._failed
+            path,
+            window=clerk.window,
+            on_rebuilt=self._rebuilt,
+            on_committed=self._committed,
+            on_failed=self._failed,
         )
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self.failure: str | None = None
@@ -115,13 +119,14 @@ class Ledger:
         entries = [item for item in findings if isinstance(item, Entry)]
         if not entries:
             return []
+        refused = self._take_unwritten()
         try:
-            done = self._store.submit(entries, self._take_unwritten())
-            return await asyncio.wrap_future(done)
+            return await asyncio.wrap_future(self._store.submit(entries, refused))
         except BusyError:
             message = "more labels arrive than can be stored; send these again"
-        except StoreError:
-            message = "the labels could not be stored; send them again"
+        except StoreError as error:
+            message = str(error)
+        self._unwritten.update(refused)
         raise HTTPError(503, message, headers=_RETRY_LATER)
 
     def _take_unwritten(self) -> Mapping[Status, int]:

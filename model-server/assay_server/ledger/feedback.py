@@ -32,6 +32,7 @@ class Status(StrEnum):
 MESSAGES = {
     Status.DUPLICATE: "this label was counted before",
     Status.CONFLICT: "another label was counted for this prediction; the first stays",
+    Status.EXPIRED: "labels of predictions this old are final",
 }
 
 
@@ -106,7 +107,7 @@ class Clerk:
         self._member = member_tag(member)
         self._classes = tuple(classes) if classes else None
         self._members = {member_tag(name): (name, address) for name, address in members.items()}
-        self._window = window
+        self.window = window
 
     def examine(self, item: object, now: float) -> Entry | Refusal:
         """Return what an entry of the request amounts to at the time `now` (Unix seconds)."""
@@ -118,8 +119,8 @@ class Clerk:
             return Refusal(Status(error.status), error.message)
         if receipt.member != self._member:
             return self._elsewhere(receipt)
-        if receipt.served_at + self._window < now:
-            return Refusal(Status.EXPIRED, f"the receipt is older than {self._window} seconds")
+        if receipt.served_at + self.window < now:
+            return Refusal(Status.EXPIRED, f"the receipt is older than {self.window} seconds")
         return self._label(receipt, item.get("label"))
 
     def _elsewhere(self, receipt: Receipt) -> Refusal:

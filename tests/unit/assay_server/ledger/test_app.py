@@ -1,15 +1,21 @@
 """The ledger as clients, Prometheus and Kubernetes meet it: a real process, real HTTP."""
 
+import asyncio
 import http.client
 import json
+import sqlite3
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from assay_server.keys import KeyRing
-from assay_server.receipts import Issuer, Stratum
+from assay_server.ledger import store as store_module
+from assay_server.ledger.app import Ledger
+from assay_server.ledger.feedback import Clerk
+from assay_server.receipts import Issuer, Stratum, Verifier
 
 FEEDBACK = "/v2/models/fraud/feedback"
 WEST = "http://west.example/v2/models/fraud/feedback"
@@ -284,3 +290,89 @@ def test_killed_in_the_middle_of_writing_nothing_is_lost_and_nothing_counts_twic
                 assert token not in answered or found["status"] == "duplicate"
         assert set(statuses) == {"counted", "duplicate"}
         assert ledger.confusion() == Counter((label, "1") for label in truth.values())
+
+
+def test_labels_past_the_window_are_deleted_and_stay_counted_and_refused_after_a_kill(
+    start, ledger_arguments, sign, tmp_path
+):
+    path = tmp_path / "l.db"
+    old = [(token, "1") for token in sign(300, age=998)]
+    new = [(token, "0") for token in sign(50)]
+    with start(*ledger_arguments(path, "--label-window-seconds", 1000)) as ledger:
+        assert ledger.request("POST", FEEDBACK, body(*old)).json()["counted"] == 300
+
+        def expired():
+            results = ledger.request("POST", FEEDBACK, body(old[0])).json()["results"]
+            return results[0]["status"] == "expired"
+
+        ledger.until(expired)
+        assert ledger.request("POST", FEEDBACK, body(*new)).json()["counted"] == 50
+        before = evidence(ledger)
+        ledger.signal(9)
+        ledger.wait()
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM labels").fetchone() == (50,)
+    database.close()
+    # A longer window does not bring back what is gone: it would count twice.
+    for window in (1000, 10_000):
+        with start(*ledger_arguments(path, "--label-window-seconds", window)) as ledger:
+            assert evidence(ledger) == before
+            results = ledger.request("POST", FEEDBACK, body(*old, *new)).json()["results"]
+            statuses = [found["status"] for found in results]
+            assert statuses == ["expired"] * 300 + ["duplicate"] * 50
+            assert "message" in results[0]
+            assert evidence(ledger) == before
+            ledger.signal(9)
+            ledger.wait()
+
+
+def evidence(ledger) -> dict:
+    """Return the ledger's metrics without those that count refusals."""
+    return {key: value for key, value in ledger.metrics().items() if key[0] != "assay_labels_total"}
+
+
+def test_a_full_disk_is_answered_503_and_no_refusal_goes_uncounted(
+    sign, secret, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(store_module, "RETRY_SECONDS", 0.0)
+    usage = SimpleNamespace(total=2**40, free=0)
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _path: usage)
+    verifier = Verifier(KeyRing({"k1": secret}, "k1"), "ml", "fraud")
+    clerk = Clerk(verifier, member="east", classes=None, members={}, window=1000)
+    labels = [{"receipt": token, "label": "1"} for token in (*sign(2000), *sign(7, key=bytes(32)))]
+
+    async def call(ledger, method, path, content=b""):
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": content}
+
+        async def send(message):
+            sent.append(message)
+
+        await ledger.service({"method": method, "path": path, "headers": []}, receive, send)
+        return sent[0]["status"], sent[1]["body"].decode()
+
+    async def main():
+        ledger = Ledger(clerk, tmp_path / "l.db", "fraud")
+        ledger.start()
+        while (await call(ledger, "GET", "/v2/health/ready"))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        content = json.dumps({"labels": labels}).encode()
+        status, text = await call(ledger, "POST", FEEDBACK, content)
+        assert status == 503
+        assert json.loads(text)["error"].startswith("the ledger's disk is full: no label was")
+        status, text = await call(ledger, "GET", "/metrics")
+        assert status == 200
+        assert 'result="counted"} 0\n' in text
+        assert 'result="forged"} 7\n' in text
+        usage.free = 2**30
+        assert (await call(ledger, "POST", FEEDBACK, content))[0] == 503
+        status, text = await call(ledger, "POST", FEEDBACK, content)
+        assert (status, json.loads(text)["counted"]) == (200, 2000)
+        _, text = await call(ledger, "GET", "/metrics")
+        assert 'result="counted"} 2000\n' in text
+        assert 'result="forged"} 21\n' in text
+        await ledger.close()
+
+    asyncio.run(main())
