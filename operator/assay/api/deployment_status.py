@@ -130,7 +130,8 @@ class ClusterStatus(Model):
     desired: int = _int32("Pods of stable and canary that should be.")
     message: Text = ""
     ledger_store: Annotated[str, pydantic.Field(max_length=64)] | None = pydantic.Field(
-        None, description="Identity of the ledger's volume; a new one means that evidence was lost."
+        None,
+        description="Identity of the ledger's volume, once its evidence was read in the present rollout.",
     )
     unreachable_since: Timestamp | None = None
 

@@ -1,14 +1,17 @@
 """What the operator remembers of one ModelDeployment between two looks.
 
-Nothing here is needed after a restart: it is read again from the hub, the members and Prometheus.
+After a restart it is read again from the hub, the members and Prometheus. What cannot be read then
+are the counts of a member that is away: until it is back nothing is judged (`observe`).
 """
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus, Verdict
+from assay.evidence import MemberEvidence
 from assay.rollout import Event, only_numbers_differ
 
 from .hub import Deployment
@@ -39,6 +42,8 @@ class Memory:
         Events whose transition is not written yet.
     failures
         What members answered to the last plan, by member.
+    trial, evidence
+        What each member said last in the rollout with this id.
     attempts
         Looks in a row after which something had to be tried again.
     """
@@ -51,6 +56,8 @@ class Memory:
     latched: ModelDeploymentStatus | None = None
     unsaid: list[Event] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    trial: str = ""
+    evidence: dict[str, MemberEvidence] = field(default_factory=dict)
     attempts: int = 0
     numbers_at: float = -NUMBERS_SECONDS
 
@@ -67,6 +74,14 @@ class Memory:
             self.latched = None
             return item
         return dataclasses.replace(item, status=self.latched)
+
+    def known(
+        self, rollout: str, read: Mapping[str, MemberEvidence]
+    ) -> Mapping[str, MemberEvidence]:
+        """Remember what was `read` just now; return what each member said last in `rollout`."""
+        before = self.evidence if self.trial == rollout else {}
+        self.trial, self.evidence = rollout, {**before, **read}
+        return self.evidence
 
     def worth_writing(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:
         """Return whether status should be written: transitions always, numbers now and then."""

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from assay.api.conditions import Reason
@@ -29,6 +29,10 @@ WINDOW_MARGIN_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
+Answers = Mapping[str, MemberEvidence | EvidenceUnavailable]
+"""What each member that can be asked said of the trial."""
+
+
 @dataclass(frozen=True)
 class Look:
     """Evidence of one trial: what the judge says, what could not be read, whose ledger it is."""
@@ -49,16 +53,21 @@ async def observe(
     names = choose(members.candidates(), spec, item.namespace).members
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
-    views, look = await asyncio.gather(
+    rollout = _on_trial(item, spec)
+    views, answers = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
-        _look(chosen, item, spec, now),
+        _read(item, rollout, [*chosen, *leaving], now),
     )
+    left = {member.name for member in leaving}
+    look = Look()
+    if rollout is not None:
+        look = await _look(item, spec, rollout, memory, views, left, answers)
     stores = dict(look.stores)
     views = [dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views]
     return Observation(
         revision=revision_hash(spec),
-        members=tuple(views[: len(chosen)]),
-        leaving=tuple(views[len(chosen) :]),
+        members=tuple(view for view in views if view.name not in left),
+        leaving=tuple(view for view in views if view.name in left),
         judgement=look.judgement,
         evidence_problems=look.problems,
     )
@@ -86,35 +95,81 @@ async def _view(member: Member, item: Deployment, memory: Memory) -> MemberView:
     return view
 
 
-async def _look(
-    members: list[Member], item: Deployment, spec: ModelDeploymentSpec, now: datetime.datetime
-) -> Look:
+def _on_trial(item: Deployment, spec: ModelDeploymentSpec) -> RolloutStatus | None:
+    """Return the rollout if its canary is to be judged.
+
+    One that the spec names no more is not: it would be judged by the new one's positive label.
+    """
     status = item.status
-    rollout = status.rollout
-    # A canary that the spec names no more is not judged by the new one's positive label.
     named = status.canary is not None and status.canary.revision == revision_hash(spec)
-    if rollout is None or rollout.stage is not Stage.TRIAL or not (status.stable and named):
-        metrics.forget(*item.key)
-        return Look()
+    on_trial = status.rollout is not None and status.rollout.stage is Stage.TRIAL
+    if on_trial and status.stable and named:
+        return status.rollout
+    metrics.forget(*item.key)
+    return None
+
+
+async def _read(
+    item: Deployment, rollout: RolloutStatus | None, members: list[Member], now: datetime.datetime
+) -> Answers:
+    """Ask all that can be asked at the same time."""
+    if rollout is None:
+        return {}
     window = (now - rollout.started_at).total_seconds() + WINDOW_MARGIN_SECONDS
     reachable = [member for member in members if member.state.reachable]
-    answers = await asyncio.gather(
+    found = await asyncio.gather(
         *(member.evidence(*item.key, rollout.id, window) for member in reachable),
         return_exceptions=True,
     )
-    read: dict[str, MemberEvidence] = {}
-    problems = []
-    for member, answer in zip(reachable, answers, strict=True):
+    answers: dict[str, MemberEvidence | EvidenceUnavailable] = {}
+    for member, answer in zip(reachable, found, strict=True):
         if isinstance(answer, EvidenceUnavailable):
-            problems.append(EvidenceProblem(member.name, answer.reason, answer.message))
             metrics.EVIDENCE_PROBLEMS.labels(member.name, answer.reason).inc()
         elif isinstance(answer, BaseException):
             raise answer
-        else:
-            read[member.name] = answer
+        answers[member.name] = answer
+    return answers
+
+
+async def _look(
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    rollout: RolloutStatus,
+    memory: Memory,
+    views: Iterable[MemberView],
+    left: Collection[str],
+    answers: Answers,
+) -> Look:
+    """Judge on what was read and, of members that cannot be asked now, on what they said last.
+
+    Counts that were judged once in this rollout (status then knows the ledger) are not left out
+    later: to judge on whoever happens to be there would break the bound on errors. So nothing is
+    judged while they are not known, which only a restart of the operator can bring about.
+    """
+    read = {name: item for name, item in answers.items() if isinstance(item, MemberEvidence)}
+    known = memory.known(rollout.id, read)
+    lost = {cluster.name for cluster in item.status.clusters if cluster.ledger_store} - known.keys()
+    problems = []
+    for view in views:
+        frozen = view.name in known and (view.name in left or not view.reachable)
+        if view.name not in read and not frozen:
+            problems.append(_problem(view, answers.get(view.name), lost))
     stores = tuple((name, answer.store) for name, answer in read.items())
-    judgement = await _judge(item.key, status, rollout, spec, read) if read else None
+    judgement = None
+    if known and not lost:
+        judgement = await _judge(item.key, item.status, rollout, spec, known)
     return Look(judgement, tuple(problems), stores)
+
+
+def _problem(
+    view: MemberView, answer: MemberEvidence | EvidenceUnavailable | None, lost: Collection[str]
+) -> EvidenceProblem:
+    reason, message = Reason.MEMBERS_UNREACHABLE.value, view.error or "no answer"
+    if isinstance(answer, EvidenceUnavailable):
+        reason, message = answer.reason, answer.message
+    if view.name in lost:
+        message += "; what was judged of it before is not known, so nothing is judged without it"
+    return EvidenceProblem(view.name, reason, message)
 
 
 async def _judge(
@@ -122,13 +177,13 @@ async def _judge(
     status: ModelDeploymentStatus,
     rollout: RolloutStatus,
     spec: ModelDeploymentSpec,
-    read: dict[str, MemberEvidence],
+    known: Mapping[str, MemberEvidence],
 ) -> Judgement | None:
     if status.stable is None or status.canary is None:
         return None
     weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
     try:
-        evidence = combine(read, status.stable.revision, status.canary.revision, weights=weights)
+        evidence = combine(known, status.stable.revision, status.canary.revision, weights=weights)
         # In a thread: fractions of a second with many strata, and the loop serves every rollout.
         judgement = await asyncio.to_thread(
             judge, _metric_specs(rollout, spec), _policy(rollout), evidence

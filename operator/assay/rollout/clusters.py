@@ -28,12 +28,16 @@ def _cluster(
     before = cluster_of(situation.before, member.name)
     serving = _serving(status, member, before)
     weight = _weight(situation, status, member, before, serving)
+    # Of this rollout only: it says that the member's counts were judged.
+    known = before.ledger_store if before and _goes_on(situation, status) else None
+    store = member.ledger_store or known
     if not member.reachable:
         since = before.unreachable_since if before else None
         return (before or ClusterStatus(name=member.name, reachable=False)).model_copy(
             update={
                 "reachable": False,
                 "weight": weight,
+                "ledger_store": store,
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
             }
@@ -47,8 +51,14 @@ def _cluster(
         ready=sum(item.ready for item in pods),
         desired=sum(item.desired for item in pods),
         message=clip(_message(situation, status, member)),
-        ledger_store=member.ledger_store or (before.ledger_store if before else None),
+        ledger_store=store,
     )
+
+
+def _goes_on(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    """Return whether the rollout is the one that the last status speaks of."""
+    past, present = situation.before.rollout, status.rollout
+    return past is not None and present is not None and past.id == present.id
 
 
 def _revisions(status: ModelDeploymentStatus) -> list[str]:
@@ -89,8 +99,7 @@ def _weight(
         return 0
     if serving != stable.revision or member in situation.observed.leaving:
         return 0
-    past = situation.before.rollout
-    had = before.weight if before and past and past.id == rollout.id else 0
+    had = before.weight if before and _goes_on(situation, status) else 0
     if not member.reachable:
         return had
     pods = pods_of(member, canary.revision)

@@ -71,7 +71,7 @@ class MemberView:
     route
         None while there is no route.
     ledger_store
-        Identity of the ledger's volume, from the evidence; None while unknown.
+        Identity of the ledger's volume, from the evidence; None while that is not read.
     record
         The member's record; None while there is none or it was not read.
     """
@@ -89,7 +89,10 @@ class MemberView:
 
 @dataclass(frozen=True)
 class EvidenceProblem:
-    """Why a member's evidence cannot be read now (Prometheus unreachable, data stale, ...)."""
+    """Why a member's evidence cannot be read now (Prometheus unreachable, data stale, ...).
+
+    A member that is away has one only if nobody remembers what it said in this trial.
+    """
 
     member: str
     reason: str
@@ -110,8 +113,9 @@ class Observation:
         Those that it does not choose any more and that are not cleaned yet: no canary has traffic
         there, and nothing waits for them but the end of a rollback.
     judgement
-        What the judge says of the trial that the status given to `decide` names; None outside of
-        a trial or when `evidence_problems` left nothing to judge.
+        What the judge says of the trial that the status given to `decide` names, on the counts of
+        all members that ever gave some in it: of those that cannot be asked now, the last. None
+        outside of a trial, and while such counts are not known any more.
     """
 
     revision: str

@@ -16,6 +16,7 @@ from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import Judgement
 
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
+from .traffic import cluster_of
 
 
 def seconds(number: float) -> datetime.timedelta:
@@ -74,9 +75,27 @@ class Situation:
 
     @property
     def problems(self) -> tuple[EvidenceProblem, ...]:
-        """Why evidence of reachable members cannot be read. An unreachable one freezes nobody."""
+        """What evidence is missing of members that can be asked or took part in the trial.
+
+        Any other that is away has none to give and freezes nobody.
+        """
         names = {member.name for member in self.reachable}
-        return tuple(item for item in self.observed.evidence_problems if item.member in names)
+        return tuple(
+            item
+            for item in self.observed.evidence_problems
+            if item.member in names or self._took_part(item.member)
+        )
+
+    def _took_part(self, name: str) -> bool:
+        """Return whether the canary may have had traffic in the member in this rollout.
+
+        Not if it never served anything, and not if it was away since before the first step.
+        """
+        cluster, rollout = cluster_of(self.before, name), self.before.rollout
+        if cluster is None or cluster.revision is None or rollout is None or not rollout.steps:
+            return False
+        since = cluster.unreachable_since
+        return cluster.weight > 0 or since is None or since > rollout.steps[0].started_at
 
     def judgement(self, status: ModelDeploymentStatus) -> Judgement | None:
         """Return the judgement if it speaks of the trial in `status`, not of one before it.

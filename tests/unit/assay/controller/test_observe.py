@@ -136,3 +136,106 @@ def test_a_canary_that_the_spec_names_no_more_is_not_judged(
 
     assert judged == []
     assert seen.judgement is None
+
+
+BOTH = ("east/0", "west/0")
+SILENT = EvidenceUnavailable("PrometheusUnreachable", "no answer")
+
+
+def problems(seen: Observation) -> list[tuple[str, str]]:
+    return [(item.member, item.reason) for item in seen.evidence_problems]
+
+
+def test_a_member_that_is_lost_is_judged_on_what_it_said_last(
+    judged: list[tuple[str, ...]],
+) -> None:
+    east, west, memory = Member("east"), Member("west"), Memory()
+    look(Members(east, west), an_item(), memory)
+
+    west.reachable = False
+    seen = look(Members(east, west), an_item(read=("east", "west")), memory)
+
+    assert judged == [BOTH, BOTH]
+    assert seen.judgement is not None
+    assert problems(seen) == []
+
+
+def test_a_prometheus_that_is_silent_is_a_problem_but_no_reason_to_forget(
+    judged: list[tuple[str, ...]],
+) -> None:
+    east, west, memory = Member("east"), Member("west"), Memory()
+    look(Members(east, west), an_item(), memory)
+
+    west.answer = SILENT
+    seen = look(Members(east, west), an_item(read=("east", "west")), memory)
+
+    assert judged == [BOTH, BOTH]
+    assert problems(seen) == [("west", "PrometheusUnreachable")]
+
+
+def test_what_was_said_of_another_rollout_counts_no_more(judged: list[tuple[str, ...]]) -> None:
+    memory = Memory()
+    memory.known("f" * 10, {"west": counts()})
+
+    seen = look(Members(Member("east"), Member("west", reachable=False)), an_item(), memory)
+
+    assert judged == [("east/0",)]
+    assert problems(seen) == [("west", "MembersUnreachable")]
+
+
+@pytest.mark.parametrize(
+    ("west", "reason"),
+    [
+        pytest.param(Member("west", reachable=False), "MembersUnreachable", id="away"),
+        pytest.param(Member("west", answer=SILENT), "PrometheusUnreachable", id="silent"),
+    ],
+)
+def test_nothing_is_judged_without_counts_that_were_judged_before_a_restart(
+    judged: list[tuple[str, ...]], west: Member, reason: str
+) -> None:
+    item = an_item(read=("east", "west"))
+
+    seen = look(Members(Member("east"), west), item, Memory())
+
+    assert judged == []
+    assert seen.judgement is None
+    assert problems(seen) == [("west", reason)]
+    assert "nothing is judged without it" in seen.evidence_problems[0].message
+
+
+def test_after_a_restart_all_that_can_be_read_is_read_again(judged: list[tuple[str, ...]]) -> None:
+    seen = look(Members(Member("east"), Member("west")), an_item(read=("east", "west")), Memory())
+
+    assert judged == [BOTH]
+    assert problems(seen) == []
+
+
+def test_a_member_that_could_never_be_read_takes_nobody_elses_rollback_away(
+    judged: list[tuple[str, ...]],
+) -> None:
+    seen = look(Members(Member("east"), Member("west", answer=SILENT)), an_item(), Memory())
+
+    assert judged == [("east/0",)]
+    assert seen.judgement is not None
+    assert problems(seen) == [("west", "PrometheusUnreachable")]
+
+
+def test_the_counts_of_a_member_that_placement_drops_stay(judged: list[tuple[str, ...]]) -> None:
+    east, west, memory = Member("east"), Member("west"), Memory()
+    seen = look(Members(east, west, chosen=["east"]), an_item(), memory)
+    assert [view.name for view in seen.leaving] == ["west"]
+
+    west.there, west.answer = False, SILENT
+    seen = look(Members(east, west, chosen=["east"]), an_item(), memory)
+
+    assert judged == [BOTH, BOTH]
+    assert seen.leaving == ()
+    assert problems(seen) == []
+
+
+def test_a_member_that_is_away_is_not_clean_as_long_as_status_knows_it() -> None:
+    west = Member("west", reachable=False, there=False)
+
+    seen = look(Members(Member("east"), west, chosen=["east"]), an_item(), Memory())
+
+    assert [view.name for view in seen.leaving] == ["west"]

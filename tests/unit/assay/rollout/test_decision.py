@@ -343,10 +343,83 @@ def test_missing_evidence_is_named() -> None:
     assert message == "east: PrometheusUnreachable: no answer"
 
 
-def test_the_evidence_of_an_unreachable_member_freezes_nobody() -> None:
-    world = on_trial(step=2).loses("west").with_problems("west").with_judgement(PROMOTE).run()
+def test_a_trial_goes_on_with_the_last_counts_of_an_unreachable_member() -> None:
+    world = on_trial(step=2).loses("west").with_judgement(PROMOTE).run()
 
     assert world.stable == EIGHT
+
+
+AWAY = "MembersUnreachable"
+"""Why there is no evidence of a member that is away and whose last counts nobody knows."""
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_without_the_last_counts_of_an_unreachable_member_a_trial_holds(step: int) -> None:
+    world = on_trial(step).loses("west").with_problems("west", reason=AWAY)
+
+    world.with_judgement(PROMOTE).later(60).run()
+
+    assert (world.stage, world.rollout.step) == (Stage.TRIAL, step)
+    assert world.says("EvidenceSufficient") == ("False", AWAY)
+    message = world.condition("EvidenceSufficient").message  # type: ignore[union-attr]
+    assert message == "west: MembersUnreachable: no answer"
+
+
+def test_a_held_trial_goes_on_when_the_member_is_back() -> None:
+    world = on_trial(2).loses("west").with_problems("west", reason=AWAY).with_judgement(PROMOTE)
+    world.run().finds("west").with_problems().run()
+
+    assert world.stable == EIGHT
+
+
+def test_a_held_trial_ends_in_time() -> None:
+    world = on_trial(2).loses("west").with_problems("west", reason=AWAY).later(86400).run()
+
+    assert world.stable == SEVEN
+    assert world.status.rejected_revisions[0].reason == "Inconclusive"
+    assert "west: MembersUnreachable" in world.status.rejected_revisions[0].message
+
+
+def test_a_member_whose_canary_had_no_ready_pod_when_it_was_lost_took_part_too() -> None:
+    world = on_trial(2).later(1)
+    world.members["west"].pods[EIGHT] = PodsView(1, 0)
+    world.look()
+    world.later(1).loses("west").with_problems("west", reason=AWAY)
+
+    world.with_judgement(PROMOTE).run()
+
+    assert world.stage is Stage.TRIAL
+
+
+def test_a_member_that_was_away_since_before_the_trial_freezes_nobody() -> None:
+    world = serving().loses("west").with_problems("west", reason=AWAY)
+    world.asks_for(EIGHT).with_judgement(PROMOTE).run()
+    for _ in range(3):
+        world.later(60).run()
+
+    assert world.stable == EIGHT
+
+
+def test_a_member_that_never_served_freezes_nobody() -> None:
+    world = on_trial(2)
+    world.members["north"] = Member("north", reachable=False)
+
+    world.with_problems("north", reason=AWAY).with_judgement(PROMOTE).run()
+
+    assert world.stable == EIGHT
+
+
+def test_status_knows_whose_counts_were_read_in_this_rollout() -> None:
+    world = on_trial()
+    world.members["west"].store = "store-1"
+    world.look()
+    assert [item.ledger_store for item in world.status.clusters] == [None, "store-1"]
+
+    world.loses("west").look()
+    assert [item.ledger_store for item in world.status.clusters] == [None, "store-1"]
+
+    world.asks_for(NINE).look()
+    assert [item.ledger_store for item in world.status.clusters] == [None, None]
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])

@@ -117,11 +117,12 @@ class Rollouts(RuleBasedStateMachine):
         routes = [member.route for member in world.members.values() if member.reachable]
         world.look()
         new = world.status
-        # Promotion of a successor needs the verdict, and evidence from all who answer.
+        # Promotion of a successor needs the verdict, and evidence of all that answer or serve it.
+        weighted = {item.name for item in old.clusters if item.weight} - world.dropped
         if old.stable is not None and new.stable != old.stable:
             assert judgement is not None
             assert judgement.verdict == Verdict.PROMOTE
-            assert not any(item.member in reachable for item in problems)
+            assert not any(item.member in reachable | weighted for item in problems)
             assert old.rollout is not None
             assert old.rollout.stage is Stage.TRIAL
             assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1

@@ -85,6 +85,7 @@ class Member:
     pods: dict[str, PodsView] = field(default_factory=dict)
     route: RouteView | None = None
     record: RecordView | None = None
+    store: str | None = None
 
     def view(self) -> MemberView:
         if not self.reachable:
@@ -96,6 +97,7 @@ class Member:
             route=self.route,
             ledger_ready=True,
             record=self.record,
+            ledger_store=self.store,
         )
 
     def follow(self, status: ModelDeploymentStatus, replicas: int = 1) -> None:
