@@ -25,7 +25,10 @@ class ConditionType(enum.StrEnum):
     RECONCILING = "Reconciling"
     """Work is under way: pods start, a trial runs. Only present while true."""
     STALLED = "Stalled"
-    """Nothing more will happen until somebody changes something. Only present while true."""
+    """Waiting alone is not expected to help, somebody is needed. Only present while true.
+
+    Not always in the spec: an artifact that appears after all ends it too (docs/rollout.md).
+    """
     AVAILABLE = "Available"
     """Some stable revision answers requests in every reachable member."""
     PROMOTED = "Promoted"

@@ -1,8 +1,7 @@
 """The conditions: one place that says what is the case (kstatus), with numbers, for 3 a.m.
 
 Ready, Reconciling and Stalled come from one `Headline`, so that they cannot contradict each other:
-Reconciling exists while work is under way, Stalled when nothing more will happen until somebody
-changes something, never both.
+Reconciling exists while work is under way, Stalled when somebody is needed, never both.
 """
 
 import enum

@@ -170,6 +170,17 @@ def test_an_artifact_that_is_refused_shows_at_once_in_its_own_words() -> None:
     assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
 
 
+def test_an_artifact_that_appears_after_all_ends_the_stall_by_itself() -> None:
+    world = serving().later(60).asks_for(EIGHT).breaks(EIGHT, FAILURE).run()
+    world.broken.clear()
+    world.pods_move()
+
+    world.look()
+
+    assert world.stage is Stage.TRIAL
+    assert world.says("Stalled") == ("absent", "")
+
+
 def test_a_canary_that_never_gets_ready_is_rejected_for_this_generation() -> None:
     world = serving().later(60).asks_for(EIGHT).breaks(EIGHT, FAILURE).run().later(600).run()
 
