@@ -23,9 +23,10 @@ class Leader:
     """Waits for the Lease, keeps it, and ends the process the moment it cannot be relied on."""
 
     def __init__(self, api: Api, namespace: str, identity: str) -> None:
+        self._api = api
         self._lease = Lease(api, namespace, LEASE_NAME, identity, seconds=LEASE_SECONDS)
-        self._keeper: asyncio.Task[None] | None = None
-        self.leading = False
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.fence = self._lease.fence
 
     async def acquire(self) -> None:
         """Return once we are the leader; from then on it is kept in the background."""
@@ -35,16 +36,19 @@ class Leader:
                 said = self._lease.holder
                 log.info("standing by: %s leads", said or "nobody known")
             await asyncio.sleep(RENEW_SECONDS)
-        self.leading = True
+        self._api.fences = (self.fence,)
         log.info("leading")
-        self._keeper = asyncio.create_task(self._keep(), name="leader")
+        self._tasks = (
+            asyncio.create_task(self._keep(), name="leader"),
+            asyncio.create_task(self._expire(), name="end of the leader"),
+        )
 
     async def release(self) -> None:
         """Let another one lead at once. Call when everything else has stopped."""
-        if self._keeper:
-            self._keeper.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+                await task
         with contextlib.suppress(ApiError, MemberError):
             await self._lease.release(seconds=ANSWER_SECONDS)
 
@@ -53,10 +57,13 @@ class Leader:
             await asyncio.sleep(RENEW_SECONDS)
             await self._renew()
             if not self._lease.held:
-                # At once: every further write might meet those of the next leader.
-                log.critical("the Lease is lost: ending")
-                logging.shutdown()
-                os._exit(LOST)
+                _end()
+
+    async def _expire(self) -> None:
+        """End in time, however long a renewal hangs: the next leader may begin after that."""
+        while left := self._lease.left:  # noqa: ASYNC110  (the end moves, nobody tells)
+            await asyncio.sleep(left)
+        _end()
 
     async def _renew(self) -> bool:
         try:
@@ -64,3 +71,10 @@ class Leader:
         except (ApiError, MemberError) as error:
             log.warning("the Lease could not be renewed: %s", error)
             return False
+
+
+def _end() -> None:
+    """End the process at once: every further write might meet those of the next leader."""
+    log.critical("the Lease is lost: ending")
+    logging.shutdown()
+    os._exit(LOST)

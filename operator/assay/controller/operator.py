@@ -13,7 +13,7 @@ import kopf
 
 from assay.api import GROUP, VERSION
 from assay.members import kubeconfig, resources
-from assay.members.api import Api
+from assay.members.api import Api, Fence
 from assay.members.errors import ApiError, MemberError
 from assay.members.registry import Registry
 from assay.members.watch import Watch
@@ -70,10 +70,12 @@ async def _serve(
 ) -> None:
     origin = await _origin(hub)
     health.ready = True
+    fences: tuple[Fence, ...] = ()
     if settings.leader_election:
         leader = Leader(api, settings.namespace, settings.identity)
         stack.push_async_callback(leader.release)
         await leader.acquire()
+        fences = (leader.fence,)
     workers: Workers
 
     def wake(namespace: str, name: str) -> None:
@@ -88,6 +90,7 @@ async def _serve(
         lambda name: hub.secret(settings.namespace, name),
         wake,
         changed,
+        fences,
     )
     clusters = Clusters(hub, members)
     hands = Hands(

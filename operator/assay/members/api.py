@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,6 +35,9 @@ CONNECTIONS = 16
 STREAMS = 8
 """Connections that watches hold open besides."""
 
+Fence = Callable[[], float]
+"""Asked right before each write: returns the seconds that it may take, or raises `MemberError`."""
+
 _TOKEN_SECONDS = 60.0
 _LINE_LIMIT = 8 * 1024 * 1024
 
@@ -48,11 +51,17 @@ class Api:
         Who we are there.
     name
         What to call the cluster in messages.
+
+    Attributes
+    ----------
+    fences
+        Leases without which nothing is written.
     """
 
     def __init__(self, credentials: Credentials, name: str) -> None:
         self.name = name
         self.credentials = credentials
+        self.fences: tuple[Fence, ...] = ()
         self._token_value: str | None = None
         self._token_read = 0.0
         self._slots = asyncio.Semaphore(CONNECTIONS)
@@ -84,10 +93,12 @@ class Api:
         content_type: str = "application/json",
         seconds: float = READ_SECONDS,
         urgent: bool = False,
+        fenced: bool = True,
     ) -> dict[str, Any]:
         """Send one request and return the answer's JSON object.
 
-        An urgent one (a rollback) does not wait behind the others that are in flight.
+        An urgent one (a rollback) does not wait behind the others that are in flight. Only what
+        renews a Lease is written without asking the fences.
 
         Raises
         ------
@@ -96,10 +107,12 @@ class Api:
         MemberError
             The server cannot be reached or does not know us.
         """
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
         async with contextlib.AsyncExitStack() as stack:
             if not urgent:
                 await stack.enter_async_context(self._slots)
+            if fenced and method != "GET":
+                seconds = min((seconds, *(fence() for fence in self.fences)))
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
             stack.enter_context(self._translated(seconds))
             response = await self._send(method, path, query, body, content_type, timeout)
             data = await response.read()

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from assay.api.conditions import Reason
+
 from . import resources
 from .api import Api
-from .errors import ApiError
+from .errors import ApiError, MemberError
 
 SAFETY = 0.8
 """Share of its duration after which we do not rely on a Lease that could not be renewed."""
@@ -54,8 +56,25 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether we hold it now and for a while yet."""
-        renewed = self._renewed
-        return renewed is not None and self._clock() - renewed < SAFETY * self._seconds
+        return self.left > 0
+
+    @property
+    def left(self) -> float:
+        """Seconds for which we rely on it yet; 0 when it is not ours."""
+        if self._renewed is None:
+            return 0.0
+        return max(self._renewed + SAFETY * self._seconds - self._clock(), 0.0)
+
+    def fence(self) -> float:
+        """Return how many seconds a write may take that begins now: until others see it end.
+
+        Raises `MemberError` when the Lease is not relied on any more.
+        """
+        if not self.held:
+            raise MemberError(
+                Reason.MEMBERS_UNREACHABLE, f"Lease {self._name} could not be renewed in time"
+            )
+        return self.left + (1 - SAFETY) * self._seconds
 
     async def renew(self, *, seconds: float) -> bool:
         """Take or keep it; return whether it is ours. The request gives up after `seconds`.
@@ -135,4 +154,5 @@ class Lease:
             body=document,
             seconds=seconds,
             urgent=True,
+            fenced=False,
         )

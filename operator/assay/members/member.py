@@ -20,6 +20,7 @@ from assay.render.member import MemberPlan
 from assay.render.record import read_record
 from assay.rollout.observation import MemberView
 
+from .api import Fence
 from .errors import ApiError, MemberError, refused
 from .kubeconfig import Credentials
 from .session import Session
@@ -81,6 +82,8 @@ class Member:
         Called with (namespace, ModelDeployment name) when one of its objects changed here.
     changed
         Called with the member's name when its state changed.
+    fences
+        Leases besides the member's own without which nothing is written there.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Member:
         origin: str,
         wake: Callable[[str, str], None],
         changed: Callable[[str], None],
+        fences: tuple[Fence, ...] = (),
     ) -> None:
         self.name = name
         self.spec = spec
@@ -100,6 +104,7 @@ class Member:
         self._origin = origin
         self._wake = wake
         self._changed = changed
+        self._fences = fences
         self._again = asyncio.Event()
         self._session: Session | None = None
         self._work: dict[tuple[str, str], _Work] = {}
@@ -124,6 +129,7 @@ class Member:
                 await self._close()
                 await self._pause(RETRY_SECONDS)
         finally:
+            self._stop_work(MemberError(Reason.MEMBERS_UNREACHABLE, "disconnected"))
             await self._close()
 
     async def view(self, namespace: str, name: str) -> MemberView:
@@ -209,7 +215,7 @@ class Member:
         another hub ends only after it was watched for its whole duration.
         """
         credentials = await self._credentials()
-        session = Session(self.name, self.spec, credentials, self._origin, self._wake)
+        session = Session(self.name, self.spec, credentials, self._origin, self._wake, self._fences)
         self._session = session
         watching = False
         while True:
@@ -278,9 +284,7 @@ class Member:
         session = self._session
         if session is None or not self.state.reachable:
             raise MemberError(self.state.reason, self.state.message)
-        if not session.lease.held:
-            raise MemberError(Reason.MEMBERS_UNREACHABLE, "its Lease could not be renewed in time")
-        return session
+        return session  # its Lease is checked before each single write (`Api.fences`)
 
     def _absent(self, reason: Reason, message: str) -> MemberView:
         return MemberView(name=self.name, reachable=False, reason=reason.value, error=message)
@@ -305,6 +309,16 @@ class Member:
         self._become(
             replace(self.state, reachable=False, reason=error.reason, message=error.message)
         )
+        if self._session is None or not self._session.lease.held:
+            self._stop_work(MemberError(error.reason, error.message))
+
+    def _stop_work(self, error: MemberError) -> None:
+        """End what is being applied; whoever waits for it is told why."""
+        for work in self._work.values():
+            _fail(work, error)
+        self._work.clear()
+        for task in self._working.values():
+            task.cancel()
 
     def _become(self, state: State) -> None:
         before, self.state = self.state, state

@@ -10,6 +10,7 @@ from assay.api.model_cluster import ModelClusterSpec
 from assay.placement import Candidate
 
 from . import kubeconfig
+from .api import Fence
 from .errors import MemberError
 from .kubeconfig import Credentials
 from .member import Member
@@ -31,6 +32,8 @@ class Registry:
         Called with (namespace, ModelDeployment name) when one of its objects changed somewhere.
     changed
         Called with a member's name when its state changed.
+    fences
+        Leases besides a member's own without which nothing is written there.
     """
 
     def __init__(
@@ -39,11 +42,13 @@ class Registry:
         secret: Callable[[str], Awaitable[dict[str, bytes] | None]],
         wake: Callable[[str, str], None],
         changed: Callable[[str], None],
+        fences: tuple[Fence, ...] = (),
     ) -> None:
         self._origin = origin
         self._secret = secret
         self._wake = wake
         self._changed = changed
+        self._fences = fences
         self._members: dict[str, Member] = {}
         self._candidates: dict[str, Candidate] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -63,6 +68,7 @@ class Registry:
                 self._origin,
                 self._wake,
                 self._changed,
+                self._fences,
             )
             self._members[name] = member
             self._tasks[name] = asyncio.create_task(member.run(), name=f"member {name}")

@@ -11,7 +11,7 @@ from assay.render.record import read_record
 from assay.rollout.observation import PodsView, RecordView, RouteView
 
 from . import pods, resources
-from .api import Api
+from .api import Api, Fence
 from .apply import Writer
 from .cache import Cache
 from .errors import ApiError, MemberError, refused
@@ -37,6 +37,8 @@ class Session:
         Identity of this hub.
     wake
         Called with (namespace, ModelDeployment name) when something changed in the member.
+    fences
+        Leases besides the member's own without which nothing is written there.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Session:
         credentials: Credentials,
         origin: str,
         wake: Callable[[str, str], None],
+        fences: tuple[Fence, ...] = (),
     ) -> None:
         self.api = Api(credentials, name)
         self.lease = Lease(self.api, LEASE_NAMESPACE, LEASE_NAME, origin, seconds=LEASE_SECONDS)
+        self.api.fences = (self.lease.fence, *fences)
         self.cache = Cache(wake)
         self.writer = Writer(self.api, self.cache, origin)
         self.prometheus = PrometheusReader(spec.prometheus, credentials)

@@ -88,3 +88,24 @@ def test_apply_forces_and_names_us() -> None:
             assert server.queries == [{"fieldManager": "assay", "force": "true"}]
 
     asyncio.run(scenario())
+
+
+def test_a_write_asks_the_fences_first_and_takes_no_longer_than_they_say() -> None:
+    def down() -> float:
+        raise MemberError(Reason.MEMBERS_UNREACHABLE, "the Lease is over")
+
+    async def scenario() -> None:
+        async with running() as (server, api):
+            server.objects[PATH] = {"metadata": {}}
+            api.fences = (lambda: 5.0, down)
+            await api.get(PATH)
+            for method in ("POST", "PUT", "PATCH", "DELETE"):
+                with pytest.raises(MemberError, match="the Lease is over"):
+                    await api.request(method, PATH)
+            assert server.writes() == []
+            api.fences = (lambda: 5.0, lambda: 0.1)
+            server.delay[f"DELETE {PATH}"] = 3600
+            with pytest.raises(MemberError, match=r"no answer within 0\.1 s"):
+                await api.delete(PATH)
+
+    asyncio.run(scenario())

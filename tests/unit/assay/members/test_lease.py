@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from assay.members.api import Api
+from assay.members.errors import MemberError
 from assay.members.lease import Lease
 
 from .apiserver import ApiServer, running
@@ -82,8 +83,12 @@ def test_it_is_not_relied_on_to_its_last_second() -> None:
             clock = Clock()
             lease = a_lease(api, "hub-1", clock)
             await lease.renew(seconds=5)
-            clock.now += 25
+            clock.now += 23
+            assert lease.fence() == pytest.approx(7)  # a write must end before others may begin
+            clock.now += 2
             assert not lease.held
+            with pytest.raises(MemberError):
+                lease.fence()
 
     asyncio.run(scenario())
 

@@ -8,6 +8,7 @@ import pytest
 
 from assay.api.conditions import Reason
 from assay.api.model_cluster import ModelClusterSpec
+from assay.members import member as module
 from assay.members.errors import MemberError
 from assay.members.kubeconfig import Credentials
 from assay.members.member import Member
@@ -151,5 +152,54 @@ def test_removal_stops_what_is_being_applied() -> None:
             await member.remove("ml", "fraud")
             assert applying.cancelled()
             assert ROUTE not in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_another_hub_ends_what_is_being_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
+
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 3600
+            applying = member.submit("ml", "fraud", a_plan(1))
+            await until(lambda: f"PATCH {RECORD}" in server.requests)
+            found = server.objects[LEASE]
+            server.put(LEASE, {**found, "spec": {**found["spec"], "holderIdentity": "other"}})
+            with pytest.raises(MemberError, match="held by hub other"):
+                await applying
+            assert ROUTE not in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_nothing_more_is_written_once_the_lease_has_run_out() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 0.1
+            applying = member.submit("ml", "fraud", a_plan(1))
+            await until(lambda: f"PATCH {RECORD}" in server.requests)
+            assert member.session
+            monotonic = member.session.lease._clock
+            member.session.lease._clock = lambda: monotonic() + 25  # a pause of the process
+            with pytest.raises(MemberError, match="could not be renewed in time"):
+                await applying
+            assert RECORD in server.objects
+            assert ROUTE not in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_a_plan_is_taken_again_after_it_was_ended() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay[f"PATCH {RECORD}"] = 3600
+            ended = member.submit("ml", "fraud", a_plan(1))
+            await until(lambda: f"PATCH {RECORD}" in server.requests)
+            member._stop_work(MemberError(Reason.HELD_BY_OTHER_HUB, "held by hub other"))
+            server.delay.clear()
+            await member.submit("ml", "fraud", a_plan(1))
+            assert isinstance(ended.exception(), MemberError)
+            assert ROUTE in server.objects
 
     asyncio.run(scenario())
