@@ -15,6 +15,7 @@ from assay_server.keys import KeyRing
 from assay_server.ledger import store as store_module
 from assay_server.ledger.app import Ledger
 from assay_server.ledger.feedback import Clerk
+from assay_server.ledger.store import DELETE_SECONDS
 from assay_server.receipts import Issuer, Stratum, Verifier
 
 FEEDBACK = "/v2/models/fraud/feedback"
@@ -296,9 +297,9 @@ def test_labels_past_the_window_are_deleted_and_stay_counted_and_refused_after_a
     start, ledger_arguments, sign, tmp_path
 ):
     path = tmp_path / "l.db"
-    old = [(token, "1") for token in sign(300, age=998)]
-    new = [(token, "0") for token in sign(50)]
     with start(*ledger_arguments(path, "--label-window-seconds", 1000)) as ledger:
+        old = [(token, "1") for token in sign(300, age=997)]
+        new = [(token, "0") for token in sign(50)]
         assert ledger.request("POST", FEEDBACK, body(*old)).json()["counted"] == 300
 
         def expired():
@@ -306,6 +307,7 @@ def test_labels_past_the_window_are_deleted_and_stay_counted_and_refused_after_a
             return results[0]["status"] == "expired"
 
         ledger.until(expired)
+        time.sleep(DELETE_SECONDS)
         assert ledger.request("POST", FEEDBACK, body(*new)).json()["counted"] == 50
         before = evidence(ledger)
         ledger.signal(9)
