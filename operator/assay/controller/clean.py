@@ -1,14 +1,16 @@
 """Deletion: every member is cleaned before the object may go."""
 
 import asyncio
+import dataclasses
 import logging
 
 from assay.api.conditions import Condition, ConditionType, Reason, condition, update
+from assay.api.deployment_status import ClusterStatus
 from assay.members.errors import ApiError, MemberError
-from assay.rollout.observation import Event
+from assay.rollout.observation import Decision, Event, Observation
 
 from .act import Hands
-from .hub import Deployment
+from .hub import ABANDON, Deployment
 from .memory import Memory
 from .moment import now
 
@@ -76,6 +78,44 @@ async def _tell(hands: Hands, item: Deployment, memory: Memory, message: str) ->
     )
     if memory.worth_writing(item.status, status):
         memory.wrote(await hands.hub.write_status(item, status), status)
+
+
+def kept(hands: Hands, item: Deployment, observed: Observation, decision: Decision) -> Decision:
+    """Return the decision with the entries of members that still have to be cleaned.
+
+    A member stays in status when its ModelCluster is gone: what runs there serves on, and only
+    status remembers it. The annotation ``assay.dev/abandon`` takes one out that is not chosen.
+    """
+    chosen = {view.name for view in observed.members}
+    decided = tuple(
+        cluster
+        for cluster in decision.status.clusters
+        if cluster.name in chosen or cluster.name not in item.abandoned
+    )
+    out = {cluster.name for cluster in decided} | item.abandoned
+    lost = tuple(
+        _lost(cluster)
+        for cluster in item.status.clusters
+        if cluster.name not in out and hands.members.get(cluster.name) is None
+    )
+    events = tuple(
+        Event("Warning", Reason.MEMBERS_UNREACHABLE.value, f"{cluster.name}: {cluster.message}")
+        for cluster in lost
+        if cluster not in item.status.clusters
+    )
+    status = decision.status.model_copy(update={"clusters": (*decided, *lost)})
+    return dataclasses.replace(decision, status=status, events=(*decision.events, *events))
+
+
+def _lost(cluster: ClusterStatus) -> ClusterStatus:
+    message = (
+        "its ModelCluster is gone, so what serves there cannot be removed; "
+        f"the annotation {ABANDON}: {cluster.name} lets go of it"
+    )
+    since = cluster.unreachable_since or now()
+    return cluster.model_copy(
+        update={"reachable": False, "message": message, "unreachable_since": since}
+    )
 
 
 def replaced(old: tuple[Condition, ...], *new: Condition) -> tuple[Condition, ...]:

@@ -14,7 +14,7 @@ from assay.rollout import decide
 from assay.rollout.observation import Decision, Event, Observation, Order
 
 from .act import Hands, act, leave, record
-from .clean import clean, replaced
+from .clean import clean, kept, replaced
 from .hub import Deployment, Key
 from .memory import Memory, rolled_back
 from .moment import now
@@ -50,6 +50,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     moment = now()
     observed = await observe(hands.members, item, spec, memory, moment)
     decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
+    decision = kept(hands, item, observed, decision)
     status = decision.status
     rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
     if rolling_back:

@@ -37,6 +37,9 @@ VIEW_SECONDS = 2.0
 APPLY_SECONDS = 20.0
 """For everything that one plan writes; what takes longer is tried again from the start."""
 
+REMOVE_SECONDS = 10.0
+"""For removing everything of one ModelDeployment; tried again after that."""
+
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,7 @@ class Member:
         self._session: Session | None = None
         self._work: dict[tuple[str, str], _Work] = {}
         self._working: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._half_removed: set[tuple[str, str]] = set()
 
     def reconnect(self) -> None:
         """Connect again, with credentials read anew."""
@@ -121,6 +125,8 @@ class Member:
                 self._again.clear()
                 try:
                     await self._connected()
+                    # Until its watches have seen everything again nothing is known of it.
+                    self._down(MemberError(Reason.MEMBERS_UNREACHABLE, "connecting again"))
                 except (MemberError, ApiError) as error:
                     self._down(error)
                 except Exception as error:  # a member must not end the operator
@@ -196,11 +202,23 @@ class Member:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
         session = self._fenced()
-        await session.writer.remove(namespace, name)
+        self._half_removed.add(key)
+        try:
+            async with asyncio.timeout(REMOVE_SECONDS):
+                await session.writer.remove(namespace, name)
+        except TimeoutError:
+            message = f"not removed within {REMOVE_SECONDS:g} s"
+            raise MemberError(Reason.MEMBERS_UNREACHABLE, message) from None
+        self._half_removed.discard(key)
         session.forget(namespace, name)
 
     def holds(self, namespace: str, name: str) -> bool:
-        """Return whether anything of the ModelDeployment was seen here."""
+        """Return whether anything of the ModelDeployment is here, as far as is known.
+
+        Not everything is watched: what was removed in part may still be there.
+        """
+        if (namespace, name) in self._half_removed:
+            return True
         return self._session is not None and bool(self._session.cache.of(namespace, name))
 
     @property

@@ -331,3 +331,48 @@ def test_deletion_waits_for_a_member_that_is_gone_and_names_it(
             assert world.hub.sent[-1]["metadata"]["finalizers"] == []
 
     asyncio.run(scenario())
+
+
+def test_a_member_that_was_not_cleaned_stays_in_status_without_its_modelcluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            world.hands.members.remove("east")
+            await world.look()
+            await world.look()
+            [east] = world.status["clusters"]
+            assert (east["name"], east["reachable"]) == ("east", False)
+            assert "its ModelCluster is gone" in east["message"]
+            assert sum(item.startswith("MembersUnreachable: east:") for item in events(world)) == 1
+            metadata = world.hub.objects[PATH]["metadata"]
+            metadata["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+            await world.look()
+            assert metadata["finalizers"]
+            ready = next(item for item in world.status["conditions"] if item["type"] == "Ready")
+            assert "east: there is no such ModelCluster" in ready["message"]
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_is_let_go_leaves_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            world.hands.members.remove("east")
+            world.hub.objects[PATH]["metadata"]["annotations"] = {"assay.dev/abandon": "east"}
+            await world.look()
+            assert not world.status.get("clusters")
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_is_chosen_is_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.objects[PATH]["metadata"]["annotations"] = {"assay.dev/abandon": "east"}
+            await world.look()
+            assert [item["name"] for item in world.status["clusters"]] == ["east"]
+
+    asyncio.run(scenario())

@@ -9,7 +9,7 @@ import pytest
 from assay.api.conditions import Reason
 from assay.api.model_cluster import ModelClusterSpec
 from assay.members import member as module
-from assay.members.errors import MemberError
+from assay.members.errors import ApiError, MemberError
 from assay.members.kubeconfig import Credentials
 from assay.members.member import Member
 
@@ -201,5 +201,39 @@ def test_a_plan_is_taken_again_after_it_was_ended() -> None:
             await member.submit("ml", "fraud", a_plan(1))
             assert isinstance(ended.exception(), MemberError)
             assert ROUTE in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_what_was_removed_in_part_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMOVE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            services = "DELETE /api/v1/namespaces/ml/services"
+            server.refuse[services] = (500, "etcd is away")
+            with pytest.raises(ApiError):
+                await member.remove("ml", "fraud")
+            assert member.holds("ml", "fraud")
+            del server.refuse[services]
+            server.delay[services] = 3600
+            with pytest.raises(MemberError, match=r"not removed within 0\.1 s"):
+                await member.remove("ml", "fraud")
+            server.delay.clear()
+            await member.remove("ml", "fraud")
+            assert not member.holds("ml", "fraud")
+
+    asyncio.run(scenario())
+
+
+def test_with_new_credentials_it_is_not_believed_empty_before_it_was_seen() -> None:
+    async def scenario() -> None:
+        async with a_member() as (server, member):
+            server.delay["GET /version"] = 0.1
+            before = member.session
+            member.reconnect()
+            await until(lambda: member.session not in (None, before))
+            assert not (await member.view("ml", "fraud")).reachable
+            await until(lambda: member.state.reachable)
 
     asyncio.run(scenario())
