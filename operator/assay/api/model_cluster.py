@@ -55,9 +55,9 @@ class PrometheusSource(Model):
     )
     url: str | None = pydantic.Field(
         None,
-        description="Its address as the operator can reach it.",
+        description="Its address as the operator can reach it; without user or password.",
         max_length=1024,
-        pattern=r"^https?://.+$",
+        pattern=r"^https?://[^@\s]+$",
     )
     scrape_interval_seconds: int = pydantic.Field(
         15,

@@ -11,6 +11,7 @@ name and would drop one counter in favour of another with the same labels.
 """
 
 import math
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,16 +59,17 @@ class Connection:
     def __init__(
         self, url: str, *, session: requests.Session | None = None, timeout_seconds: float = 10.0
     ) -> None:
-        self.url = url.rstrip("/")
+        url = url.rstrip("/")
+        self.url = without_userinfo(url)
         session = session or requests.Session()
-        adapter = session.get_adapter(self.url)
+        adapter = session.get_adapter(url)
         self._client = PrometheusConnect(
-            url=self.url,
+            url=url,
             session=session,
             retry=Retry(total=0),
             timeout=timeout_seconds,
         )
-        session.mount(self.url, adapter)  # the client mounts one of its own over the caller's
+        session.mount(url, adapter)  # the client mounts one of its own over the caller's
         self._seen = threading.local()
         session.hooks["response"].append(self._note_warnings)
 
@@ -103,7 +105,8 @@ class Connection:
 
     def _unreachable(self, why: object) -> EvidenceUnavailable:
         return EvidenceUnavailable(
-            errors.PROMETHEUS_UNREACHABLE, f"{self.url} did not answer: {str(why)[:300]}"
+            errors.PROMETHEUS_UNREACHABLE,
+            f"{self.url} did not answer: {without_userinfo(str(why))[:300]}",
         )
 
 
@@ -163,6 +166,11 @@ def read(
             f"at most {allowed:g} s ({STALE_AFTER_INTERVALS} scrape intervals) are allowed",
         )
     return evidence
+
+
+def without_userinfo(text: str) -> str:
+    """Return `text` without the ``user:password@`` of any URL in it: messages go to conditions."""
+    return re.sub(r"//[^\s\"']*@", "//", text)
 
 
 def query_text(namespace: str, deployment: str, rollout: str, window_seconds: float) -> str:

@@ -5,11 +5,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 
 from assay.api import schema
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
+from assay.api.model_cluster import PrometheusSource
 from assay.api.model_deployment import ModelDeploymentSpec, Rollout
 
 ROOT = pathlib.Path(__file__).parents[4]
@@ -70,3 +72,11 @@ def test_status_survives_the_way_to_the_api_server_and_back() -> None:
 
     assert ModelDeploymentStatus.model_validate(status.to_dict()) == status
     assert "canary" not in status.to_dict()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:pass@prometheus:9090", "http://user@p", "http://p/ q"]
+)
+def test_an_address_with_a_password_is_refused(url: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match="pattern"):
+        PrometheusSource.model_validate({"url": url})

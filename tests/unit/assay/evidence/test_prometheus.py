@@ -269,3 +269,15 @@ def test_warnings_of_one_reply_do_not_stick_to_the_next(fake):
     assert list(connection.query("x").warnings) == ["partial"]
     fake.body = Prometheus.vector([AGE])
     assert list(connection.query("x").warnings) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:p%40ss@127.0.0.1:1", "http://user:pass@127.0.0.1:nonsense"]
+)
+def test_a_password_in_the_url_is_in_no_message(url):
+    connection = prometheus.Connection(url)
+    with pytest.raises(EvidenceUnavailable) as caught:
+        connection.query("x")
+    assert "http://127.0.0.1" in caught.value.message
+    assert "ss@" not in caught.value.message
+    assert "user" not in connection.url
