@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from assay.api.conditions import Reason
@@ -136,7 +136,7 @@ async def _look(
     spec: ModelDeploymentSpec,
     rollout: RolloutStatus,
     memory: Memory,
-    views: Iterable[MemberView],
+    views: Collection[MemberView],
     left: Collection[str],
     answers: Answers,
 ) -> Look:
@@ -144,11 +144,13 @@ async def _look(
 
     Counts that were judged once in this rollout (status then knows the ledger) are not left out
     later: to judge on whoever happens to be there would break the bound on errors. So nothing is
-    judged while they are not known, which only a restart of the operator can bring about.
+    judged while they are not known, which only a restart of the operator can bring about. One whose
+    ModelCluster is gone is not waited for: it cannot return, and status may keep it for long.
     """
     read = {name: item for name, item in answers.items() if isinstance(item, MemberEvidence)}
     known = memory.known(rollout.id, read)
-    lost = {cluster.name for cluster in item.status.clusters if cluster.ledger_store} - known.keys()
+    judged = {cluster.name for cluster in item.status.clusters if cluster.ledger_store}
+    lost = {view.name for view in views if view.name in judged} - known.keys()
     problems = []
     for view in views:
         frozen = view.name in known and (view.name in left or not view.reachable)

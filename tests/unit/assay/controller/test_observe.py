@@ -239,3 +239,11 @@ def test_a_member_that_is_away_is_not_clean_as_long_as_status_knows_it() -> None
     seen = look(Members(Member("east"), west, chosen=["east"]), an_item(), Memory())
 
     assert [view.name for view in seen.leaving] == ["west"]
+
+
+def test_nobody_waits_for_the_counts_of_a_member_that_cannot_return(
+    judged: list[tuple[str, ...]],
+) -> None:
+    look(Members(Member("east")), an_item(read=("east", "west")), Memory())
+
+    assert judged == [("east/0",)]
