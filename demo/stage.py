@@ -277,7 +277,7 @@ class Stage:
         """Return the kubeconfig of the account that the chart makes in a member."""
         cluster.helm(
             *("upgrade", "--install", MEMBER_RELEASE, str(CHART), "-n", SYSTEM),
-            *("--create-namespace", "--set", "role=member"),
+            *("--create-namespace", "--set", f"role=member,member.namespaces={{{NAMESPACE}}}"),
         )
         return member_kubeconfig(cluster)
 
