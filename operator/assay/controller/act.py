@@ -161,10 +161,22 @@ async def leave(
     if not observed.members or not all(_serves(view, stable) for view in observed.members):
         return
     chosen = {view.name for view in observed.members}
-    for member in hands.members.all():
-        if member.name not in chosen and member.state.reachable and member.holds(*item.key):
-            log.info("member %s is not chosen any more: removing what is there", member.name)
-            await member.remove(*item.key)
+    going = [
+        member
+        for member in hands.members.all()
+        if member.name not in chosen and member.state.reachable and member.holds(*item.key)
+    ]
+    for member in going:
+        log.info("member %s is not chosen any more: removing what is there", member.name)
+    # What a slow member does not do in time is tried again: it holds no trial up elsewhere.
+    tasks = (asyncio.wait_for(member.remove(*item.key), ACT_SECONDS) for member in going)
+    for member, result in zip(
+        going, await asyncio.gather(*tasks, return_exceptions=True), strict=True
+    ):
+        if isinstance(result, (MemberError, ApiError, TimeoutError)):
+            log.warning("member %s: %s", member.name, str(result) or "too slow, trying again")
+        elif result is not None:
+            raise result
 
 
 def _serves(view: MemberView, stable: str) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.controller import act
 from assay.controller import reconcile as module
 from assay.controller.observe import observe
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
-from assay.rollout import RouteView
+from assay.rollout import MemberView, Observation, PodsView, RouteView
 
 from ..members.apiserver import until  # noqa: TID252
 from .test_reconcile import KEY, PATH, ROUTE, STABLE, World, a_trial, a_world, observes_a_bad_canary
@@ -121,5 +122,32 @@ def test_a_member_that_was_cleaned_is_not_written_again(monkeypatch: pytest.Monk
             before = len(world.east.writes())
             await world.look()
             assert len(world.east.writes()) == before
+
+    asyncio.run(scenario())
+
+
+class SlowToDelete(dict[str, float]):
+    """Delays of a member that answers no deletion for an hour."""
+
+    def get(self, what: str, default: float = 0.0) -> float:  # type: ignore[override]
+        return 3600.0 if what.startswith("DELETE") else default
+
+
+def test_a_member_that_is_slow_to_clean_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await shows_the_canary(world)
+            monkeypatch.setattr(act, "ACT_SECONDS", 0.05)
+            world.east.delay = SlowToDelete()
+            item = await world.hands.hub.read(KEY)
+            assert item is not None
+            pods = {STABLE["revision"]: PodsView(1, 1)}
+            west = MemberView("west", reachable=True, revisions=pods, route=BACK)
+
+            await act.leave(world.hands, item, Observation("0" * 10, (west,)), item.status)
+
+            east = world.hands.members.get("east")
+            assert east is not None
+            assert east.holds(*KEY)
 
     asyncio.run(scenario())
