@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.api.deployment_status import ModelDeploymentStatus
-from assay.api.model_deployment import Analysis, ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import Evidence, EvidenceUnavailable, ScoreHistogram, combine
 from assay.evidence.prometheus import Connection, read
-from assay.judge import Judgement, MetricSpec, Policy, RollbackOn, judge
+from assay.judge import Judgement, judge
+from assay.rollout.settings import metric_specs, policy
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,30 +115,6 @@ class TrialRecord:
         scores = {arm: (counts[0], counts[1]) for arm, counts in data.pop("scores").items()}
         decided = data.pop("decided")
         return cls(**data, looks=looks, scores=scores, decided=tuple(decided) if decided else None)
-
-
-def metric_specs(spec: ModelDeploymentSpec, analysis: Analysis) -> tuple[MetricSpec, ...]:
-    """Return what the judge is asked, from the rollout's own settings."""
-    decision = spec.model.decision
-    return tuple(
-        MetricSpec(
-            name=metric.name,
-            type=metric.type.value,
-            margin=float(metric.margin),
-            floor=float(metric.floor) if metric.floor is not None else None,
-            positive_label=decision.positive_label if decision else None,
-        )
-        for metric in analysis.metrics
-    )
-
-
-def policy(analysis: Analysis) -> Policy:
-    """Return how the judge is to judge, from the rollout's own settings."""
-    return Policy(
-        confidence=float(analysis.confidence),
-        rollback_on=RollbackOn(analysis.rollback_on.value),
-        min_label_coverage=float(analysis.min_label_coverage),
-    )
 
 
 def read_trial(

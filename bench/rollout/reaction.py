@@ -24,7 +24,7 @@ from assay.evidence import combine
 from assay.evidence.prometheus import query_text
 from assay.evidence.reply import member_evidence
 from assay.judge import Verdict, judge
-from demo import evidence
+from assay.rollout import settings
 from demo.artifacts import ArtifactServer
 from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
@@ -55,8 +55,9 @@ def breach(
     observed = trial.stage.read(trial.name)
     assert observed is not None
     began = rollout.started_at.timestamp()
-    specs = evidence.metric_specs(observed.spec, rollout.settings.analysis)
-    policy = evidence.policy(rollout.settings.analysis)
+    analysis = rollout.settings.analysis
+    specs = settings.metric_specs(observed.spec, analysis)
+    policy = settings.policy(analysis)
     moments = sorted(
         {at for client in clients.values() for at in scrapes(client, trial.name, began, end)}
     )

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.fields import fraction
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import EvidenceError, EvidenceUnavailable, MemberEvidence, combine
-from assay.judge import Judgement, MetricSpec, Policy, RollbackOn, judge
+from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import choose
 from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
+from assay.rollout.settings import metric_specs, policy
 
 from . import metrics
 from .hub import Deployment
@@ -184,37 +184,15 @@ async def _judge(
     if status.stable is None or status.canary is None:
         return None
     weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
+    analysis = rollout.settings.analysis
     try:
         evidence = combine(known, status.stable.revision, status.canary.revision, weights=weights)
         # In a thread: fractions of a second with many strata, and the loop serves every rollout.
         judgement = await asyncio.to_thread(
-            judge, _metric_specs(rollout, spec), _policy(rollout), evidence
+            judge, metric_specs(spec, analysis), policy(analysis), evidence
         )
     except EvidenceError as error:
         log.warning("evidence cannot be judged: %s", error)
         return None
     metrics.show(*key, judgement)
     return judgement
-
-
-def _metric_specs(rollout: RolloutStatus, spec: ModelDeploymentSpec) -> list[MetricSpec]:
-    decision = spec.model.decision
-    return [
-        MetricSpec(
-            name=metric.name,
-            type=metric.type.value,
-            margin=fraction(metric.margin),
-            floor=None if metric.floor is None else fraction(metric.floor),
-            positive_label=decision.positive_label if decision else None,
-        )
-        for metric in rollout.settings.analysis.metrics
-    ]
-
-
-def _policy(rollout: RolloutStatus) -> Policy:
-    analysis = rollout.settings.analysis
-    return Policy(
-        confidence=fraction(analysis.confidence),
-        rollback_on=RollbackOn(analysis.rollback_on.value),
-        min_label_coverage=fraction(analysis.min_label_coverage),
-    )
