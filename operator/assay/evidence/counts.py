@@ -7,15 +7,16 @@ different strata are never added to each other (Simpson's paradox), only those o
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from assay.evidence.arrays import Counts, as_count, as_counts
 from assay.evidence.errors import EvidenceError
-
-Counts = npt.NDArray[np.int64]
+from assay.evidence.groups import GroupCounts
+from assay.evidence.weighted import WeightedCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +27,55 @@ class ScoreHistogram:
     ----------
     positive, negative
         Labelled rows per bin, shape ``(bins,)``, ascending score. Both arms use one grid.
+    others
+        The negative rows by their true class, same shape; what one-vs-one comparisons need. Empty
+        when they were not told apart.
     """
 
     positive: Counts
     negative: Counts
+    others: Mapping[str, Counts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
-        object.__setattr__(self, "positive", _counts(self.positive, "positive", 1))
-        object.__setattr__(self, "negative", _counts(self.negative, "negative", 1))
+        object.__setattr__(self, "positive", as_counts(self.positive, "positive", 1))
+        object.__setattr__(self, "negative", as_counts(self.negative, "negative", 1))
+        others = {
+            name: as_counts(each, f"others.{name}", 1) for name, each in sorted(self.others.items())
+        }
+        object.__setattr__(self, "others", others)
         if self.positive.shape != self.negative.shape:
             raise EvidenceError(
                 "negative", f"{self.negative.size} bins, but positive has {self.positive.size}"
             )
+        for name, each in others.items():
+            if each.shape != self.positive.shape:
+                raise EvidenceError(
+                    f"others.{name}", f"{each.size} bins, but positive has {self.positive.size}"
+                )
+        if others and not np.array_equal(sum(others.values()), self.negative):
+            raise EvidenceError("others", "do not add up to negative")
+
+    @classmethod
+    def by_label(cls, own: str, labels: Mapping[str, npt.ArrayLike]) -> "ScoreHistogram":
+        """Make the histogram of class `own` from the rows of every true class."""
+        counts = {name: as_counts(each, name, 1) for name, each in labels.items()}
+        empty = np.zeros_like(next(iter(counts.values())))
+        others = {name: each for name, each in counts.items() if name != own}
+        return cls(counts.get(own, empty), sum(others.values(), empty), others)
+
+    def coarser(self, factor: int) -> "ScoreHistogram":
+        """Return the histogram with every `factor` neighbouring bins merged."""
+
+        def merged(counts: Counts) -> Counts:
+            summed: Counts = counts.reshape(-1, factor).sum(axis=1)
+            return summed
+
+        return ScoreHistogram(
+            merged(self.positive),
+            merged(self.negative),
+            {name: merged(each) for name, each in self.others.items()},
+        )
 
     @property
     def bins(self) -> int:
@@ -54,15 +91,26 @@ class ScoreHistogram:
         """Merge: every count is a sum."""
         if self.bins != other.bins:
             raise EvidenceError("positive", f"{self.bins} bins cannot be added to {other.bins}")
-        return ScoreHistogram(self.positive + other.positive, self.negative + other.negative)
+        empty = np.zeros_like(self.positive)
+        # Rows that one side did not tell apart cannot be told apart in the sum.
+        apart = all(each.others or not each.negative.any() for each in (self, other))
+        names = {*self.others, *other.others} if apart else set()
+        return ScoreHistogram(
+            self.positive + other.positive,
+            self.negative + other.negative,
+            {name: self.others.get(name, empty) + other.others.get(name, empty) for name in names},
+        )
 
     @override
     def __eq__(self, other: object) -> bool:
         """Compare count by count."""
         if not isinstance(other, ScoreHistogram):
             return NotImplemented
-        return np.array_equal(self.positive, other.positive) and np.array_equal(
-            self.negative, other.negative
+        return (
+            np.array_equal(self.positive, other.positive)
+            and np.array_equal(self.negative, other.negative)
+            and self.others.keys() == other.others.keys()
+            and all(np.array_equal(self.others[name], other.others[name]) for name in self.others)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -87,6 +135,14 @@ class ArmCounts:
         Rows with a label.
     requests
         Requests that brought the rows; what the gateway splits. 0 means unknown.
+    served_as
+        Rows served by predicted class. Empty means unknown.
+    users
+        Distinct users that were served, where users and not requests are split. 0 means unknown.
+    weighted
+        Sums of inverse-probability weights, where labels were chosen by chance.
+    buckets
+        The labelled rows by bucket of users, where users and not requests are split.
     """
 
     labels: tuple[str, ...]
@@ -95,6 +151,10 @@ class ArmCounts:
     served: int = 0
     labelled: int = 0
     requests: int = 0
+    served_as: Mapping[str, int] = field(default_factory=dict)
+    users: int = 0
+    weighted: WeightedCounts | None = None
+    buckets: GroupCounts | None = None
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
@@ -102,16 +162,27 @@ class ArmCounts:
         size = len(labels)
         if len(set(labels)) != size:
             raise EvidenceError("labels", f"{list(labels)} names a class twice")
-        matrix = _counts(self.confusion, "confusion", 2)
+        matrix = as_counts(self.confusion, "confusion", 2)
         if matrix.shape != (size, size):
             rows, columns = matrix.shape
             raise EvidenceError("confusion", f"is {rows} x {columns} for {size} labels")
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "confusion", matrix)
         object.__setattr__(self, "scores", dict(sorted(self.scores.items())))
-        object.__setattr__(self, "served", _count(self.served, "served"))
-        object.__setattr__(self, "labelled", _count(self.labelled, "labelled"))
-        object.__setattr__(self, "requests", _count(self.requests, "requests"))
+        object.__setattr__(self, "served", as_count(self.served, "served"))
+        object.__setattr__(self, "labelled", as_count(self.labelled, "labelled"))
+        object.__setattr__(self, "requests", as_count(self.requests, "requests"))
+        object.__setattr__(self, "users", as_count(self.users, "users"))
+        served_as = {
+            name: as_count(rows, f"served_as.{name}")
+            for name, rows in sorted(self.served_as.items())
+        }
+        object.__setattr__(self, "served_as", served_as)
+        square = (size, size)
+        if self.weighted is not None and self.weighted.confusion.shape != square:
+            raise EvidenceError("weighted.confusion", f"is not {size} x {size}")
+        if self.buckets is not None and self.buckets.confusion.shape[1:] != square:
+            raise EvidenceError("buckets.confusion", f"is not groups x {size} x {size}")
 
     @classmethod
     def counted(
@@ -129,7 +200,7 @@ class ArmCounts:
         """
         size = len(labels)
         known = np.zeros((size, size), np.int64) if confusion is None else confusion
-        matrix = _counts(known, "confusion", 2)
+        matrix = as_counts(known, "confusion", 2)
         histograms = scores or {}
         totals = [int(matrix.sum()), *(each.total for each in histograms.values())]
         split = served if requests is None else requests
@@ -146,6 +217,13 @@ class ArmCounts:
             served=self.served + other.served,
             labelled=self.labelled + other.labelled,
             requests=self.requests + other.requests,
+            served_as={
+                name: self.served_as.get(name, 0) + other.served_as.get(name, 0)
+                for name in {*self.served_as, *other.served_as}
+            },
+            users=self.users + other.users,
+            weighted=_sum_optional("weighted", self.weighted, other.weighted, self, other),
+            buckets=_sum_optional("buckets", self.buckets, other.buckets, self, other),
         )
 
     @override
@@ -157,8 +235,9 @@ class ArmCounts:
             self.labels == other.labels
             and np.array_equal(self.confusion, other.confusion)
             and self.scores == other.scores
-            and (self.served, self.labelled, self.requests)
-            == (other.served, other.labelled, other.requests)
+            and (self.served, self.labelled, self.requests, self.served_as, self.users)
+            == (other.served, other.labelled, other.requests, other.served_as, other.users)
+            and (self.weighted, self.buckets) == (other.weighted, other.buckets)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -205,13 +284,43 @@ class Stratum:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What was known at an earlier moment of the same trial.
+
+    Attributes
+    ----------
+    seconds
+        Since the trial began.
+    strata
+        Cumulative counts then, as in `Evidence`; score grids may be coarser than today's by a whole
+        factor, the same for all moments.
+    restart
+        Whether a comparison that begins here is judged too: powers of two of the time.
+    """
+
+    seconds: float
+    strata: tuple[Stratum, ...]
+    restart: bool = False
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """Everything that is known of one trial: strata of distinct names, sorted by name."""
+    """Everything that is known of one trial: strata of distinct names, sorted by name.
+
+    Attributes
+    ----------
+    history
+        Earlier moments, oldest first: what shows a canary that turned bad, and rows that come in
+        dependent batches. May be empty.
+    """
 
     strata: tuple[Stratum, ...]
+    history: tuple[Moment, ...] = ()
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
+        history = tuple(sorted(self.history, key=lambda moment: moment.seconds))
+        object.__setattr__(self, "history", history)
         strata = tuple(sorted(self.strata, key=lambda stratum: stratum.name))
         object.__setattr__(self, "strata", strata)
         for index, stratum in enumerate(strata):
@@ -289,49 +398,30 @@ def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
     _not_decreasing("requests", np.asarray(earlier.requests), np.asarray(later.requests))
 
 
+_Part = TypeVar("_Part", WeightedCounts, GroupCounts)
+
+
+def _sum_optional(
+    name: str,
+    first: _Part | None,
+    second: _Part | None,
+    first_arm: ArmCounts,
+    second_arm: ArmCounts,
+) -> _Part | None:
+    """Add what both have; an arm without labels has nothing to add."""
+    if first is None or second is None:
+        for part, arm in ((first, first_arm), (second, second_arm)):
+            if part is None and arm.labelled and (first is not None or second is not None):
+                raise EvidenceError(name, "is known of one part of the labels only")
+        return first if first is not None else second
+    return first + second
+
+
 def _sum_scores(name: str, first: ArmCounts, second: ArmCounts) -> ScoreHistogram:
     known: Sequence[ScoreHistogram] = [
         arm.scores[name] for arm in (first, second) if name in arm.scores
     ]
     return known[0] if len(known) == 1 else known[0] + known[1]
-
-
-def _counts(value: Any, name: str, dimensions: int) -> Counts:
-    """Copy `value` to read-only int64, or raise an `EvidenceError` naming the element."""
-    try:
-        array = np.asarray(value, dtype=np.float64) if not _is_integers(value) else value
-    except (TypeError, ValueError):
-        raise EvidenceError(name, "is not a rectangular array of counts") from None
-    if array.ndim != dimensions:
-        raise EvidenceError(name, f"has {array.ndim} dimensions instead of {dimensions}")
-    bad = ~np.isfinite(array) | (array < 0) | (array != np.floor(array))
-    if bad.any():
-        where = tuple(int(index) for index in np.argwhere(bad)[0])
-        path = name + "".join(f"[{index}]" for index in where)
-        raise EvidenceError(path, _why_no_count(float(array[where])))
-    result: Counts = array.astype(np.int64)
-    result.setflags(write=False)
-    return result
-
-
-def _is_integers(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
-
-
-def _count(value: Any, name: str) -> int:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise EvidenceError(name, f"{value!r} is not a number of rows") from None
-    if not np.isfinite(number) or number < 0 or number != np.floor(number):
-        raise EvidenceError(name, _why_no_count(number))
-    return int(value)
-
-
-def _why_no_count(value: float) -> str:
-    if not np.isfinite(value):
-        return f"{value} is not a number of rows"
-    return f"{value:g} is negative" if value < 0 else f"{value:g} is not a whole number"
 
 
 def _not_decreasing(name: str, before: Counts, after: Counts) -> None:

@@ -1,32 +1,108 @@
-"""The numbers of one metric: values, variances, e-values, bands. No verdict yet.
+"""The numbers of one metric: values, variances, e-values. No verdict yet.
 
-Nulls: promotion rejects ``difference <= -promote_shift``, rollback rejects
-``difference >= -rollback_shift``.
+`measure` makes the difference of the arms and its variances out of cells; `compare` asks every
+test. Both work on R looks at once; arrays are (R,) unless said otherwise.
+
+Differences are canary less stable in the metric's own units; *gain* is the same with the sign that
+makes a better canary positive (losses and costs should be low). Nulls: promotion rejects
+``gain <= -promote_shift``, rollback rejects ``gain >= -rollback_shift``.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from assay.evidence.counts import Evidence
 from assay.judge import eprocess, exact, strata
-from assay.judge.metrics import METRICS, Guards, Metric, NoValue
-from assay.judge.reasons import NO_LABELS
+from assay.judge.looks import Looks, Part, Parts
+from assay.judge.metrics.metric import Bools, Component, Floats, Guards
 from assay.judge.verdict import MetricSpec
-
-Floats = strata.Floats
-
-SPREAD_RANGE = (0.02, 0.995)
-"""Metric values between which the variance's dependence on the value is trusted."""
 
 HARD_WIDTH = 0.05
 """Hard bound of what bins hide of one value above which no credible bound is believed."""
 
+LEAST_FREEDOM = 8.0
+"""Effective number of user groups below which the variance between them is not known."""
+
 
 @dataclass(frozen=True)
-class Test:
-    """One e-process at one moment.
+class Shares:
+    """How the error chance of one metric's rollback is split over its tests; sums to at most 1.
+
+    Attributes
+    ----------
+    whole
+        The asymptotic test of all counts since the trial began.
+    exact
+        The exact test of the same.
+    floor, late, members
+        The floor's, the restarted and the per-member tests, 0 where there is none to make.
+    """
+
+    whole: float
+    exact: float
+    floor: float
+    late: float
+    members: float
+
+    @classmethod
+    def of(cls, spec: MetricSpec, looks: Looks) -> "Shares":
+        """Give each test that there is its share, the whole what is left: .8 alone, .5 of all."""
+        floor = 0.0 if spec.floor is None else 0.1
+        late = 0.1 if looks.restarts else 0.0
+        members = 0.1 if looks.members else 0.0
+        return cls(0.8 - floor - late - members, 0.2, floor, late, members)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The difference of the arms, from one set of counts.
+
+    Attributes
+    ----------
+    stable, canary
+        Standardised metric values; NaN where there is none.
+    variances
+        (2, 3, R) of the difference at the border of promotion and of rollback, and of the canary
+        alone at the border of its floor; first as specified, then as credible.
+    guards
+        Burn-in.
+    freedom
+        Effective number of groups that the variance rests on; infinite for independent rows.
+    design_effect
+        By how much dependence of the rows multiplies the variance, >= 1.
+    half_width, resolution
+        Hard bound of what bins hide in one arm; credible bound for the difference.
+    both
+        The standardised arms of each part.
+    """
+
+    stable: Floats
+    canary: Floats
+    variances: Floats
+    guards: Guards
+    freedom: Floats
+    design_effect: Floats
+    half_width: Floats
+    resolution: Floats
+    both: tuple[strata.Standardised, ...]
+
+    @cached_property
+    def difference(self) -> Floats:
+        """Canary less stable."""
+        return self.canary - self.stable
+
+    @cached_property
+    def known(self) -> Bools:
+        """Where there is a difference and a variance."""
+        known: Bools = np.isfinite(self.difference) & np.isfinite(self.variances).all(axis=(0, 1))
+        return known
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One e-process at R looks.
 
     Attributes
     ----------
@@ -34,249 +110,343 @@ class Test:
         Log e-value with the specified variance.
     cautious
         The same with the variance that the number of labels makes credible; never larger in what
-        it lets happen. It differs only for near-perfect rankings.
+        it lets happen. It differs only for near-perfect rankings and coarse bins.
     limit
         What both must reach.
-    reach
-        The distance of the estimate from its null at which `log_e` reaches `limit`.
+    variance
+        The specified variance, from which the display band follows.
     """
 
-    log_e: float
-    cautious: float
+    log_e: Floats
+    cautious: Floats
     limit: float
-    reach: float
+    variance: Floats
 
     @property
-    def passes(self) -> bool:
+    def passes(self) -> Bools:
         """Whether both variances reach the limit."""
-        return min(self.log_e, self.cautious) >= self.limit
+        return np.minimum(self.log_e, self.cautious) >= self.limit
 
     @property
-    def held_back(self) -> bool:
+    def held_back(self) -> Bools:
         """Whether only the cautious variance is in the way."""
-        return self.cautious < self.limit <= self.log_e
+        return (self.cautious < self.limit) & (self.limit <= self.log_e)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How the error chance of one metric's rollback is split over its tests; sums to 1."""
-
-    asymptotic: float
-    exact: float
-    floor: float
-
-    @classmethod
-    def of(cls, spec: MetricSpec) -> "Shares":
-        """.8 and .2; with a floor .6, .2 and .2."""
-        return cls(0.8, 0.2, 0.0) if spec.floor is None else cls(0.6, 0.2, 0.2)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Everything the verdict of one metric rests on.
 
     Attributes
     ----------
-    stable, canary
-        Standardised metric values.
+    measured
+        Of all counts since the trial began.
     promote, rollback
-        The two asymptotic tests.
+        The two asymptotic tests of them.
     exact_promotes, exact_rolls_back, below_floor
         Whether the exact tests and the floor's have reached their limits.
-    guards
-        Burn-in.
-    half_width, resolution
-        Hard bound of what bins hide in one arm; credible bound for the difference.
+    late, latest
+        Whether the restarted test rolls back, and which restart weighs most.
+    members
+        (members, R): whether the test of that member alone rolls back.
     """
 
-    stable: float
-    canary: float
-    promote: Test
-    rollback: Test
-    exact_promotes: bool
-    exact_rolls_back: bool
-    below_floor: bool
-    guards: Guards
-    half_width: float
-    resolution: float
+    measured: Measured
+    promote: Outcome
+    rollback: Outcome
+    exact_promotes: Bools
+    exact_rolls_back: Bools
+    below_floor: Bools
+    late: Bools
+    latest: Floats
+    members: Bools
 
-    @property
-    def difference(self) -> float:
-        """Canary less stable."""
-        return self.canary - self.stable
-
-    def is_coarse(self, margin: float) -> bool:
+    def is_coarse(self, margin: float) -> Bools:
         """Whether what the bins may hide forbids to promote."""
-        return _matters(self.resolution, margin) or self.half_width > HARD_WIDTH
+        return _matters(self.measured.resolution, margin) | (self.measured.half_width > HARD_WIDTH)
 
 
-def compare(
-    spec: MetricSpec,
-    evidence: Evidence,
-    *,
-    promote_shift: float,
-    rollback_shift: float,
-    promote_alpha: float,
-    rollback_alpha: float,
-) -> Comparison:
-    """Compare the arms by one metric. Raises `NoValue` when an arm has none."""
-    metric = METRICS[spec.type]
-    both = _standardised(metric, spec, evidence)
-    values = _values(metric, both)
-    stable, canary = values
-    difference = canary - stable
-    resolution = metric.resolution(both.stable.shares) + metric.resolution(both.canary.shares)
-    factors = (_floor(metric, stable, promote_shift), _floor(metric, stable, rollback_shift))
-    plain, cautious = _variances(metric, both, factors)
-    shares = Shares.of(spec)
-    slack = resolution if _matters(resolution, spec.margin) else 0.0
-    promote = _test(
-        eprocess.log_e_promote,
-        difference + promote_shift,
-        (plain[0], cautious[0]),
-        spec.margin,
-        -math.log(promote_alpha),
+@dataclass(frozen=True)
+class Borders:
+    """Where the nulls are, and how often each test may err.
+
+    Attributes
+    ----------
+    better
+        1 where larger values are better, -1 for losses and costs.
+    promote_shift, rollback_shift
+        Distances of the nulls from no difference, >= 0.
+    promote_alpha, rollback_alpha
+        Chance of error of each direction, over all looks and tests together.
+    """
+
+    better: float
+    promote_shift: float
+    rollback_shift: float
+    promote_alpha: float
+    rollback_alpha: float
+
+
+def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
+    """Ask every test of one metric at R looks. Where there is no value nothing passes."""
+    shares = Shares.of(spec, looks)
+    with np.errstate(all="ignore"):
+        found = measure(spec, looks.parts, borders)
+        gain = borders.better * found.difference
+        late, latest = _late(spec, looks, borders, shares.late)
+        promote, rollback = _tests(spec, found, borders, gain, shares.whole)
+        decided = found.guards.rollback & rollback.passes
+        promoted, rolled_back = _exact(
+            looks.parts,
+            found,
+            borders,
+            (found.guards.near_perfect, (gain < -borders.rollback_shift) & ~decided),
+            (borders.promote_alpha * (1.0 - eprocess.SHARP), borders.rollback_alpha * shares.exact),
+        )
+        return Comparison(
+            measured=found,
+            promote=promote,
+            rollback=rollback,
+            exact_promotes=promoted,
+            exact_rolls_back=rolled_back,
+            below_floor=_below_floor(spec, looks.parts, found, borders, shares.floor),
+            late=late,
+            latest=latest,
+            members=_members(spec, looks, borders, shares.members),
+        )
+
+
+def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
+    """Make the difference of the arms and its variances."""
+    measured = [_measure_part(spec, part, borders) for part in parts]
+    if len(measured) == 1 and parts[0].weight == 1.0:
+        return measured[0]
+    weights = [part.weight for part in parts]
+    # The classes share rows, so their errors are dependent: the standard error of the mean is at
+    # most the mean of the standard errors (statistics 2b), whatever the dependence is.
+    deviation = np.zeros_like(measured[0].variances)
+    for weight, each in zip(weights, measured, strict=True):
+        deviation += weight * np.sqrt(each.variances)
+    guards = measured[0].guards
+    for other in measured[1:]:
+        guards = guards & other.guards
+    total = {
+        name: sum(w * getattr(m, name) for w, m in zip(weights, measured, strict=True))
+        for name in ("stable", "canary", "half_width", "resolution")
+    }
+    return Measured(
+        **total,
+        variances=deviation * deviation,
+        guards=guards,
+        freedom=np.min([each.freedom for each in measured], axis=0),
+        design_effect=np.max([each.design_effect for each in measured], axis=0),
+        both=tuple(both for each in measured for both in each.both),
     )
-    rollback = _test(
-        eprocess.log_e_rollback,
-        -(difference + rollback_shift),
-        (plain[1], cautious[1]),
-        spec.margin,
-        -math.log(rollback_alpha * shares.asymptotic),
-        slack,
-    )
-    guards = metric.guards(both.stable.effective, both.canary.effective)
-    exact_limit = -math.log(rollback_alpha * shares.exact)
-    return Comparison(
+
+
+def band(limits: Floats, margins: Floats, variances: Floats) -> Floats:
+    """Distances of the nulls from the estimate at which the tests reach their limits, (2, M).
+
+    Limits and variances (2, M) of promotion and rollback, margins (M,).
+    """
+    with np.errstate(all="ignore"):
+        return eprocess.BOTH.critical_distance(variances, margins, limits)
+
+
+def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
+    component = part.component
+    both = strata.standardise(part)
+    stable, canary = component.value(both.shares)
+    floors, alone = _floors(spec, component, borders, stable, canary)
+    of_canary, of_stable = _variances(component, both, floors)
+    of_canary[:, :2] += of_stable[:, None]
+    of_canary[:, 2] *= alone
+    effect, freedom = _dependence(component, part)
+    variances = of_canary * effect
+    # Where the specified variance is zero or not finite only the credible one has a meaning.
+    variances[0] = np.where(variances[0] > 0.0, variances[0], variances[1])
+    return Measured(
         stable=stable,
         canary=canary,
-        promote=promote,
-        rollback=rollback,
-        exact_promotes=guards.near_perfect
-        and _exact(exact.log_e_not_worse, metric, both, promote_shift)
-        >= -math.log(promote_alpha * (1.0 - eprocess.SHARP)),
-        exact_rolls_back=difference < -rollback_shift
-        and _exact(exact.log_e_worse, metric, both, rollback_shift) >= exact_limit,
-        below_floor=spec.floor is not None
-        and canary < spec.floor
-        and _log_e_floor(metric, spec, spec.floor, both.canary, canary, cautious[2])
-        >= -math.log(rollback_alpha * shares.floor),
-        guards=guards,
-        half_width=max(
-            metric.half_width(both.stable.shares), metric.half_width(both.canary.shares)
-        ),
-        resolution=resolution,
+        variances=variances,
+        guards=component.guards(both.effective[0], both.effective[1]),
+        freedom=freedom,
+        design_effect=effect,
+        half_width=component.half_width(both.shares).max(axis=0),
+        resolution=component.resolution(both.shares).sum(axis=0),
+        both=(both,),
     )
 
 
-def _matters(resolution: float, margin: float) -> bool:
-    """Whether what bins may hide of the difference matters beside the margin."""
-    return resolution > margin / 4.0
+def _floors(
+    spec: MetricSpec, component: Component, borders: Borders, stable: Floats, canary: Floats
+) -> tuple[Floats, Floats]:
+    """How much wider one row varies at the nulls than as measured, at least 1.
 
-
-def _standardised(metric: Metric, spec: MetricSpec, evidence: Evidence) -> strata.Standardised:
-    labelled = evidence.labelled
-    if not evidence.strata or min(labelled) == 0:
-        raise NoValue(
-            NO_LABELS,
-            f"stable has {labelled[0]} labels and the canary {labelled[1]}: nothing to compare yet",
+    Returns (3, R) factors of stable's variance at the borders of promotion and rollback, and 0; and
+    (R,) of the canary's own at the border of its floor.
+    """
+    floor = canary if spec.floor is None else np.full_like(canary, spec.floor)
+    spread = component.spread(
+        np.stack(
+            [
+                stable,
+                stable - borders.better * borders.promote_shift,
+                stable - borders.better * borders.rollback_shift,
+                canary,
+                floor,
+            ]
         )
-    positive = metric.positive(evidence.strata[0].stable, spec.positive_label)
-    stable = metric.cells([stratum.stable for stratum in evidence.strata], positive)
-    canary = metric.cells([stratum.canary for stratum in evidence.strata], positive)
-    both = strata.standardise(stable, canary, metric.pseudo(stable.shape[1]), metric.value)
-    if both is None:
-        for name, cells in (("stable version", stable), ("canary", canary)):
-            total = cells.sum(axis=0)
-            if metric.value(total) is None:
-                raise metric.undefined(name, total)
-        raise NoValue(NO_LABELS, "no stratum has labels of both versions: nothing to compare yet")
-    return both
-
-
-def _values(metric: Metric, both: strata.Standardised) -> tuple[float, float]:
-    values = []
-    for name, arm in (("stable version", both.stable), ("canary", both.canary)):
-        value = metric.value(arm.shares)
-        if value is None:
-            raise metric.undefined(name, arm.cells.sum(axis=0))
-        values.append(value)
-    return values[0], values[1]
-
-
-def _floor(metric: Metric, stable: float, shift: float) -> float:
-    """Factor k: how much wider one row varies at the null than at stable's value, at least 1."""
-    low, high = SPREAD_RANGE
-    at_null = metric.spread(min(max(stable - shift, low), high))
-    return max(1.0, at_null / metric.spread(min(max(stable, low), high)))
+    )
+    factors = np.maximum(1.0, spread[[1, 2, 4]] / spread[[0, 0, 3]])
+    alone = factors[2].copy()
+    factors[2] = 0.0
+    return factors, alone
 
 
 def _variances(
-    metric: Metric, both: strata.Standardised, factors: tuple[float, float]
+    component: Component, both: strata.Standardised, floors: Floats
 ) -> tuple[Floats, Floats]:
-    """Variances for promotion, rollback (of the difference) and the canary alone.
-
-    First as specified, then with the metric's least credible spread. Where the specified one is
-    zero or not finite only the second has a meaning and stands for both.
-    """
-    arms = both.stable, both.canary
-    gradients = tuple(metric.gradient(arm.smooth, arm.effective) for arm in arms)
-    least = tuple(metric.least_square(arm.effective) for arm in arms)
-    of_canary, of_stable = strata.variances(
+    return strata.variances(
         both,
-        (gradients[0], gradients[1]),
-        metric.components(len(both.stable.shares)),
-        (*factors, 0.0),
-        None if least[0] is None or least[1] is None else (least[0], least[1]),
+        component.gradient(both.smooth, both.effective),
+        component.components(both.shares.shape[-1]),
+        floors,
+        component.least_square(both.effective),
     )
-    found = of_canary + of_stable[:, None] * np.array([1.0, 1.0, 0.0])
-    plain, cautious = found[0], found[1]
-    return np.where(plain > 0.0, plain, cautious), cautious
 
 
-def _test(
-    test: eprocess.Test,
-    dist: float,
-    variances: tuple[float, float],
-    margin: float,
-    limit: float,
-    slack: float = 0.0,
-) -> Test:
-    plain, cautious = float(variances[0]), float(variances[1])
-    log_e = test(dist, plain, margin)
-    changed = cautious > plain or slack > 0.0
-    return Test(
-        log_e=log_e,
-        cautious=test(dist - slack, cautious, margin) if changed else log_e,
-        limit=limit,
-        reach=eprocess.critical_distance(test, plain, margin, limit),
+def _dependence(component: Component, part: Part) -> tuple[Floats, Floats]:
+    """Design effect of dependent rows, and on how many groups its estimate rests.
+
+    Both are ratios and hardly depend on the grid of the scores, so the groups may be coarser.
+    """
+    looks = part.cells.shape[1]
+    if part.groups is None:
+        return np.ones(looks), np.full(looks, np.inf)
+    both = strata.standardise(
+        Part(component, part.weight, part.groups.sum(axis=2), groups=part.groups)
     )
+    of_canary, of_stable = _variances(component, both, np.zeros((1, looks)))
+    independent = of_canary[0, 0] + of_stable[0]
+    moved = strata.residuals(both, component.gradient(both.smooth, both.effective)) ** 2
+    total = moved.sum(axis=1)
+    count = (moved > 0.0).sum(axis=1)
+    freedom = np.where(total > 0.0, total * total / (moved * moved).sum(axis=1), 0.0)
+    between = total * np.where(count > 1, count / np.maximum(count - 1.0, 1.0), np.inf)
+    effect = np.maximum(1.0, between / independent)
+    return np.where(np.isfinite(effect), effect, 1.0), freedom
+
+
+def _tests(
+    spec: MetricSpec, found: Measured, borders: Borders, gain: Floats, share: float
+) -> tuple[Outcome, Outcome]:
+    """Ask the promotion and the rollback test, each with both variances."""
+    slack = np.where(_matters(found.resolution, spec.margin), found.resolution, 0.0)
+    promote, rollback = gain + borders.promote_shift, -gain - borders.rollback_shift
+    dist = np.array([[promote, promote], [rollback, rollback - slack]])
+    variances = found.variances[:, :2].swapaxes(0, 1)
+    log_e = eprocess.BOTH.log_e(dist, variances, spec.margin)
+    limits = -math.log(borders.promote_alpha), -math.log(borders.rollback_alpha * share)
+    return (
+        Outcome(log_e[0, 0], log_e[0, 1], limits[0], variances[0, 0]),
+        Outcome(log_e[1, 0], log_e[1, 1], limits[1], variances[1, 0]),
+    )
+
+
+def _matters(resolution: Floats, margin: float) -> Bools:
+    """Whether what bins may hide of the difference matters beside the margin."""
+    matters: Bools = resolution > margin / 4.0
+    return matters
 
 
 def _exact(
-    test: exact.TwoArmTest, metric: Metric, both: strata.Standardised, shift: float
-) -> float:
-    """Return the exact log e-value, or 0 (no evidence) for metrics that have none."""
-    link = metric.link()
-    canary, stable = metric.stream(both.canary.effective), metric.stream(both.stable.effective)
-    if link is None or canary is None or stable is None:
-        return 0.0
-    return test(canary, stable, link, shift)
+    parts: Parts,
+    found: Measured,
+    borders: Borders,
+    wanted: tuple[Bools, Bools],
+    alphas: tuple[float, float],
+) -> tuple[Bools, Bools]:
+    """Whether the exact tests promote and roll back, at the looks where that is `wanted`.
+
+    Never for sums of weights or several parts, which are no Bernoulli streams.
+    """
+    passed = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, dtype=bool)
+    part = parts[0]
+    link = part.component.link()
+    if len(parts) > 1 or link is None or part.squares is not None:
+        return passed
+    streams = part.component.stream(found.both[0].effective)
+    if streams is None:
+        return passed
+    tests = (
+        (exact.log_e_not_worse, borders.promote_shift),
+        (exact.log_e_worse, borders.rollback_shift),
+    )
+    for index, (test, shift) in enumerate(tests):
+        looks = wanted[index] & found.known
+        if looks.any():
+            # Dependent rows know as much as fewer independent ones.
+            hits, rows = (each[:, looks] / found.design_effect[looks] for each in streams)
+            limit = -math.log(alphas[index])
+            log_e = test((hits[1], rows[1]), (hits[0], rows[0]), link, shift, limit)
+            passed[index][looks] = log_e >= limit
+    return passed
 
 
-def _log_e_floor(
-    metric: Metric,
-    spec: MetricSpec,
-    floor: float,
-    arm: strata.Arm,
-    value: float,
-    variance: float,
-) -> float:
-    """Log e-value against ``canary >= floor``: exact where possible, else past its burn-in."""
-    link, stream = metric.link(), metric.stream(arm.effective)
+def _below_floor(
+    spec: MetricSpec, parts: Parts, found: Measured, borders: Borders, share: float
+) -> Bools:
+    """Whether the canary is proven beyond its floor: exactly where possible, else past burn-in."""
+    no = np.zeros(found.canary.shape, dtype=bool)
+    if spec.floor is None or share <= 0.0:
+        return no
+    limit = -math.log(borders.rollback_alpha * share)
+    beyond = found.known & (borders.better * (found.canary - spec.floor) < 0.0)
+    part = parts[0]
+    link = part.component.link() if len(parts) == 1 and part.squares is None else None
+    stream = part.component.stream(found.both[0].effective[1])
     if link is not None and stream is not None:
-        return exact.log_e_below(stream, link, floor)
-    if not metric.guards(arm.effective, arm.effective).rollback:
-        return 0.0
-    factor = _floor(metric, value, value - floor)
-    return eprocess.log_e(floor - value, factor * float(variance), spec.margin, spec.margin / 2.0)
+        hits, rows = (each / found.design_effect for each in stream)
+        log_e = exact.log_e_below((hits, rows), link, borders.better * spec.floor)
+        return beyond & (log_e >= limit)
+    dist = -borders.better * (found.canary - spec.floor)
+    log_e = eprocess.PROMOTE.log_e(dist, found.variances[1, 2], spec.margin)
+    return beyond & found.guards.rollback & (log_e >= limit)
+
+
+def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tuple[Bools, Floats]:
+    """Whether the counts since some later moment prove the canary worse, and since which.
+
+    A mixture of e-processes that start at fixed later moments is an e-process again: one that has
+    not started yet is 1.
+    """
+    shape = looks.parts[0].cells.shape[1]
+    if looks.restart_weights is None or not looks.restarts:
+        return np.zeros(shape, dtype=bool), np.zeros(shape)
+    found = measure(spec, looks.restarts, borders)
+    gain = borders.better * found.difference
+    _, outcome = _tests(spec, found, borders, gain, share)
+    log_e = np.minimum(outcome.log_e, outcome.cautious)
+    usable = found.known & found.guards.rollback & _enough_users(found)
+    log_e = np.where(usable, log_e, -np.inf).reshape(shape, -1)
+    terms = np.log(looks.restart_weights) + log_e
+    total = np.logaddexp.reduce(terms, axis=1)
+    return total >= outcome.limit, np.argmax(terms, axis=1).astype(np.float64)
+
+
+def _members(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> Bools:
+    """Whether one member's own counts prove the canary worse there; they share the error chance."""
+    shape = looks.parts[0].cells.shape[1]
+    rows = []
+    for parts in looks.members.values():
+        found = measure(spec, parts, borders)
+        gain = borders.better * found.difference
+        _, outcome = _tests(spec, found, borders, gain, share / len(looks.members))
+        rows.append(found.known & found.guards.rollback & _enough_users(found) & outcome.passes)
+    return np.array(rows) if rows else np.zeros((0, shape), dtype=bool)
+
+
+def _enough_users(found: Measured) -> Bools:
+    enough: Bools = found.freedom >= LEAST_FREEDOM
+    return enough

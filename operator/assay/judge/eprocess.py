@@ -5,15 +5,20 @@ like Brownian motion with drift `dist` in information time ``I = 1 / var``. Mixi
 ratio over a normal prior N(m, s^2) cut to (0, inf) gives a non-negative supermartingale under the
 null ``dist <= 0``: by Ville's inequality it ever reaches 1/alpha with probability at most alpha.
 
+Shapes: arrays (...) throughout, one entry per look.
+
 References: Waudby-Smith et al., Time-uniform central limit theory and asymptotic confidence
 sequences (2021); Howard et al., Time-uniform, nonparametric, nonasymptotic confidence sequences
 (2021); Robbins, Statistical methods related to the law of the iterated logarithm (1970).
 """
 
 import math
-from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 from scipy.special import erfcx
+
+Values = npt.NDArray[np.float64]
 
 SHARP = 0.8
 """Weight of the mixture component tuned to the margin, in the rollback test."""
@@ -21,76 +26,101 @@ SHARP = 0.8
 WIDE = 6.0
 """Scale of its other component in margins: it finds a collapse 2.4 to 3.4 times sooner."""
 
-Test = Callable[[float, float, float], float]
-"""From distance, variance and margin to a log e-value that grows with the distance."""
-
 _SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+_STEPS = 100
 
 
-def log_e(dist: float, var: float, mean: float, scale: float) -> float:
-    """Log of the e-value against ``dist <= 0`` for the prior N(mean, scale^2) on (0, inf).
+class Test:
+    """A mixture of e-processes against ``dist <= 0``, or several tests side by side.
 
     Parameters
     ----------
-    dist
-        Estimated distance from the null, positive away from it.
-    var
-        Its variance, > 0; infinite means no information and gives 0.
-    mean, scale
-        Of the prior, in units of `dist`; ``mean = 0`` is the half-normal mixture.
-
-    Written so that nothing cancels: with ``u`` the posterior mean in its own standard deviations,
-    the quadratic terms of the textbook form are ``u^2/2 - (mean/scale)^2/2`` exactly.
+    tests
+        For each test the (weight, mean, scale) of its normal priors on (0, inf), mean and scale in
+        margins; a mean of 0 is the half-normal mixture. Weights of a test sum to 1. With several
+        tests the first axis of all arguments and results is the test.
     """
-    standard = mean / scale
-    root = math.sqrt(1.0 + scale * scale / var)
-    u = (standard + scale * dist / var) / root
-    return _log_mills(u) - math.log(root) - _log_mills(standard)
+
+    def __init__(self, *tests: tuple[tuple[float, float, float], ...]) -> None:
+        size = max(len(test) for test in tests)
+        padded = [(*test, *((0.0, 1.0, 1.0),) * (size - len(test))) for test in tests]
+        table = np.array(padded).transpose(1, 0, 2)  # (components, tests, 3)
+        if len(tests) == 1:
+            table = table[:, 0]
+        weight, mean, scale = (table[..., column] for column in range(3))
+        self._standard, self._scale = mean / scale, scale
+        with np.errstate(divide="ignore"):
+            self._offset = np.log(weight) - _log_mills(self._standard)
+
+    def log_e(self, dist: Values, var: Values, margin: Values | float) -> Values:
+        """Log e-value of a distance from the null, its variance > 0 and the margin > 0.
+
+        An infinite variance means no information and gives 0.
+        """
+        parts, *_ = self._parts(dist, var, margin)
+        return _sum_of_exponentials(parts)
+
+    def critical_distance(self, var: Values, margin: Values | float, limit: Values) -> Values:
+        """Find the `dist` at which the log e-value reaches `limit`: half of the display band.
+
+        By Newton's method: the log e-value is convex and increasing in the distance, so from the
+        second step on the iterates fall towards the root.
+        """
+        dist = np.sqrt((2.0 * limit + 1.6) * var)
+        for _ in range(_STEPS):
+            parts, mills, u, steepness = self._parts(dist, var, margin)
+            log_e = _sum_of_exponentials(parts)
+            # The derivative of ln Phi(u) + u^2/2 is u + phi(u)/Phi(u).
+            slopes = (u + _DENSITY * np.exp(-mills)) * steepness
+            step = (log_e - limit) / (np.exp(parts - log_e) * slopes).sum(axis=0)
+            dist = dist - step
+            if np.all(np.abs(step) <= 1e-10 * np.abs(dist)):
+                break
+        return dist
+
+    def _parts(
+        self, dist: Values, var: Values, margin: Values | float
+    ) -> tuple[Values, Values, Values, Values]:
+        """Return the weighted log e-values of the components on a new first axis, and u's parts.
+
+        Written so that nothing cancels: with ``u`` the posterior mean in its own standard
+        deviations, the quadratic terms of the textbook form are ``u^2/2 - (mean/scale)^2/2``.
+        """
+        shape = self._scale.shape + (1,) * (np.ndim(dist) + 1 - self._scale.ndim)
+        scale = self._scale.reshape(shape) * margin
+        information = scale / var
+        spread = 1.0 + information * scale
+        root = np.sqrt(spread)
+        u = (self._standard.reshape(shape) + information * dist) / root
+        mills = _log_mills(u)
+        parts = self._offset.reshape(shape) + mills - 0.5 * np.log(spread)
+        return parts, mills, u, information / root
 
 
-def log_e_promote(dist: float, var: float, margin: float) -> float:
-    """Log e-value of the promotion test; `dist` is the difference minus its null."""
-    return log_e(dist, var, margin, margin / 2.0)
+def _sum_of_exponentials(parts: Values) -> Values:
+    """Add e-values given by their logarithms along the first axis."""
+    result: Values = parts[0] if len(parts) == 1 else np.logaddexp(parts[0], parts[1])
+    return result
 
 
-def log_e_rollback(dist: float, var: float, margin: float) -> float:
-    """Log e-value of the rollback test; `dist` is the null minus the difference."""
-    sharp = math.log(SHARP) + log_e(dist, var, margin, margin / 2.0)
-    wide = math.log(1.0 - SHARP) + log_e(dist, var, 0.0, WIDE * margin)
-    larger, smaller = max(sharp, wide), min(sharp, wide)
-    return larger + math.log1p(math.exp(smaller - larger))
-
-
-def critical_distance(test: Test, var: float, margin: float, limit: float) -> float:
-    """Find the `dist` at which `test` reaches `limit`: half of the display band.
-
-    By false position with the Illinois rule: 6 to 10 evaluations where bisection needs 50. Raises
-    `ArithmeticError` when it finds no root, which the growth of both tests rules out.
-    """
-    low, high = 0.0, math.sqrt(var)
-    while (above := test(high, var, margin) - limit) < 0.0:
-        low, high = high, 2.0 * high
-    below = test(low, var, margin) - limit
-    side = 0
-    for _ in range(200):
-        middle = high - above * (high - low) / (above - below)
-        value = test(middle, var, margin) - limit
-        if abs(value) <= 1e-12 * max(1.0, limit) or high - low <= 1e-15 * high:
-            return middle
-        if value > 0.0:
-            high, above = middle, value
-            below = below / 2.0 if side > 0 else below
-            side = 1
-        else:
-            low, below = middle, value
-            above = above / 2.0 if side < 0 else above
-            side = -1
-    msg = f"no root of the test for variance {var}, margin {margin}, limit {limit}"
-    raise ArithmeticError(msg)
-
-
-def _log_mills(u: float) -> float:
+def _log_mills(u: Values) -> Values:
     """``u^2/2 + ln Phi(u)``, without overflow or cancellation at either end."""
-    if u > -15.0:  # further out the two terms cancel, and erfc underflows at -38
-        return 0.5 * u * u + math.log(0.5 * math.erfc(-u * _SQRT_HALF))
-    return math.log(0.5 * float(erfcx(-u * _SQRT_HALF)))
+    half = 0.5 * erfcx(np.abs(u) * _SQRT_HALF)
+    with np.errstate(divide="ignore"):
+        above = 0.5 * u * u + np.log1p(-half * np.exp(-0.5 * u * u))
+        result: Values = np.where(u < 0.0, np.log(half), above)
+        return result
+
+
+_PROMOTE = ((1.0, 1.0, 0.5),)
+_ROLLBACK = ((SHARP, 1.0, 0.5), (1.0 - SHARP, 0.0, WIDE))
+
+PROMOTE = Test(_PROMOTE)
+"""`dist` is the difference minus its null."""
+
+ROLLBACK = Test(_ROLLBACK)
+"""`dist` is the null minus the difference."""
+
+BOTH = Test(_PROMOTE, _ROLLBACK)
+"""The two side by side."""

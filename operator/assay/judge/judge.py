@@ -1,12 +1,13 @@
-"""The verdict: from counts to Promote, Rollback or Hold.
+"""The verdict: from counts to Promote, Rollback or Hold, in words.
 
 Theory of operation
 -------------------
-1. The sample is checked (`samples`): coverage below the minimum holds all; a mismatch of sample
-   ratio or coverage forbids promotion only, because going back is the safe side.
-2. Each metric is compared (`comparison`) and gives a verdict of its own:
-   rollback when a rollback test passes, promotion when the promotion test passes and nothing
-   speaks against it, otherwise hold.
+1. The sample is checked (`samples`): too little coverage, or coverage that depends on the
+   prediction, holds all; a mismatch of sample ratio or coverage forbids promotion only, because
+   going back is the safe side.
+2. Each metric is read (`reading`), compared (`comparison`) and decided (`decision`): rollback when
+   a rollback test passes, promotion when the promotion test passes and nothing speaks against it,
+   otherwise hold.
 3. Roll back if any metric says so: their tests share the chance of error (alpha / metrics).
    Promote if all say so: each at the full alpha, for all must err together (intersection-union).
 
@@ -15,21 +16,17 @@ e-value may fall again; the guarantee is for the first crossing, so callers latc
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from assay.evidence.counts import Evidence
-from assay.judge import reasons, samples
-from assay.judge.comparison import HARD_WIDTH, Comparison, compare
-from assay.judge.metrics import METRICS, NoValue
-from assay.judge.verdict import (
-    Judgement,
-    MetricJudgement,
-    MetricSpec,
-    Policy,
-    PromoteOn,
-    RollbackOn,
-    Verdict,
-)
-from assay.judge.wording import count, decimal, percent
+from assay.judge import explanation, reasons, samples
+from assay.judge.comparison import band
+from assay.judge.decision import REASONS, VERDICTS, Decisions, decide
+from assay.judge.metrics import METRICS, Metric, NoValue, metric_of
+from assay.judge.reading import read_looks
+from assay.judge.verdict import Judgement, MetricJudgement, MetricSpec, Policy, Verdict
 
 
 def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> Judgement:
@@ -56,8 +53,8 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
         if spec.type not in METRICS:
             msg = f"type: {spec.type!r} is not one of {', '.join(sorted(METRICS))}"
             raise ValueError(msg)
-    each = tuple(_judge_metric(spec, policy, evidence, len(metrics)) for spec in metrics)
-    found = samples.findings(evidence, policy.min_label_coverage)
+    each = _with_bands(policy, [_one(spec, policy, evidence, len(metrics)) for spec in metrics])
+    found = samples.findings(evidence, policy.min_label_coverage, metrics)
     blocking = [finding for finding in found if finding.blocks_rollback]
     if blocking:
         return Judgement(Verdict.HOLD, blocking[0].reason, blocking[0].message, each)
@@ -74,117 +71,92 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
     return Judgement(Verdict.PROMOTE, each[0].reason, message, each)
 
 
-def _judge_metric(
-    spec: MetricSpec, policy: Policy, evidence: Evidence, metrics: int
-) -> MetricJudgement:
-    alpha = 1.0 - policy.confidence
+@dataclass(frozen=True)
+class _Judged:
+    """One metric, before its band is known; `decided` is `None` when it has no value."""
+
+    spec: MetricSpec
+    metric: Metric
+    judgement: MetricJudgement
+    decided: Decisions | None = None
+    why: str = ""
+
+
+def _one(spec: MetricSpec, policy: Policy, evidence: Evidence, metrics: int) -> _Judged:
+    metric = metric_of(spec)
     stable_labels, canary_labels = evidence.labelled
-    try:
-        found = compare(
-            spec,
-            evidence,
-            promote_shift=spec.margin if policy.promote_on is PromoteOn.NOT_WORSE else 0.0,
-            rollback_shift=0.0 if policy.rollback_on is RollbackOn.WORSE else spec.margin,
-            promote_alpha=alpha,
-            rollback_alpha=alpha / metrics,
-        )
-    except NoValue as hold:
-        return MetricJudgement(
-            name=spec.name,
-            verdict=Verdict.HOLD,
-            reason=hold.reason,
-            message=str(hold),
-            labels_stable=stable_labels,
-            labels_canary=canary_labels,
-        )
-    verdict, reason, why = _decide(spec, policy, found)
-    lower = found.difference - found.promote.reach
-    upper = found.difference + found.rollback.reach
-    seen = (
-        f"{METRICS[spec.type].name} of the canary is {decimal(found.canary)} against "
-        f"{decimal(found.stable)} of stable (difference {decimal(found.difference)}, "
-        f"{percent(policy.confidence)} band {decimal(lower)} .. {decimal(upper)}, "
-        f"{count(canary_labels)} and {count(stable_labels)} labels)"
-    )
-    return MetricJudgement(
+    blank = MetricJudgement(
         name=spec.name,
-        verdict=verdict,
-        reason=reason,
-        message=f"{seen}: {why}",
+        verdict=Verdict.HOLD,
+        reason=reasons.NO_LABELS,
+        message="",
         labels_stable=stable_labels,
         labels_canary=canary_labels,
-        stable=found.stable,
-        canary=found.canary,
-        difference=found.difference,
-        lower=lower,
-        upper=upper,
-        log_e_promote=found.promote.log_e,
-        log_e_rollback=found.rollback.log_e,
-        limit_promote=found.promote.limit,
-        limit_rollback=found.rollback.limit,
-        half_width=found.half_width,
-        past_burn_in=found.guards.rollback,
     )
-
-
-def _decide(spec: MetricSpec, policy: Policy, found: Comparison) -> tuple[Verdict, str, str]:
-    """Verdict, reason and the last part of the message of one metric."""
-    return (
-        _rolls_back(spec, policy, found)
-        or _cannot_promote(spec, found)
-        or _promotes(spec, policy, found)
+    try:
+        looks = read_looks(metric, evidence)
+        decided = decide(spec, policy, looks, metrics)
+        if not decided.comparison.measured.known[0]:
+            raise explanation.no_value(looks)
+    except NoValue as hold:
+        return _Judged(spec, metric, replace(blank, reason=hold.reason, message=str(hold)))
+    reason = REASONS[decided.reason[0]]
+    reason, why = explanation.explain(spec, policy, looks, decided, reason, evidence)
+    measured = decided.comparison.measured
+    judgement = replace(
+        blank,
+        verdict=VERDICTS[decided.verdict[0]],
+        reason=reason,
+        stable=float(measured.stable[0]),
+        canary=float(measured.canary[0]),
+        difference=float(measured.difference[0]),
+        log_e_promote=float(decided.log_e_promote[0]),
+        log_e_rollback=float(decided.log_e_rollback[0]),
+        limit_promote=decided.comparison.promote.limit,
+        limit_rollback=decided.comparison.rollback.limit,
+        half_width=float(measured.half_width[0]),
+        past_burn_in=bool(decided.past_burn_in[0]),
     )
+    return _Judged(spec, metric, judgement, decided, why)
 
 
-def _rolls_back(
-    spec: MetricSpec, policy: Policy, found: Comparison
-) -> tuple[Verdict, str, str] | None:
-    asymptotic = found.guards.rollback and found.rollback.passes
-    if asymptotic or found.exact_rolls_back:
-        by = "" if asymptotic else " (by the exact test)"
-        if policy.rollback_on is RollbackOn.WORSE:
-            return Verdict.ROLLBACK, reasons.WORSE, f"proven worse than stable{by}"
-        why = f"proven worse than stable by more than {decimal(spec.margin)}{by}"
-        return Verdict.ROLLBACK, reasons.WORSE_THAN_MARGIN, why
-    if not found.below_floor or spec.floor is None:
-        return None
-    proven = f"proven below the floor of {decimal(spec.floor)}"
-    if found.stable < spec.floor:
-        why = f"{proven}, but stable measures below it too: going back would cure nothing"
-        return Verdict.HOLD, reasons.FLOOR_BREACHED_BY_BOTH, why
-    return Verdict.ROLLBACK, reasons.FLOOR_BREACHED, proven
+def _with_bands(policy: Policy, judged: Sequence[_Judged]) -> tuple[MetricJudgement, ...]:
+    """Add the display bands and the sentences, for all metrics in one go.
 
-
-def _cannot_promote(spec: MetricSpec, found: Comparison) -> tuple[Verdict, str, str] | None:
-    if not found.guards.rollback:
-        return Verdict.HOLD, reasons.BURN_IN, f"too early to judge: {found.guards.missing}"
-    if found.is_coarse(spec.margin):
-        why = (
-            f"the score bins may hide {found.resolution:.4f} of the difference (at most "
-            f"{spec.margin / 4.0:.4f}) and {found.half_width:.4f} of one value (at most "
-            f"{HARD_WIDTH}): too coarse for a margin of {decimal(spec.margin)}"
+    The band ends where the tests decide: it excludes exactly what they reject.
+    """
+    known = [item for item in judged if item.decided is not None]
+    reach = np.zeros((2, 0))
+    if known:
+        comparisons = [item.decided.comparison for item in known if item.decided]
+        reach = band(
+            np.array(
+                [
+                    [each.promote.limit for each in comparisons],
+                    [each.rollback.limit for each in comparisons],
+                ]
+            ),
+            np.array([item.spec.margin for item in known]),
+            np.array(
+                [
+                    [each.promote.variance[0] for each in comparisons],
+                    [each.rollback.variance[0] for each in comparisons],
+                ]
+            ),
         )
-        return Verdict.HOLD, reasons.BINS_TOO_COARSE, why
-    if spec.floor is not None and found.canary < spec.floor:
-        why = f"below the floor of {decimal(spec.floor)}, which is not proven yet"
-        return Verdict.HOLD, reasons.BELOW_FLOOR, why
-    return None
-
-
-def _promotes(spec: MetricSpec, policy: Policy, found: Comparison) -> tuple[Verdict, str, str]:
-    if found.exact_promotes or (found.guards.promote and found.promote.passes):
-        by = " (by the exact test)" if found.exact_promotes else ""
-        if policy.promote_on is PromoteOn.BETTER:
-            return Verdict.PROMOTE, reasons.BETTER, f"proven better than stable{by}"
-        why = f"proven not worse than stable by {decimal(spec.margin)} or more{by}"
-        return Verdict.PROMOTE, reasons.NOT_WORSE, why
-    if not found.guards.promote:
-        return Verdict.HOLD, reasons.BURN_IN, f"too early to promote: {found.guards.missing}"
-    if found.promote.held_back or found.rollback.held_back:
-        why = "too early to judge: so few labels cannot show so little variation"
-        return Verdict.HOLD, reasons.BURN_IN, why
-    why = (
-        f"undecided, evidence to promote {found.promote.log_e:.2f} of {found.promote.limit:.2f}, "
-        f"to roll back {found.rollback.log_e:.2f} of {found.rollback.limit:.2f}"
-    )
-    return Verdict.HOLD, reasons.UNDECIDED, why
+    found = []
+    places = iter(range(len(known)))
+    for item in judged:
+        if item.decided is None or item.judgement.difference is None:
+            found.append(item.judgement)
+            continue
+        promote, rollback = reach[:, next(places)]
+        below, above = (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
+        judgement = replace(
+            item.judgement,
+            lower=float(item.judgement.difference - below),
+            upper=float(item.judgement.difference + above),
+        )
+        seen = explanation.seen(item.metric, policy, judgement)
+        found.append(replace(judgement, message=f"{seen}: {item.why}"))
+    return tuple(found)

@@ -17,12 +17,27 @@ WORSE_THAN_MARGIN = "WorseThanMargin"
 FLOOR_BREACHED = "FloorBreached"
 """Rollback: a metric is proven to lie below its absolute floor, and stable does not."""
 
+WORSE_LATELY = "WorseLately"
+"""Rollback: a metric is proven worse since a moment in the middle of the trial: good at first."""
+
+WORSE_IN_MEMBER = "WorseInMember"
+"""Rollback: a metric is proven worse in one member cluster, whatever it is in the others."""
+
 # Hold: not enough, not yet
 UNDECIDED = "Undecided"
 """Hold: there are labels enough to test, and neither proof is complete."""
 
 BURN_IN = "BurnIn"
 """Hold: too few labels of the kind that the test needs before its error rate holds."""
+
+RARE_CLASS = "RareClass"
+"""Hold: a metric over all classes needs more correct rows of the rarest one in each arm."""
+
+TOO_FEW_USERS = "TooFewUsers"
+"""Hold: labels come from so few users that the variance between them is not known."""
+
+UNDERPOWERED = "Underpowered"
+"""Hold: at this rate of labels no proof is expected before the trial's time is over."""
 
 NO_LABELS = "NoLabels"
 """Hold: an arm has no labelled rows at all. No data is neither good nor bad."""
@@ -51,6 +66,9 @@ LABEL_COVERAGE_LOW = "LabelCoverageLow"
 
 LABEL_COVERAGE_MISMATCH = "LabelCoverageMismatch"
 """No promotion: the share of labelled rows differs between the arms beyond chance."""
+
+LABELS_DEPEND_ON_PREDICTION = "LabelsDependOnPrediction"
+"""Hold: labels come back for some predicted classes more than for others, and have no weights."""
 
 SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
 """No promotion: the canary serves another share of the rows than the route was asked for."""

@@ -4,7 +4,8 @@ Each arm's cell shares are averaged over the strata with the same weights (a str
 labelled rows), so a difference in traffic between member clusters or rollout steps cannot look
 like a difference between revisions. Variances follow by the delta method per stratum.
 
-Shapes: H strata, C cells. What a cell is, the metric says.
+Shapes: R looks, H strata, C cells, G groups. What a cell is, the metric says. A stratum without
+rows in one of the arms takes no part.
 """
 
 from collections.abc import Callable
@@ -13,126 +14,161 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from assay.judge.looks import Part
+
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 SMALLEST_STRATUM = 30.0
 """Rows that both arms of a stratum need for a variance of their own."""
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """One revision, standardised.
+class Standardised:
+    """Both arms over the same strata; the first axis is the arm, stable then canary.
 
     Attributes
     ----------
-    cells
-        Labelled rows per stratum and cell, (H, C).
+    weights
+        Of the strata, (R, H).
+    cells, squares
+        Labelled rows per stratum and cell, or sums of weights, and sums of squared weights,
+        (2, R, H, C). The same array where rows are not weighted.
     rows
-        Labelled rows per stratum, (H,).
+        Their sums over the cells, (2, R, H).
+    sizes
+        Rows that would know as much without weights, (2, R, H).
     shares
-        Standardised cell shares, (C,), summing to 1.
+        Standardised cell shares, (2, R, C), summing to 1; NaN where no stratum has rows of both.
     smooth
         The same with the metric's pseudo-counts added: where gradients are taken.
     effective
-        Standardised counts, (C,): `shares` times the number of rows that would know as much if
-        they came from one stratum. Equal to the counts when there is one.
+        Standardised counts, (2, R, C): `shares` times the number of rows that would know as much
+        if they came from one stratum. Equal to the counts when there is one.
+    groups
+        As in `ArmCells`, (2, R, G, H, C'), or `None`.
+    pseudo
+        The pseudo-counts, (C,).
     """
 
+    weights: Floats
     cells: Floats
+    squares: Floats
     rows: Floats
+    sizes: Floats
     shares: Floats
     smooth: Floats
     effective: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Standardised:
-    """Both arms over the same strata with the weights `weights` (H,)."""
-
-    weights: Floats
-    stable: Arm
-    canary: Arm
+    groups: Floats | None
     pseudo: Floats
 
 
-def standardise(
-    stable: Floats,
-    canary: Floats,
-    pseudo: Floats,
-    value: Callable[[Floats], float | None],
-) -> Standardised | None:
-    """Standardise cell counts (H, C) of two arms; `None` when no stratum has rows of both.
-
-    Parameters
-    ----------
-    pseudo
-        Counts (C,) that the metric adds to its cells in variances and gradients.
-    value
-        The metric of cell counts or shares (C,), by which small strata find their neighbour.
-    """
-    both = (stable.sum(axis=1) > 0.0) & (canary.sum(axis=1) > 0.0)
-    if not both.any():
-        return None
-    if not both.all():
-        stable, canary = stable[both], canary[both]
-    totals = stable.sum(axis=1) + canary.sum(axis=1)
-    if len(totals) > 1 and _smallest(stable, canary).min() < SMALLEST_STRATUM:
-        stable, canary, totals = _merge_small(stable, canary, totals, value)
-    weights = totals / totals.sum()
+def standardise(part: Part) -> Standardised:
+    """Standardise both arms of a part; small strata find their neighbour by its component."""
+    component = part.component
+    cells, squares, groups = part.cells, part.squares, part.groups
+    pseudo = component.pseudo(cells.shape[-1])
+    rows = cells.sum(axis=-1)
+    smaller = np.minimum(rows[0], rows[1])
+    both = smaller > 0.0
+    totals = np.where(both, rows[0] + rows[1], 0.0)
+    if both.shape[1] > 1:
+        thin = np.where(both, smaller, np.inf).min(axis=1) < SMALLEST_STRATUM
+        merging = np.nonzero(thin & (both.sum(axis=1) > 1))[0]
+        if merging.size:
+            cells, squares, groups, totals = _merged(part, totals, both, merging)
+            rows = cells.sum(axis=-1)
+    sizes = rows
+    if squares is None:
+        squares = cells
+    else:
+        sizes = _over(rows * rows, squares.sum(axis=-1))
+    weights = totals / totals.sum(axis=1, keepdims=True)
+    per_row = _over(weights, rows)
+    shares = (per_row[..., None, :] @ cells)[..., 0, :]
+    known = 1.0 / (weights * _over(weights, sizes)).sum(axis=-1, keepdims=True)
     return Standardised(
-        weights, _arm(stable, weights, pseudo), _arm(canary, weights, pseudo), pseudo
+        weights=weights,
+        cells=cells,
+        squares=squares,
+        rows=rows,
+        sizes=sizes,
+        shares=shares,
+        smooth=shares + (per_row * weights).sum(axis=-1, keepdims=True) * pseudo,
+        # Counts of a single stratum stay what they are, to the last bit.
+        effective=cells[:, :, 0] if cells.shape[2] == 1 and squares is cells else shares * known,
+        groups=groups,
+        pseudo=pseudo,
     )
 
 
 def variances(
     both: Standardised,
-    gradients: tuple[Floats, Floats],
+    gradient: Floats,
     components: tuple[slice, ...],
-    floors: tuple[float, ...],
-    least: tuple[Floats, Floats] | None = None,
+    floors: Floats,
+    least: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """Variance of the canary's metric, and of stable's, as specified and as credible.
 
     Parameters
     ----------
-    gradients
-        Influence of one row by cell, (C,), for stable and canary, at their smooth shares.
+    gradient
+        Influence of one row by cell, (2, R, C), at the arms' smooth shares.
     components
         Cells that are floored together: one slice for F1, two (positives, negatives) for AUC.
     floors
-        Factors k: per component and stratum the canary's mean square influence is at least k
-        times stable's (a lucky canary sample must not also look precise).
+        Factors k, (F, R): per component and stratum the canary's mean square influence is at least
+        k times stable's (a lucky canary sample must not also look precise).
     least
-        Smallest credible mean square influence per component, (components,), for stable and
-        canary; `None` for no such limit.
+        Smallest credible mean square influence per component, (2, R, components); `None` for no
+        such limit.
 
     Returns
     -------
     canary, stable
-        Shapes (2, floors) and (2,): first as specified, then no smaller than `least` makes it.
+        Shapes (2, F, R) and (2, R): first as specified, then no smaller than `least` makes it.
     """
-    stable = _pieces(both.stable, both, gradients[0], components)
-    canary = _pieces(both.canary, both, gradients[1], components)
-    nothing = np.zeros(len(components))
-    least = least or (nothing, nothing)
-    of_canary, of_stable = np.empty((2, len(floors))), np.empty(2)
-    for row, (stable_least, canary_least) in enumerate(((nothing, nothing), least)):
-        base = np.maximum(stable.square, stable_least[:, None])
-        own = np.maximum(canary.square, canary_least[:, None])
-        of_stable[row] = stable.variance(base)
-        for column, factor in enumerate(floors):
-            of_canary[row, column] = canary.variance(np.maximum(own, factor * base))
+    pieces = _pieces(both, gradient, components)
+    squares = [pieces.square]
+    if least is not None:
+        squares.append(np.maximum(pieces.square, least[:, :, None, :]))
+    square = np.stack(squares)  # (1 or 2, arm, R, H, components)
+    of_stable = pieces.variance(square[:, 0], 0)
+    floored = np.maximum(
+        square[:, None, 1], floors[:, :, None, None] * square[:, None, 0]
+    )  # (1 or 2, F, R, H, components)
+    of_canary = pieces.variance(floored, 1)
+    if least is None:
+        return np.concatenate([of_canary, of_canary]), np.concatenate([of_stable, of_stable])
     return of_canary, of_stable
+
+
+def residuals(both: Standardised, gradient: Floats) -> Floats:
+    """Return what each group of rows moves the difference by, (R, G): canary's part less stable's.
+
+    The sum of their squares is the variance of the difference when groups are independent and the
+    rows within them are not (statistics 2g). `both` is standardised on the groups' own cells.
+    """
+    if both.groups is None:
+        raise AssertionError("asked for groups that are not there")
+    per_row = _over(both.weights, both.rows)
+    mean = _over((both.cells @ gradient[..., None])[..., 0], both.rows)
+    moved = np.einsum("arghc,arc->argh", both.groups, gradient)
+    moved -= mean[:, :, None, :] * both.groups.sum(axis=-1)
+    each = (moved * per_row[:, :, None, :]).sum(axis=-1)
+    difference: Floats = each[1] - each[0]
+    return difference
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """What the variance of one arm is made of.
+    """What the variances of both arms are made of.
 
-    `square` is the mean square influence of a component's rows (components, H), the influence
+    `square` (2, R, H, components) is the mean square influence of a component's rows, the influence
     times the component's overall share so that the two arms' values compare like with like; `mass`
-    carries the inverse and the component's share of the stratum. `shift` (H,) is the squared mean
-    influence, `per_row` (H,) the squared weight of one row times the rows.
+    carries the inverse and the component's share of the stratum. `shift` (2, R, H) is the squared
+    mean influence, `per_row` (2, R, H) the squared weight of one row times the rows.
     """
 
     mass: Floats
@@ -140,101 +176,123 @@ class _Pieces:
     shift: Floats
     per_row: Floats
 
-    def variance(self, square: Floats) -> float:
-        spread = np.maximum(0.0, (self.mass * square).sum(axis=0) - self.shift)
-        return float(self.per_row @ spread)
+    def variance(self, square: Floats, arm: int) -> Floats:
+        """Variance (..., R) of one arm for mean squares (..., R, H, components)."""
+        spread = np.maximum(0.0, (self.mass[arm] * square).sum(axis=-1) - self.shift[arm])
+        result: Floats = (self.per_row[arm] * spread).sum(axis=-1)
+        return result
 
 
-def _pieces(
-    arm: Arm, both: Standardised, gradient: Floats, components: tuple[slice, ...]
-) -> _Pieces:
+def _pieces(both: Standardised, gradient: Floats, components: tuple[slice, ...]) -> _Pieces:
     """Sum shares, squares and influence over the cells of each stratum.
 
     A stratum's shares are shrunk by one pseudo-row towards the arm's standardised ones, which
     keeps empty cells from looking certain and changes nothing when there is one stratum. The sums
-    are linear in the shares, so the (H, C) shares themselves are never made.
+    are linear in the shares, so the (R, H, C) shares themselves are never made.
     """
     parts = len(components)
-    sums = np.zeros((len(gradient), 2 * parts + 1))
+    rows = np.zeros((*gradient.shape[:-1], 2 * parts + 1, gradient.shape[-1]))
     squares = gradient * gradient
     for index, cells in enumerate(components):
-        sums[cells, index] = 1.0
-        sums[cells, parts + index] = squares[cells]
-    sums[:, -1] = gradient
-    overall = arm.smooth @ sums
-    found = arm.cells @ sums + np.outer(both.weights, both.pseudo @ sums) + overall
-    found /= arm.rows[:, None] + 1.0
-    held = found[:, :parts].T
-    total = held.sum(axis=0)
-    held = held / total
-    share = (overall[:parts] / overall[:parts].sum())[:, None]
+        rows[..., index, cells] = 1.0
+        rows[..., parts + index, cells] = squares[..., cells]
+    rows[..., -1, :] = gradient
+    sums = rows.swapaxes(-1, -2)  # (2, R, C, sums)
+    overall = both.smooth[..., None, :] @ sums  # (2, R, 1, sums)
+    pseudo = both.weights[..., None] * (both.pseudo @ sums)[..., None, :] + overall
+    weighted = both.squares is not both.cells
+    heavy = both.squares.sum(axis=-1) if weighted else both.rows
+    found = (both.squares @ sums + pseudo) / (heavy + 1.0)[..., None]
+    total = found[..., :parts].sum(axis=-1)
+    held = found[..., :parts] / total[..., None]
+    share = overall[..., :parts] / overall[..., :parts].sum(axis=-1, keepdims=True)
+    moment = mean = found[..., -1]
+    if weighted:
+        mean = ((both.cells @ gradient[..., None])[..., 0] + pseudo[..., -1]) / (both.rows + 1.0)
+    squared = share * share
     return _Pieces(
-        mass=held / share**2,
-        square=found[:, parts:-1].T * share**2 / held,
-        shift=found[:, -1] ** 2 / total,
-        per_row=both.weights**2 / arm.rows,
+        mass=held / squared,
+        square=found[..., parts:-1] * squared / held,
+        shift=(2.0 * mean * moment - mean * mean) / total,
+        per_row=_over(both.weights * both.weights, both.sizes),
     )
 
 
-def _arm(cells: Floats, weights: Floats, pseudo: Floats) -> Arm:
-    rows = cells.sum(axis=1)
-    per_row = weights / rows
-    shares = per_row @ cells
-    return Arm(
-        cells=cells,
-        rows=rows,
-        shares=shares,
-        smooth=shares + (per_row @ weights) * pseudo,
-        effective=cells[0] if len(rows) == 1 else shares / float((weights * per_row).sum()),
-    )
+def _over(numerator: Floats, rows: Floats) -> Floats:
+    """Divide by rows; where there are none the result is 0."""
+    return np.divide(numerator, rows, out=np.zeros(rows.shape), where=rows > 0.0)
 
 
-def _smallest(stable: Floats, canary: Floats) -> Floats:
-    smallest: Floats = np.minimum(stable.sum(axis=1), canary.sum(axis=1))
-    return smallest
+def _merged(
+    part: Part, totals: Floats, both: Bools, looks: npt.NDArray[np.intp]
+) -> tuple[Floats, Floats | None, Floats | None, Floats]:
+    """Merge the small strata of some looks; a group's place is that of its first stratum.
 
-
-def _merge_small(
-    stable: Floats, canary: Floats, totals: Floats, value: Callable[[Floats], float | None]
-) -> tuple[Floats, Floats, Floats]:
-    """Merge strata of fewer than 30 rows in an arm with the one of nearest stable metric.
-
-    The smallest first, until all are large enough or one is left. A group's arms are both mixed
-    with the weights n_s n_c / (n_s + n_c) (Mantel and Haenszel), never by adding raw counts: a
-    step with 10 000 rows of stable and 10 of the canary would otherwise compare one step's stable
-    with another step's canary.
+    Merging is linear in the counts, so it applies to squares and groups of rows alike.
     """
-    groups = [[index] for index in range(len(totals))]
-    mixed = [(stable[index], canary[index]) for index in range(len(totals))]
+    cells, totals = part.cells.copy(), totals.copy()
+    squares = None if part.squares is None else part.squares.copy()
+    groups = None if part.groups is None else part.groups.copy()
+    for look in looks:
+        mixes, totals[look] = _mixes(part, totals[look], np.nonzero(both[look])[0], int(look))
+        cells[:, look] = mixes @ cells[:, look]
+        if squares is not None:
+            squares[:, look] = (mixes * mixes) @ squares[:, look]
+        if groups is not None:
+            groups[:, look] = mixes[:, None] @ groups[:, look]
+    return cells, squares, groups, totals
+
+
+def _mixes(
+    part: Part, totals: Floats, places: npt.NDArray[np.intp], look: int
+) -> tuple[Floats, Floats]:
+    """Return how strata are mixed in each arm, (2, H, H), and the rows of the merged ones, (H,)."""
+    stable, canary = part.cells[:, look]
+    mixes = np.zeros((2, len(totals), len(totals)))
+    merged = np.zeros(len(totals))
+    for group in _groups(stable[places], canary[places], part.component.value):
+        members = places[group]
+        merged[members[0]] = totals[members].sum()
+        mixes[:, members[0], members] = _mixture(stable[members], canary[members])
+    return mixes, merged
+
+
+def _groups(stable: Floats, canary: Floats, value: Callable[[Floats], Floats]) -> list[list[int]]:
+    """Join strata of fewer than 30 rows in an arm with the one of nearest stable metric.
+
+    The smallest first, until all are large enough or one is left.
+    """
+    groups = [[index] for index in range(len(stable))]
+    mixed = [(stable[index], canary[index]) for index in range(len(stable))]
     while len(groups) > 1:
         sizes = [min(float(arms[0].sum()), float(arms[1].sum())) for arms in mixed]
         small = int(np.argmin(sizes))
         if sizes[small] >= SMALLEST_STRATUM:
             break
-        values = [value(arms[0]) for arms in mixed]
+        values = value(np.array([arms[0] for arms in mixed]))
+        gaps = np.abs(values - values[small])
+        gaps[np.isnan(gaps)] = np.inf
         others = [index for index in range(len(groups)) if index != small]
-        near = min(others, key=lambda index: _gap(values[small], values[index]))
+        near = min(others, key=lambda index: float(gaps[index]))
         groups[near] = sorted(groups[near] + groups[small])
-        mixed[near] = _mix(stable[groups[near]], canary[groups[near]])
+        factors = _mixture(stable[groups[near]], canary[groups[near]])
+        mixed[near] = (factors[0] @ stable[groups[near]], factors[1] @ canary[groups[near]])
         del groups[small], mixed[small]
-    return (
-        np.array([arms[0] for arms in mixed]),
-        np.array([arms[1] for arms in mixed]),
-        np.array([totals[group].sum() for group in groups]),
-    )
+    return groups
 
 
-def _gap(first: float | None, second: float | None) -> float:
-    return float("inf") if first is None or second is None else abs(first - second)
+def _mixture(stable: Floats, canary: Floats) -> tuple[Floats, Floats]:
+    """Factors (H,) that give both arms of several strata (H, C) one mixture of conditions.
 
-
-def _mix(stable: Floats, canary: Floats) -> tuple[Floats, Floats]:
-    """Give both arms of several strata (H, C) one mixture: counts (C,), as many as it knows."""
-    rows = stable.sum(axis=1), canary.sum(axis=1)
+    Both are mixed with the weights n_s n_c / (n_s + n_c) (Mantel and Haenszel), never by adding raw
+    counts: a step with 10 000 rows of stable and 10 of the canary would otherwise compare one
+    step's stable with another step's canary. The mixed counts are as many as they know.
+    """
+    rows = stable.sum(axis=-1), canary.sum(axis=-1)
     mixture = rows[0] * rows[1] / (rows[0] + rows[1])
     mixture = mixture / mixture.sum()
     stable_row, canary_row = (mixture / each for each in rows)
     return (
-        stable_row @ stable / float((mixture * stable_row).sum()),
-        canary_row @ canary / float((mixture * canary_row).sum()),
+        stable_row / float((mixture * stable_row).sum()),
+        canary_row / float((mixture * canary_row).sum()),
     )

@@ -1,6 +1,7 @@
 """What is asked of the judge and what it answers: plain frozen values."""
 
 import enum
+import math
 from dataclasses import dataclass
 
 
@@ -30,6 +31,28 @@ class PromoteOn(enum.StrEnum):
     """Proven better (superior)."""
 
 
+class Average(enum.StrEnum):
+    """How a metric of several classes becomes one number, as in scikit-learn."""
+
+    BINARY = "Binary"
+    """Of the positive class against all others."""
+    MACRO = "Macro"
+    """The mean over the classes."""
+    MICRO = "Micro"
+    """Of all rows together: with one label per row this is accuracy."""
+    WEIGHTED = "Weighted"
+    """The mean over the classes, weighted by their rows."""
+
+
+class MultiClass(enum.StrEnum):
+    """Which comparisons make the ROC AUC of several classes."""
+
+    ONE_VS_REST = "OneVsRest"
+    """Each class against all others."""
+    ONE_VS_ONE = "OneVsOne"
+    """Each class against each other one (Hand and Till)."""
+
+
 @dataclass(frozen=True)
 class MetricSpec:
     """One metric to judge by.
@@ -43,9 +66,17 @@ class MetricSpec:
     margin
         The difference d > 0 that matters, in units of the metric.
     floor
-        Absolute value below which the canary is rolled back; `None` for none.
+        Absolute value that the canary must not be proven to be worse than; `None` for none. Below
+        it for metrics that should be high, above it for losses and costs.
     positive_label
         The positive class; `None` takes the second of two labels, as scikit-learn does.
+    average, multi_class
+        How several classes become one number. The judge of a single class among several is
+        ``Binary`` with its label as the positive one.
+    beta
+        Of FBeta: recall counts beta^2 times as much as precision.
+    costs
+        Of Cost: what a row costs, by true and predicted label; pairs that are left out cost 0.
     """
 
     name: str
@@ -53,15 +84,30 @@ class MetricSpec:
     margin: float
     floor: float | None = None
     positive_label: str | None = None
+    average: Average = Average.BINARY
+    multi_class: MultiClass = MultiClass.ONE_VS_REST
+    beta: float = 1.0
+    costs: tuple[tuple[str, str, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no test could mean."""
-        if not 0.0 < self.margin < 1.0:
-            msg = f"margin: {self.margin} is not between 0 and 1"
+        largest = max([1.0, *(cost for *_, cost in self.costs)])
+        if not 0.0 < self.margin < largest:
+            msg = f"margin: {self.margin} is not between 0 and {largest:g}"
             raise ValueError(msg)
-        if self.floor is not None and not 0.0 < self.floor < 1.0:
+        unbounded = self.type in {"Cost", "LogLoss", "Brier"}
+        if self.floor is not None and not (
+            self.floor > 0.0 and (unbounded or self.floor < 1.0) and math.isfinite(self.floor)
+        ):
             msg = f"floor: {self.floor} is not between 0 and 1"
             raise ValueError(msg)
+        if not 0.0 < self.beta < 100.0:
+            msg = f"beta: {self.beta} is not between 0 and 100"
+            raise ValueError(msg)
+        for true, predicted, cost in self.costs:
+            if not (cost >= 0.0 and math.isfinite(cost)):
+                msg = f"costs: {cost} of {true!r} predicted as {predicted!r} is not a cost"
+                raise ValueError(msg)
 
 
 @dataclass(frozen=True)
@@ -76,12 +122,16 @@ class Policy:
         Which proof decides.
     min_label_coverage
         Share of the served rows that must have a label in each arm; 0 switches the check off.
+    growth
+        How many times as many labels there will be when the trial's time is over, >= 1; `None` if
+        nobody knows. With it the judge can say that no verdict is to be expected.
     """
 
     confidence: float = 0.95
     rollback_on: RollbackOn = RollbackOn.WORSE
     min_label_coverage: float = 0.0
     promote_on: PromoteOn = PromoteOn.NOT_WORSE
+    growth: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no test could mean."""
@@ -90,6 +140,9 @@ class Policy:
             raise ValueError(msg)
         if not 0.0 <= self.min_label_coverage <= 1.0:
             msg = f"minLabelCoverage: {self.min_label_coverage} is not between 0 and 1"
+            raise ValueError(msg)
+        if self.growth is not None and not self.growth >= 1.0:
+            msg = f"growth: {self.growth} is less than 1"
             raise ValueError(msg)
 
 

@@ -1,7 +1,13 @@
 """What the judge needs to know of a metric: its cells, its value, its gradient, its guards.
 
-A metric turns an arm's counts into a vector of cells and is a smooth function of their shares. All
-else (strata, variances, tests, messages) is common to every metric.
+A `Metric` reads from an arm's counts one or more `Reading`s: vectors of cells, each with the
+`Component` that makes a number of them. A component is a smooth function of the shares of C
+exclusive cells. The metric's value is the weighted sum of its components' values: binary F1 has
+one component, one-vs-rest AUC one per class. All else (strata, variances, tests, messages) is
+common to every metric.
+
+Shapes: every function here works on the last axis (C cells) and keeps the leading ones (...), so
+that one call serves one verdict or a hundred thousand simulated ones.
 """
 
 import abc
@@ -12,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.evidence.counts import ArmCounts
-from assay.judge import reasons
 from assay.judge.exact import Link, Stream
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 class NoValue(Exception):  # noqa: N818 - not an error: the metric holds, and says why
@@ -35,72 +41,63 @@ class NoValue(Exception):  # noqa: N818 - not an error: the metric holds, and sa
         self.message = message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guards:
-    """Which asymptotic tests may decide, given how much of what matters was seen.
+    """Which tests may decide, given how much of what matters was seen. Shapes (...).
 
     Attributes
     ----------
     promote, rollback
-        Whether that test is past its burn-in.
-    missing
-        What the first of them that is not still needs, in words; empty when both are.
+        Whether that asymptotic test is past its burn-in.
     near_perfect
         Whether an arm has too few errors for the asymptotic test although it has seen enough:
         then the exact test may promote.
     """
 
-    promote: bool
-    rollback: bool
-    missing: str = ""
-    near_perfect: bool = False
+    promote: Bools
+    rollback: Bools
+    near_perfect: Bools
 
-
-class Metric(abc.ABC):
-    """A metric of cell shares. Stateless. C cells; cells and shares are float arrays (C,)."""
-
-    name: str
-    """In messages, e.g. ``F1``."""
-
-    @abc.abstractmethod
-    def cells(self, arms: Sequence[ArmCounts], positive: str) -> Floats:
-        """Cell counts (arms, C). Raises `NoValue` when an arm lacks what the metric counts."""
-
-    def positive(self, arm: ArmCounts, asked: str | None) -> str:
-        """Return the positive class. Raises `NoValue` when nothing says which it is.
-
-        In this order: the one asked for, the only one whose scores are counted (ledgers count
-        those of the positive class), the second of two labels as in scikit-learn.
-        """
-        if asked is not None:
-            return asked
-        if len(arm.scores) == 1:
-            return next(iter(arm.scores))
-        if len(arm.labels) == 2:
-            return arm.labels[1]
-        raise NoValue(
-            reasons.POSITIVE_LABEL_UNKNOWN,
-            f"which class is positive is not said, the classes seen are {list(arm.labels)}",
+    def __and__(self, other: "Guards") -> "Guards":
+        """Combine the guards of two components: all must be past."""
+        return Guards(
+            self.promote & other.promote,
+            self.rollback & other.rollback,
+            self.near_perfect | other.near_perfect,
         )
 
-    @abc.abstractmethod
-    def value(self, cells: Floats) -> float | None:
-        """Compute the metric of counts or shares, or `None` where it is not defined."""
+
+class Component(abc.ABC):
+    """A smooth function of the shares of C exclusive cells. Stateless.
+
+    Larger values need not be better; `Metric.higher_is_better` says which way is worse.
+    """
 
     @abc.abstractmethod
-    def undefined(self, arm: str, cells: Floats) -> NoValue:
-        """Why `value` is `None` for these counts of `arm` (a word for the message)."""
+    def value(self, cells: Floats) -> Floats:
+        """Value of counts or shares (..., C); NaN where it is not defined."""
 
     @abc.abstractmethod
     def gradient(self, shares: Floats, effective: Floats) -> Floats:
-        """Influence of one row by cell: the derivative of the metric along each cell's share.
+        """Influence of one row by cell (..., C): the derivative along each cell's share.
 
-        `effective` are the counts that the shares stand for, for small-sample corrections.
+        `effective` (..., C) are the counts that the shares stand for, for small-sample corrections.
         """
 
     @abc.abstractmethod
     def guards(self, stable: Floats, canary: Floats) -> Guards:
-        """Burn-in, from effective counts."""
+        """Burn-in, from effective counts (..., C)."""
+
+    @abc.abstractmethod
+    def missing(self, stable: Floats, canary: Floats) -> tuple[str, str]:
+        """Reason and words for the first thing that `guards` still needs, of one pair (C,).
+
+        ``("", "")`` when nothing is missing.
+        """
+
+    @abc.abstractmethod
+    def undefined(self, arm: str, cells: Floats) -> NoValue:
+        """Why `value` is NaN for these counts (C,) of `arm` (a word for the message)."""
 
     def pseudo(self, size: int) -> Floats:
         """Return counts (C,) to add in variances, so that an empty cell does not look certain."""
@@ -111,29 +108,78 @@ class Metric(abc.ABC):
         return (slice(0, size),)
 
     def least_square(self, effective: Floats) -> Floats | None:
-        """Smallest credible mean square influence per component; `None` for no such limit."""
+        """Smallest credible mean square influence, (..., components); `None` for no such limit."""
         del effective
         return None
 
-    def spread(self, value: float) -> float:
-        """How the variance of one row goes with the metric's value, up to a factor."""
-        return value * (1.0 - value)
+    def spread(self, value: Floats) -> Floats:
+        """How the variance of one row goes with the metric's value, up to a factor; positive."""
+        inside = np.clip(value, *SPREAD_RANGE)
+        return inside * (1.0 - inside)
 
     def stream(self, effective: Floats) -> Stream | None:
-        """Successes and trials when the metric is a function of one success rate."""
+        """Successes and trials when the metric is bounded by functions of one success rate."""
         del effective
         return None
 
     def link(self) -> Link | None:
-        """Return that function, for metrics with a `stream`."""
+        """Return those functions, for components with a `stream`."""
         return None
 
-    def half_width(self, shares: Floats) -> float:
-        """Hard bound of what the cells hide of the metric's value."""
-        del shares
-        return 0.0
+    def half_width(self, shares: Floats) -> Floats:
+        """Hard bound of what the cells hide of the value: it is exact within -/+ this."""
+        return np.zeros(shares.shape[:-1])
 
-    def resolution(self, shares: Floats) -> float:
-        """Credible bound of the same, see the metric; 0 when cells hide nothing."""
-        del shares
-        return 0.0
+    def resolution(self, shares: Floats) -> Floats:
+        """Credible bound of the same, see the component; 0 when cells hide nothing."""
+        return np.zeros(shares.shape[:-1])
+
+
+SPREAD_RANGE = (0.02, 0.995)
+"""Metric values between which the variance's dependence on the value is trusted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The cells of one component, read from several arms' counts.
+
+    Attributes
+    ----------
+    component
+        Makes a number of them.
+    weight
+        Of that number in the metric.
+    cells
+        Rows, or sums of weights, (arms, C).
+    squares
+        Sums of squared weights, (arms, C); `None` where rows are not weighted.
+    groups
+        Rows by user bucket, (arms, G, C'); C' cells of a coarser grid, maybe. `None` where they
+        are not known.
+    """
+
+    component: Component
+    weight: float
+    cells: Floats
+    squares: Floats | None = None
+    groups: Floats | None = None
+
+
+class Metric(abc.ABC):
+    """A metric that can decide: how it is read from counts, and which way is worse."""
+
+    name: str
+    """In messages, e.g. ``F1``."""
+
+    higher_is_better: bool = True
+
+    largest: float = 1.0
+    """The largest difference that two values can have, hence what margins are below."""
+
+    @abc.abstractmethod
+    def read(self, arms: Sequence[ArmCounts]) -> tuple[Reading, ...]:
+        """Read the cells of `arms`, which all have the same labels and score grids.
+
+        Raises `NoValue` when all of them lack what the metric counts. The classes of the reading
+        follow from the arms together, so that all have the same cells.
+        """

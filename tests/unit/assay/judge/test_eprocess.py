@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,19 +26,27 @@ def integral(dist, var, mean, scale):
     return math.log(total / norm.sf(-mean / scale))
 
 
+def log_e(dist, var, mean, scale):
+    """One component; its prior is given in margins, and the margin is 1."""
+    test = eprocess.Test(((1.0, mean, scale),))
+    return float(test.log_e(np.array(dist), np.array(var), 1.0))
+
+
 @pytest.mark.parametrize("dist", [-0.2, -0.05, -0.01, 0.0, 0.01, 0.03, 0.08])
 @pytest.mark.parametrize("var", [1e-2, 1e-3, 1e-4])
 @pytest.mark.parametrize(("mean", "scale"), [(0.03, 0.015), (0.0, 0.18), (0.01, 0.05)])
 def test_log_e_is_the_integral(dist, var, mean, scale):
     expected = integral(dist, var, mean, scale)
-    assert eprocess.log_e(dist, var, mean, scale) == pytest.approx(expected, abs=1e-6)
+    assert log_e(dist, var, mean, scale) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_rollback_test_mixes_two_priors():
-    sharp = eprocess.log_e(0.04, 3e-4, 0.03, 0.015)
-    wide = eprocess.log_e(0.04, 3e-4, 0.0, 0.18)
+    sharp = log_e(0.04, 3e-4, 0.03, 0.015)
+    wide = log_e(0.04, 3e-4, 0.0, 0.18)
     expected = math.log(0.8 * math.exp(sharp) + 0.2 * math.exp(wide))
-    assert eprocess.log_e_rollback(0.04, 3e-4, 0.03) == pytest.approx(expected, abs=1e-12)
+    assert eprocess.ROLLBACK.log_e(np.array(0.04), np.array(3e-4), 0.03) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 @given(
@@ -46,14 +55,16 @@ def test_the_rollback_test_mixes_two_priors():
     margin=st.floats(1e-4, 0.9),
 )
 def test_extreme_values_stay_finite_and_grow_with_the_distance(dist, var, margin):
-    for test in (eprocess.log_e_promote, eprocess.log_e_rollback):
-        here, further = test(dist, var, margin), test(dist + 1e-3, var, margin)
+    for test in (eprocess.PROMOTE, eprocess.ROLLBACK):
+        here, further = test.log_e(np.array([dist, dist + 1e-3]), np.array([var, var]), margin)
         assert math.isfinite(here)
         assert further >= here - 1e-9 * abs(here)
 
 
 def test_no_information_is_no_evidence():
-    assert eprocess.log_e_promote(0.5, math.inf, 0.02) == pytest.approx(0.0, abs=1e-12)
+    assert eprocess.PROMOTE.log_e(np.array(0.5), np.array(math.inf), 0.02) == pytest.approx(
+        0.0, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,12 +74,22 @@ def test_no_information_is_no_evidence():
 def test_the_band_is_as_wide_as_published(information, z):
     margin = 0.03
     var = margin**2 / information
-    reach = eprocess.critical_distance(eprocess.log_e_promote, var, margin, math.log(20))
+    reach = eprocess.PROMOTE.critical_distance(np.array(var), margin, math.log(20))
     assert reach / math.sqrt(var) == pytest.approx(z, abs=0.006)
 
 
 @given(var=st.floats(1e-9, 1.0), margin=st.floats(1e-3, 0.5), limit=st.floats(0.7, 12))
 def test_the_band_ends_where_the_test_decides(var, margin, limit):
-    for test in (eprocess.log_e_promote, eprocess.log_e_rollback):
-        reach = eprocess.critical_distance(test, var, margin, limit)
-        assert test(reach, var, margin) == pytest.approx(limit, abs=1e-6)
+    for test in (eprocess.PROMOTE, eprocess.ROLLBACK):
+        reach = test.critical_distance(np.array(var), margin, limit)
+        assert test.log_e(reach, np.array(var), margin) == pytest.approx(limit, abs=1e-6)
+
+
+def test_tests_side_by_side_say_what_each_says_alone():
+    dist, var = np.array([[0.01, -0.2], [0.05, 0.3]]), np.array([[1e-4, 1e-3], [1e-2, 1e-5]])
+    both = eprocess.BOTH.log_e(dist, var, 0.02)
+    reach = eprocess.BOTH.critical_distance(var, 0.02, np.array([[3.0], [4.0]]))
+    for index, (test, limit) in enumerate(((eprocess.PROMOTE, 3.0), (eprocess.ROLLBACK, 4.0))):
+        assert both[index] == pytest.approx(test.log_e(dist[index], var[index], 0.02))
+        alone = test.critical_distance(var[index], 0.02, limit)
+        assert reach[index] == pytest.approx(alone)

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from assay.judge import METRICS, exact
+from assay.judge import MetricSpec, exact
+from assay.judge.metrics import metric_of
 
-LINK = METRICS["F1"].link()
+from .builders import confusion
+
+(READING,) = metric_of(MetricSpec("f1", "F1", 0.02)).read([confusion(9, 9, 9, 9)])
+LINK = READING.component.link()
+
+
+def stream(hits, rows):
+    return np.array([float(hits)]), np.array([float(rows)])
 
 
 def rate_of(value):
@@ -26,7 +34,9 @@ def test_expected_e_value_is_at_most_one_under_the_null(shift, stable_value):
         for x in range(sizes[0] + 1):
             for y in range(sizes[1] + 1):
                 chance = binom.pmf(x, sizes[0], rates[0]) * binom.pmf(y, sizes[1], rates[1])
-                total += chance * math.exp(test((x, sizes[0]), (y, sizes[1]), LINK, shift))
+                total += chance * math.exp(
+                    float(test(stream(x, sizes[0]), stream(y, sizes[1]), LINK, shift)[0])
+                )
         assert total <= 1.0
 
 
@@ -47,7 +57,7 @@ def test_the_denominator_is_the_best_point_of_the_null(canary):
         for x, n in (canary, stable)
     )
     expected = mixed - (likelihood.max() - choose)
-    found = exact.log_e_worse(canary, stable, LINK, shift)
+    (found,) = exact.log_e_worse(stream(*canary), stream(*stable), LINK, shift)
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -56,10 +66,25 @@ def test_the_floor_e_value_is_the_bayes_factor():
     x = np.linspace(0, 1, 2_000_001)[1:-1]
     mixed = np.trapezoid(beta.pdf(x, 0.5, 0.5) * x**successes * (1 - x) ** (trials - successes), x)
     null = rate_of(floor) ** successes * (1 - rate_of(floor)) ** (trials - successes)
-    found = exact.log_e_below((successes, trials), LINK, floor)
+    (found,) = exact.log_e_below(stream(successes, trials), LINK, floor)
     assert found == pytest.approx(math.log(mixed / null), abs=1e-4)
 
 
 def test_no_trials_and_no_breach_are_no_evidence():
-    assert exact.log_e_worse((0, 0), (5, 9), LINK, 0.1) == 0.0
-    assert exact.log_e_below((9, 10), LINK, 0.5) == 0.0
+    assert exact.log_e_worse(stream(0, 0), stream(5, 9), LINK, 0.1) == [0.0]
+    assert exact.log_e_below(stream(9, 10), LINK, 0.5) == [0.0]
+
+
+@pytest.mark.parametrize(
+    "test", [exact.log_e_worse, exact.log_e_not_worse], ids=lambda t: t.__name__
+)
+def test_what_cannot_reach_the_limit_is_only_bounded(test):
+    rng = np.random.default_rng(3)
+    canary = rng.integers(0, 60, 300).astype(float), np.full(300, 60.0)
+    stable = rng.integers(100, 200, 300).astype(float), np.full(300, 200.0)
+    full = test(canary, stable, LINK, 0.05)
+    short = test(canary, stable, LINK, 0.05, 3.0)
+    reached = full >= 3.0
+    assert 20 < reached.sum() < 280
+    assert short[reached] == pytest.approx(full[reached])
+    assert (short[~reached] < 3.0).all()

@@ -66,7 +66,8 @@ def test_auc():
 
 @pytest.mark.parametrize(("dist", "expected"), [(0.03, 3.933529654), (-0.2, -6.232233)])
 def test_log_e(dist, expected):
-    assert eprocess.log_e(dist, 1e-4, 0.03, 0.015) == pytest.approx(expected, abs=1e-6)
+    found = eprocess.PROMOTE.log_e(np.array(dist), np.array(1e-4), 0.03)
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_limits_are_those_of_the_specification():

@@ -84,7 +84,7 @@ def test_floor(canary, stable, verdict, reason):
 
 def test_the_floor_of_auc_rolls_back():
     weak, strong = ([2, 3, 5], [5, 3, 2]), ([1, 2, 7], [7, 2, 1])
-    canary = scores(*(np.repeat(40 * np.array(side), 60) // 60 for side in weak))
+    canary = scores(*(np.repeat(60 * np.array(side), 60) // 60 for side in weak))
     stable = scores(*(np.repeat(400 * np.array(side), 60) // 60 for side in strong))
     spec = MetricSpec("auc", "ROCAUC", 0.3, floor=0.8)
     strict = RollbackOn.WORSE_THAN_MARGIN

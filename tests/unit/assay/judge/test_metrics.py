@@ -1,19 +1,21 @@
-"""Metric values equal scikit-learn's, variances DeLong's; what has no value says why."""
+"""What every metric must keep of the contract, and what the judge says where one has no value."""
+
+import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import norm
-from sklearn.metrics import f1_score, roc_auc_score
 
 from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
-from assay.judge import METRICS, MetricSpec, Policy, Verdict, judge, reasons
+from assay.judge import MetricSpec, Policy, Verdict, judge, reasons
+from assay.judge.metrics import METRICS, NoValue, metric_of
+from assay.judge.verdict import Average, MultiClass
 
 from .builders import LABELS, confusion, evidence, scores
 
-F1, AUC = METRICS["F1"], METRICS["ROCAUC"]
 BINS = 1024
+COSTS = (("a", "b", 1.0), ("a", "c", 5.0), ("b", "a", 2.0), ("c", "a", 1.0), ("b", "b", 0.5))
+CLASSES = ("a", "b", "c")
 
 
 def log_of(rng, rows, prevalence, separation):
@@ -31,80 +33,221 @@ def histogram(truth, bins, size=BINS):
     )
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_f1_equals_scikit_learn(rows):
-    truth, predicted = (np.array(column, dtype=int) for column in zip(*rows, strict=True))
-    matrix = np.zeros((2, 2), np.int64)
-    np.add.at(matrix, (truth, predicted), 1)
-    (cells,) = F1.cells([ArmCounts.counted(LABELS, matrix)], "1")
-    if truth.any() or predicted.any():
-        assert F1.value(cells) == pytest.approx(f1_score(truth, predicted), abs=1e-12)
-    else:
-        assert F1.value(cells) is None
+def several(rng, bins=12, rows=300):
+    """Three classes, all counted: confusion and scores by true class."""
+    table = rng.multinomial(rows, rng.dirichlet(np.full(3 * bins, 0.5)), size=3)
+    histograms = {
+        own: ScoreHistogram.by_label(
+            own, dict(zip(CLASSES, table[place].reshape(3, bins), strict=True))
+        )
+        for place, own in enumerate(CLASSES)
+    }
+    return ArmCounts.counted(CLASSES, rng.integers(20, 60, (3, 3)), histograms)
 
 
-def test_f1_of_one_class_among_several_equals_scikit_learn():
+EVERY = [
+    *(
+        MetricSpec(f"{average.value} {kind}", kind, 0.02, average=average, beta=2.0)
+        for kind in ("Accuracy", "Precision", "Recall", "F1", "FBeta")
+        for average in (Average.MACRO, Average.MICRO, Average.WEIGHTED)
+    ),
+    *(
+        MetricSpec(f"Binary {kind}", kind, 0.02, positive_label="b", beta=0.5)
+        for kind in METRICS
+        if kind != "Cost"
+    ),
+    *(
+        MetricSpec(f"{average.value} {kind}", kind, 0.02, average=average)
+        for kind in ("ROCAUC", "AveragePrecision")
+        for average in (Average.MACRO, Average.WEIGHTED)
+    ),
+    MetricSpec("OvO", "ROCAUC", 0.02, average=Average.MACRO, multi_class=MultiClass.ONE_VS_ONE),
+    MetricSpec("Cost", "Cost", 0.02, costs=COSTS),
+    MetricSpec("several LogLoss", "LogLoss", 0.02),
+    MetricSpec("several Brier", "Brier", 0.02),
+]
+
+
+@pytest.fixture(params=EVERY, ids=lambda spec: spec.name)
+def readings(request):
+    rng = np.random.default_rng(7)
+    return metric_of(request.param).read([several(rng) for _ in range(4)])
+
+
+@pytest.fixture(autouse=True)
+def no_leaking_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_gradients_are_derivatives(readings):
+    for reading in readings:
+        shares = reading.cells[0] / reading.cells[0].sum() + 1e-4
+        # So many rows that the small-sample corrections are nothing.
+        gradient = reading.component.gradient(shares[None], 1e12 * shares[None])[0]
+        step = 1e-7
+        steps = step * np.eye(shares.size)
+        numeric = (
+            reading.component.value(shares + steps) - reading.component.value(shares - steps)
+        ) / (2 * step)
+        np.testing.assert_allclose(gradient, numeric, atol=1e-5 * max(1, np.abs(numeric).max()))
+        assert np.abs(gradient).max() > 1e-3
+
+
+def test_gradients_have_no_mean_so_that_their_square_is_the_variance(readings):
+    for reading in readings:
+        shares = reading.cells / reading.cells.sum(axis=1, keepdims=True)
+        gradient = reading.component.gradient(shares, reading.cells)
+        np.testing.assert_allclose((shares * gradient).sum(axis=1), 0.0, atol=1e-10)
+
+
+def calls_of(component):
+    """Everything that a component computes, by name."""
+
+    def guards(shares):
+        found = component.guards(100 * shares, 50 * shares)
+        return [found.promote, found.rollback, found.near_perfect]
+
+    return {
+        "value": component.value,
+        "gradient": lambda shares: component.gradient(shares, 100 * shares),
+        "half_width": component.half_width,
+        "resolution": component.resolution,
+        "spread": lambda shares: component.spread(component.value(shares)),
+        "least_square": lambda shares: component.least_square(100 * shares),
+        "stream": lambda shares: component.stream(100 * shares),
+        "guards": guards,
+    }
+
+
+def test_many_looks_at_once_give_what_each_gives_alone(readings):
+    for reading in readings:
+        component, cells = reading.component, reading.cells
+        shares = cells / cells.sum(axis=1, keepdims=True)
+        for name, call in calls_of(component).items():
+            alone = [call(one) for one in shares]
+            if alone[0] is None:
+                assert call(shares) is None
+                continue
+            axis = 1 if name in {"stream", "guards"} else 0
+            np.testing.assert_allclose(
+                np.array(call(shares)), np.stack(alone, axis=axis), rtol=1e-12, atol=1e-15
+            )
+            twice = np.stack([shares, shares])
+            np.testing.assert_array_equal(
+                np.array(call(twice)), np.stack([call(shares)] * 2, axis=axis)
+            )
+
+
+def test_values_of_counts_are_those_of_their_shares(readings):
+    for reading in readings:
+        shares = reading.cells / reading.cells.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(
+            reading.component.value(reading.cells), reading.component.value(shares), rtol=1e-12
+        )
+
+
+def test_pseudo_counts_match_the_cells_and_give_every_metric_of_rows_a_variance(readings):
+    for reading in readings:
+        size = reading.cells.shape[1]
+        pseudo = reading.component.pseudo(size)
+        assert pseudo.shape == (size,)
+        assert (pseudo >= 0).all()
+        parts = reading.component.components(size)
+        assert sum(part.stop - part.start for part in parts) == size
+        least = reading.component.least_square(reading.cells)
+        assert pseudo.any() or (least > 0).all()
+        assert least is None or least.shape == (len(reading.cells), len(parts))
+
+
+def test_no_counts_are_not_a_number_and_explained(readings):
+    for reading in readings:
+        nothing = np.zeros(reading.cells.shape[1])
+        component = reading.component
+        assert np.isnan(component.value(nothing))
+        assert np.isnan(component.value(np.full((2, nothing.size), np.nan))).all()
+        found = component.undefined("canary", nothing)
+        assert found.reason in {reasons.METRIC_UNDEFINED, reasons.NO_SCORES}
+        assert "canary" in found.message
+        component.gradient(nothing, nothing)
+        component.half_width(nothing)
+        component.resolution(nothing)
+        guards = component.guards(nothing, nothing)
+        assert not any((guards.promote, guards.rollback, guards.near_perfect))
+        reason, words = component.missing(nothing, nothing)
+        assert reason in {reasons.BURN_IN, reasons.RARE_CLASS}
+        assert words
+
+
+def test_nothing_is_missing_exactly_when_the_guards_let_pass(readings):
     rng = np.random.default_rng(3)
-    truth, predicted = rng.integers(0, 3, 400), rng.integers(0, 3, 400)
-    matrix = np.zeros((3, 3), np.int64)
-    np.add.at(matrix, (truth, predicted), 1)
-    (cells,) = F1.cells([ArmCounts.counted(("a", "b", "c"), matrix)], "b")
-    expected = f1_score(truth == 1, predicted == 1)
-    assert F1.value(cells) == pytest.approx(expected, abs=1e-12)
+    passed = set()
+    for reading in readings:
+        for scale in (0.02, 0.1, 0.3, 1, 3, 30):
+            stable, canary = (
+                np.floor(scale * rng.random(2)[:, None] * reading.cells[:2]) for _ in range(2)
+            )
+            guards = reading.component.guards(stable, canary)
+            for look in range(2):
+                reason, words = reading.component.missing(stable[look], canary[look])
+                assert bool(reason) == bool(words) == (not guards.promote[look])
+                assert guards.rollback[look] or not guards.promote[look]
+                assert not guards.near_perfect[look] or (
+                    guards.rollback[look] and not guards.promote[look]
+                )
+                passed.add(bool(guards.promote[look]))
+    assert passed == {True, False}
 
 
-@pytest.mark.parametrize("prevalence", [0.5, 0.1, 0.02])
-@pytest.mark.parametrize("separation", [0.4, 0.95, 1.8, 2.7])
-def test_auc_equals_scikit_learn_within_its_bounds(prevalence, separation):
-    rng = np.random.default_rng(int(100 * separation))
-    truth, odds, bins = log_of(rng, 20_000, prevalence, separation)
-    (cells,) = AUC.cells([ArmCounts.counted(LABELS, None, {"1": histogram(truth, bins)})], "1")
-    exact = roc_auc_score(truth, odds)
-    assert abs(AUC.value(cells) - exact) <= AUC.half_width(cells)
-    assert abs(AUC.value(cells) - exact) <= 1e-3 * (0.1 if prevalence == 0.5 else 1)
-    assert AUC.value(cells) == pytest.approx(roc_auc_score(truth, bins), abs=1e-12)
+def test_weights_of_components_add_up_to_the_metric():
+    rng = np.random.default_rng(7)
+    arms = [several(rng) for _ in range(3)]
+    for spec in EVERY:
+        weights = [reading.weight for reading in metric_of(spec).read(arms)]
+        assert sum(weights) == pytest.approx(3.0 if spec.name == "several Brier" else 1.0)
 
 
-@given(
-    st.lists(st.integers(0, 6), min_size=1, max_size=30),
-    st.lists(st.integers(0, 6), min_size=1, max_size=30),
+def test_an_unknown_type_is_refused_by_name():
+    with pytest.raises(ValueError, match="type: 'Gini' is not one of Accuracy, Precision, Recall"):
+        metric_of(MetricSpec("m", "Gini", 0.02))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MetricSpec("m", "ROCAUC", 0.02, average=Average.MICRO),
+        MetricSpec("m", "AveragePrecision", 0.02, average=Average.MICRO),
+        MetricSpec(
+            "m",
+            "AveragePrecision",
+            0.02,
+            average=Average.MACRO,
+            multi_class=MultiClass.ONE_VS_ONE,
+        ),
+        MetricSpec("m", "Cost", 0.02),
+        MetricSpec("m", "Cost", 0.02, costs=(("a", "b", 0.0),)),
+    ],
 )
-def test_auc_counts_ties_as_scikit_learn_does(positive, negative):
-    pair = ScoreHistogram(np.bincount(positive, minlength=7), np.bincount(negative, minlength=7))
-    (cells,) = AUC.cells([ArmCounts.counted(LABELS, None, {"1": pair})], "1")
-    truth = [1] * len(positive) + [0] * len(negative)
-    assert AUC.value(cells) == pytest.approx(roc_auc_score(truth, positive + negative), abs=1e-12)
+def test_settings_that_mean_nothing_are_refused(spec):
+    with pytest.raises(ValueError, match=r"average|multiClass|costs"):
+        metric_of(spec)
 
 
-def test_the_variance_of_auc_is_that_of_delong():
-    rng = np.random.default_rng(5)
-    truth, _, bins = log_of(rng, 1500, 0.3, 1.5)
-    (cells,) = AUC.cells([ArmCounts.counted(LABELS, None, {"1": histogram(truth, bins)})], "1")
-    gradient = AUC.gradient(cells / cells.sum(), cells)
-    variance = float(cells / cells.sum() @ gradient**2) / cells.sum()
-
-    positive, negative = bins[truth][:, None], bins[~truth][None, :]
-    wins = (positive > negative) + 0.5 * (positive == negative)
-    delong = (
-        wins.mean(axis=1).var(ddof=1) / len(positive)
-        + wins.mean(axis=0).var(ddof=1) / negative.size
-    )
-    assert variance == pytest.approx(delong, rel=1e-12)
+def test_losses_and_costs_are_better_when_low():
+    lower = {
+        kind
+        for kind in METRICS
+        if not metric_of(MetricSpec("m", kind, 0.02, costs=COSTS)).higher_is_better
+    }
+    assert lower == {"LogLoss", "Brier", "Cost"}
 
 
-def test_the_credible_bound_of_bins_lets_weak_models_pass():
-    """AUC .61 on 1 024 bins: the hard bound is .008, the real bias 3e-5 (design 4.4)."""
-    separation = norm.ppf(0.61) * np.sqrt(2)
-    edges = np.linspace(-12, 12, BINS + 1)
-    x = edges / separation + separation / 2
-    cells = np.concatenate([np.diff(norm.cdf(x - separation)), np.diff(norm.cdf(x))])
-    assert AUC.half_width(cells) > 0.007
-    assert abs(AUC.value(cells) - 0.61) < AUC.resolution(cells) < 0.0003
-
-
-def test_the_credible_bound_stops_coarse_bins():
-    cells = np.array([1.0, 3, 6, 14, 26, 50, 50, 26, 14, 6, 3, 1])
-    assert AUC.resolution(cells) > 0.02
+@pytest.mark.parametrize("kind", ["ROCAUC", "AveragePrecision", "F1", "Precision"])
+def test_the_positive_class_among_three_must_be_said(kind):
+    with pytest.raises(NoValue) as caught:
+        metric_of(MetricSpec("m", kind, 0.02)).read([several(np.random.default_rng(1))])
+    assert caught.value.reason == reasons.POSITIVE_LABEL_UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -4,22 +4,35 @@ import numpy as np
 import pytest
 
 from assay.evidence.counts import ArmCounts, Evidence, Stratum
-from assay.judge import METRICS, MetricSpec, Policy, Verdict, judge, strata
+from assay.judge import MetricSpec, Policy, Verdict, judge, strata
+from assay.judge.looks import ArmCells, Part
+from assay.judge.metrics import metric_of
 
-from .builders import LABELS, confusion
+from .builders import LABELS, confusion, scores
 
-F1 = METRICS["F1"]
 SPEC = MetricSpec("f1", "F1", 0.05)
+
+
+def component(spec, arm):
+    (reading,) = metric_of(spec).read([arm])
+    return reading.component
+
+
+F1 = component(SPEC, confusion(9, 9, 9, 9))
+AUC = component(MetricSpec("auc", "ROCAUC", 0.02), scores(*np.ones((2, 5), int)))
 
 
 def cells(*rows):
     return np.array(rows, dtype=float)
 
 
-def table(stable, canary):
-    found = strata.standardise(stable, canary, F1.pseudo(3), F1.value)
-    assert found is not None
-    return found
+def table(stable, canary, kind=F1):
+    """Standardise one look; rows of F1 are [tn, fp, fn, tp]."""
+    return standardised(kind, ArmCells(stable[None]), ArmCells(canary[None]))
+
+
+def standardised(kind, stable, canary):
+    return strata.standardise(Part.of(kind, 1.0, stable, canary))
 
 
 def stratum(name, stable, canary):
@@ -57,72 +70,134 @@ def test_equal_strata_say_what_one_stratum_of_all_says():
     assert parts.log_e_promote == pytest.approx(whole.log_e_promote, abs=0.02)
 
 
-@pytest.mark.parametrize("metric", ["F1", "ROCAUC"])
-def test_the_variance_of_unlike_strata_is_what_resampling_shows(metric):
+def draws(rng, sizes, probabilities):
+    return np.array(
+        [rng.multinomial(n, p) for n, p in zip(sizes, probabilities, strict=True)], dtype=float
+    )
+
+
+@pytest.mark.parametrize("kind", [F1, AUC], ids=["F1", "AUC"])
+def test_the_variance_of_unlike_strata_is_what_resampling_shows(kind):
     rng = np.random.default_rng(4)
-    sizes = {"stable": (1900, 1600, 1000), "canary": (100, 400, 1000)}
-    prevalence = (0.5, 0.35, 0.2)
     probabilities = [
         np.concatenate(
             [p * np.array([1, 2, 3, 5, 9]) / 20, (1 - p) * np.array([9, 5, 3, 2, 1]) / 20]
         )
-        if metric == "ROCAUC"
-        else np.array([0.8 * p, 0.4 * p, 1 - 1.2 * p])
-        for p in prevalence
+        if kind is AUC
+        else np.array([1 - 1.2 * p, 0.2 * p, 0.2 * p, 0.8 * p])
+        for p in (0.5, 0.35, 0.2)
     ]
-    kind = METRICS[metric]
-    differences, variances = [], []
-    for _ in range(600):
-        stable, canary = (
-            np.array(
-                [rng.multinomial(n, p) for n, p in zip(sizes[arm], probabilities, strict=True)],
-                dtype=float,
-            )
-            for arm in ("stable", "canary")
-        )
-        width = stable.shape[1]
-        both = strata.standardise(stable, canary, kind.pseudo(width), kind.value)
-        gradients = tuple(
-            kind.gradient(arm.smooth, arm.effective) for arm in (both.stable, both.canary)
-        )
-        of_canary, of_stable = strata.variances(both, gradients, kind.components(width), (0.0,))
-        differences.append(kind.value(both.canary.shares) - kind.value(both.stable.shares))
-        variances.append(of_canary[0, 0] + of_stable[0])
+    runs = 600
+    stable, canary = (
+        ArmCells(np.array([draws(rng, sizes, probabilities) for _ in range(runs)]))
+        for sizes in ((1900, 1600, 1000), (100, 400, 1000))
+    )
+    width = stable.cells.shape[-1]
+    both = standardised(kind, stable, canary)
+    of_canary, of_stable = strata.variances(
+        both,
+        kind.gradient(both.smooth, both.effective),
+        kind.components(width),
+        np.zeros((1, runs)),
+    )
+    stable_values, canary_values = kind.value(both.shares)
+    differences = canary_values - stable_values
+    variances = of_canary[0, 0] + of_stable[0]
     assert np.mean(variances) == pytest.approx(np.var(differences), rel=0.15)
-    assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(600)
+    assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(runs)
+
+
+def test_the_variance_of_weighted_rows_is_what_resampling_shows():
+    """Rows predicted positive are always labelled, others one in ten, and then count ten times."""
+    rng = np.random.default_rng(6)
+    chances, picked = np.array([0.5, 0.1, 0.1, 0.3]), np.array([0.1, 1.0, 0.1, 1.0])
+    runs = 800
+    rows = rng.multinomial(3000, chances, (2, runs))
+    labelled = rng.binomial(rows, picked)[:, :, None, :].astype(float)
+    arms = [ArmCells(each / picked, each / picked**2) for each in labelled]
+    both = standardised(F1, arms[0], arms[1])
+    of_canary, of_stable = strata.variances(
+        both,
+        F1.gradient(both.smooth, both.effective),
+        F1.components(4),
+        np.zeros((1, runs)),
+    )
+    values = F1.value(both.shares)
+    truth = 0.6 / 0.8
+    assert values.mean() == pytest.approx(truth, abs=4 * values.std() / np.sqrt(2 * runs))
+    assert np.mean(of_canary[0, 0] + of_stable[0]) == pytest.approx(
+        np.var(values[1] - values[0]), rel=0.15
+    )
+
+
+def test_the_residuals_of_dependent_groups_show_their_variance():
+    """Ten rows of a user are all right or all wrong: the variance is ten times that of rows."""
+    rng = np.random.default_rng(8)
+    runs, users = 300, 64
+    groups = []
+    for _ in range(2):
+        hits = rng.random((runs, users)) < 0.8
+        cells = np.zeros((runs, users, 1, 4))
+        cells[..., 0, 3], cells[..., 0, 1] = 10.0 * hits, 10.0 * ~hits
+        groups.append(cells)
+    arms = [ArmCells(each.sum(axis=1), groups=each) for each in groups]
+    both = standardised(F1, arms[0], arms[1])
+    moved = strata.residuals(both, F1.gradient(both.smooth, both.effective))
+    values = F1.value(both.shares)
+    assert moved.shape == (runs, users)
+    assert np.mean((moved**2).sum(axis=1)) == pytest.approx(np.var(values[1] - values[0]), rel=0.25)
 
 
 def test_one_stratum_keeps_its_counts_to_the_last_bit():
-    both = table(cells([1640, 696, 1664]), cells([410, 174, 416]))
-    assert both.canary.effective.tolist() == [410, 174, 416]
-    assert both.weights.tolist() == [1.0]
+    both = table(cells([1664, 336, 360, 1640]), cells([416, 84, 90, 410]))
+    assert both.effective[1, 0].tolist() == [416, 84, 90, 410]
+    assert both.weights.tolist() == [[1.0]]
 
 
 def test_effective_counts_are_those_of_the_stratum_that_limits():
-    both = table(cells([400, 100, 500], [400, 100, 500]), cells([16, 4, 20], [4000, 1000, 5000]))
-    assert both.canary.effective.sum() == pytest.approx(
+    both = table(
+        cells([500, 50, 50, 400], [500, 50, 50, 400]), cells([20, 2, 2, 16], [5000, 500, 500, 4000])
+    )
+    assert both.effective[1].sum() == pytest.approx(
         1.0 / (0.0859**2 / 40 + 0.9141**2 / 1e4), rel=0.01
     )
 
 
-def test_a_stratum_that_one_arm_never_saw_is_left_out():
-    both = table(cells([50, 20, 60], [99, 9, 99]), cells([50, 20, 60], [0, 0, 0]))
-    assert len(both.weights) == 1
+def test_a_stratum_that_one_arm_never_saw_has_no_weight():
+    both = table(cells([60, 10, 10, 50], [99, 4, 5, 99]), cells([60, 10, 10, 50], [0, 0, 0, 0]))
+    assert both.weights.tolist() == [[1.0, 0.0]]
+    assert both.shares[0, 0] == pytest.approx(np.array([60, 10, 10, 50]) / 130)
 
 
 def test_no_common_stratum_is_no_comparison():
-    nothing = strata.standardise(
-        cells([50, 20, 60], [0, 0, 0]), cells([0, 0, 0], [5, 2, 6]), F1.pseudo(3), F1.value
-    )
-    assert nothing is None
+    with np.errstate(all="ignore"):
+        nothing = table(cells([60, 10, 10, 50], [0, 0, 0, 0]), cells([0, 0, 0, 0], [6, 1, 1, 5]))
+    assert np.isnan(F1.value(nothing.shares)).all()
 
 
 def test_small_strata_join_the_neighbour_of_nearest_stable_metric():
-    stable = cells([800, 200, 1000], [300, 700, 1000], [790, 210, 1000])
-    canary = cells([80, 20, 100], [30, 70, 100], [8, 2, 10])
+    stable = cells([1000, 100, 100, 800], [1000, 350, 350, 300], [1000, 105, 105, 790])
+    canary = cells([100, 10, 10, 80], [100, 35, 35, 30], [10, 1, 1, 8])
     both = table(stable, canary)
-    assert len(both.weights) == 2
-    assert both.weights == pytest.approx([(2200 + 2020) / 6420, 2200 / 6420])
+    assert both.weights[0] == pytest.approx([(2200 + 2020) / 6420, 2200 / 6420, 0.0])
+
+
+def test_many_looks_at_once_are_what_each_is_alone():
+    """Looks with and without small strata, and one without any common stratum."""
+    rng = np.random.default_rng(2)
+    stable = rng.integers(0, 60, (40, 3, 4)).astype(float)
+    canary = rng.integers(0, 12, (40, 3, 4)).astype(float)
+    canary[5] = 0.0
+    with np.errstate(all="ignore"):
+        together = standardised(F1, ArmCells(stable), ArmCells(canary))
+        for look in range(40):
+            alone = table(stable[look], canary[look])
+            for name in ("weights", "shares", "smooth", "effective"):
+                ours = getattr(together, name)
+                ours = ours[look] if name == "weights" else ours[:, look]
+                theirs = getattr(alone, name)
+                theirs = theirs[0] if name == "weights" else theirs[:, 0]
+                assert ours == pytest.approx(theirs, nan_ok=True), (look, name)
 
 
 def test_joining_strata_mixes_both_arms_alike():

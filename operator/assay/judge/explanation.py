@@ -1,0 +1,156 @@
+"""Why a metric decides as it does, in words with the numbers that decided."""
+
+import numpy as np
+
+from assay.evidence.counts import Evidence
+from assay.judge import reasons
+from assay.judge.comparison import HARD_WIDTH, LEAST_FREEDOM, Borders, Measured, measure
+from assay.judge.decision import Decisions, borders
+from assay.judge.looks import Looks, Parts
+from assay.judge.metrics import Metric, NoValue, metric_of
+from assay.judge.verdict import MetricJudgement, MetricSpec, Policy, RollbackOn
+from assay.judge.wording import count, decimal, percent
+
+
+def seen(metric: Metric, policy: Policy, found: MetricJudgement) -> str:
+    """Say what was measured: values, difference, band, labels."""
+    if None in (found.canary, found.stable, found.difference, found.lower, found.upper):
+        raise AssertionError("only asked when there is a value")
+    return (
+        f"{metric.name} of the canary is {decimal(found.canary or 0.0)} against "
+        f"{decimal(found.stable or 0.0)} of stable (difference {decimal(found.difference or 0.0)}, "
+        f"{percent(policy.confidence)} band {decimal(found.lower or 0.0)} .. "
+        f"{decimal(found.upper or 0.0)}, "
+        f"{count(found.labels_canary)} and {count(found.labels_stable)} labels)"
+    )
+
+
+def no_value(looks: Looks) -> NoValue:
+    """Say why there is no difference."""
+    for part in looks.parts:
+        for name, cells in zip(("stable version", "canary"), part.cells[:, 0], strict=True):
+            total = cells.sum(axis=0)
+            if not np.isfinite(part.component.value(total)):
+                return part.component.undefined(name, total)
+    return NoValue(
+        reasons.NO_LABELS, "no stratum has labels of both versions: nothing to compare yet"
+    )
+
+
+def explain(
+    spec: MetricSpec,
+    policy: Policy,
+    looks: Looks,
+    decided: Decisions,
+    reason: str,
+    evidence: Evidence,
+) -> tuple[str, str]:
+    """Return the reason, made precise where it stands for several, and the last part of the message."""
+    if reason == reasons.BURN_IN:
+        return _burn_in(looks, decided)
+    if reason in {reasons.WORSE, reasons.WORSE_THAN_MARGIN}:
+        asymptotic = decided.past_burn_in[0] and decided.comparison.rollback.passes[0]
+        words = _worse(spec, policy) + ("" if asymptotic else " (by the exact test)")
+    elif reason == reasons.WORSE_LATELY:
+        words = _lately(spec, policy, looks, decided, evidence)
+    elif reason == reasons.WORSE_IN_MEMBER:
+        words = _in_member(spec, policy, looks, decided)
+    elif reason in {reasons.FLOOR_BREACHED, reasons.FLOOR_BREACHED_BY_BOTH}:
+        words = _floor(spec, reason)
+    elif reason in {reasons.NOT_WORSE, reasons.BETTER}:
+        words = "proven better than stable"
+        if reason == reasons.NOT_WORSE:
+            words = f"proven not worse than stable by {decimal(spec.margin)} or more"
+        words += " (by the exact test)" if decided.comparison.exact_promotes[0] else ""
+    else:
+        words = _held(spec, decided, reason)
+    return reason, words
+
+
+def _worse(spec: MetricSpec, policy: Policy) -> str:
+    if policy.rollback_on is RollbackOn.WORSE:
+        return "proven worse than stable"
+    return f"proven worse than stable by more than {decimal(spec.margin)}"
+
+
+def _lately(
+    spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions, evidence: Evidence
+) -> str:
+    index = int(decided.comparison.latest[0])
+    restarts = [moment for moment in evidence.history if moment.restart]
+    moment = restarts[len(restarts) - looks.restarts[0].cells.shape[1] + index]
+    found = _measured(spec, policy, looks.restarts)
+    return (
+        f"{_worse(spec, policy)} since {moment.seconds:.0f} s after the start: "
+        f"{decimal(float(found.canary[index]))} against {decimal(float(found.stable[index]))}, "
+        "it was better before"
+    )
+
+
+def _in_member(spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions) -> str:
+    index = int(np.argmax(decided.comparison.members[:, 0]))
+    name, parts = list(looks.members.items())[index]
+    found = _measured(spec, policy, parts)
+    return (
+        f"{_worse(spec, policy)} in {name}: {decimal(float(found.canary[0]))} against "
+        f"{decimal(float(found.stable[0]))} there"
+    )
+
+
+def _measured(spec: MetricSpec, policy: Policy, parts: Parts) -> Measured:
+    border: Borders = borders(spec, policy, 1)
+    with np.errstate(all="ignore"):
+        return measure(spec, parts, border)
+
+
+def _floor(spec: MetricSpec, reason: str) -> str:
+    if spec.floor is None:
+        raise AssertionError("only asked when there is a floor")
+    side, name = ("below", "floor") if metric_of(spec).higher_is_better else ("above", "ceiling")
+    proven = f"proven {side} the {name} of {decimal(spec.floor)}"
+    if reason == reasons.FLOOR_BREACHED_BY_BOTH:
+        return f"{proven}, but stable measures {side} it too: going back would cure nothing"
+    return proven
+
+
+def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
+    guards = decided.comparison.measured.guards
+    for part, both in zip(looks.parts, decided.comparison.measured.both, strict=True):
+        reason, missing = part.component.missing(both.effective[0, 0], both.effective[1, 0])
+        if missing:
+            early = "too early to promote" if guards.rollback[0] else "too early to judge"
+            return reason, f"{early}: {missing}"
+    return (
+        reasons.BURN_IN,
+        "too early to judge: so few labels cannot show so little variation",
+    )
+
+
+def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
+    found = decided.comparison
+    if reason == reasons.TOO_FEW_USERS:
+        return (
+            f"the labels come from so few users that {found.measured.freedom[0]:.0f} independent "
+            f"groups are left of them, {LEAST_FREEDOM:.0f} are needed"
+        )
+    if reason == reasons.BINS_TOO_COARSE:
+        return (
+            f"the score bins may hide {found.measured.resolution[0]:.4f} of the difference (at "
+            f"most {spec.margin / 4.0:.4f}) and {found.measured.half_width[0]:.4f} of one value "
+            f"(at most {HARD_WIDTH}): too coarse for a margin of {decimal(spec.margin)}"
+        )
+    if reason == reasons.BELOW_FLOOR:
+        side, name = (
+            ("below", "floor") if metric_of(spec).higher_is_better else ("above", "ceiling")
+        )
+        return f"{side} the {name} of {decimal(spec.floor or 0.0)}, which is not proven yet"
+    evidence = (
+        f"evidence to promote {found.promote.log_e[0]:.2f} of {found.promote.limit:.2f}, "
+        f"to roll back {found.rollback.log_e[0]:.2f} of {found.rollback.limit:.2f}"
+    )
+    if reason == reasons.UNDERPOWERED:
+        return (
+            "at this rate of labels not even an equal canary would be promoted before the trial's "
+            f"time is over ({evidence}): ask for a larger share, a wider margin or more time"
+        )
+    return f"undecided, {evidence}"

@@ -1,0 +1,92 @@
+"""What is judged: the cells of both arms, for R looks at once.
+
+One verdict is R = 1; a simulation judges the looks of many trials in one call, through the same
+code. Shapes: R looks, H strata, C cells, G groups (user buckets or time batches).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from assay.judge.metrics.metric import Component, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ArmCells:
+    """One revision.
+
+    Attributes
+    ----------
+    cells
+        Rows, or sums of inverse-probability weights, (R, H, C).
+    squares
+        Sums of squared weights, (R, H, C); `None` where rows are not weighted.
+    groups
+        Rows by group, (R, G, H, C'); C' may be a coarser grid. `None` where rows are independent.
+    """
+
+    cells: Floats
+    squares: Floats | None = None
+    groups: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One component of a metric, and what it is computed from.
+
+    Attributes
+    ----------
+    component, weight
+        The component, and its part in the metric.
+    cells, squares, groups
+        As in `ArmCells` with the arm, stable then canary, as a new first axis.
+    """
+
+    component: Component
+    weight: float
+    cells: Floats
+    squares: Floats | None = None
+    groups: Floats | None = None
+
+    @classmethod
+    def of(cls, component: Component, weight: float, stable: ArmCells, canary: ArmCells) -> "Part":
+        """Put two arms side by side."""
+        return cls(
+            component,
+            weight,
+            np.stack([stable.cells, canary.cells]),
+            _pair(stable.squares, canary.squares),
+            _pair(stable.groups, canary.groups),
+        )
+
+
+def _pair(stable: Floats | None, canary: Floats | None) -> Floats | None:
+    return None if stable is None or canary is None else np.stack([stable, canary])
+
+
+Parts = tuple[Part, ...]
+"""A whole metric: the components whose weighted values add up to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """R looks, by one metric.
+
+    Attributes
+    ----------
+    parts
+        Counts since the trial began.
+    restarts
+        Counts since J later moments, (R * J, H, C) with the J of one look side by side; empty when
+        nothing is known of them. They find a canary that turned bad.
+    restart_weights
+        (R, J): part of the error chance that each restart may spend; 0 for one that is no start.
+    members
+        The strata of each member cluster alone; empty with fewer than two members.
+    """
+
+    parts: Parts
+    restarts: Parts = ()
+    restart_weights: Floats | None = None
+    members: Mapping[str, Parts] = field(default_factory=dict)

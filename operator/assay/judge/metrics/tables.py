@@ -1,0 +1,134 @@
+"""What metrics are read from: the tables of several arms side by side.
+
+Where labels were chosen by chance the tables hold sums of weights; where users are split they also
+come by group of users. Both only when every arm that has labels has them: half a correction is none.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.evidence.arrays import Counts, Sums
+from assay.evidence.counts import ArmCounts
+from assay.evidence.groups import GroupCounts
+from assay.evidence.weighted import WeightedCounts
+from assay.judge import reasons
+from assay.judge.metrics.metric import Component, Floats, NoValue, Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Tables of several arms, with the same meaning of axes as in `Reading`.
+
+    Attributes
+    ----------
+    cells
+        Rows, or sums of weights, (arms, ...).
+    squares
+        Sums of squared weights, of the same shape.
+    groups
+        Rows by user bucket, (arms, G, ...); score bins may be coarser.
+    """
+
+    cells: Floats
+    squares: Floats | None = None
+    groups: Floats | None = None
+
+    def reading(
+        self, component: Component, arrange: Callable[[Floats], Floats], weight: float = 1.0
+    ) -> Reading:
+        """Make a reading; `arrange` selects and sums entries of the last axes to (..., C)."""
+        return Reading(
+            component,
+            weight,
+            arrange(self.cells),
+            None if self.squares is None else arrange(self.squares),
+            None if self.groups is None else arrange(self.groups),
+        )
+
+
+def confusion_table(arms: Sequence[ArmCounts]) -> Table:
+    """Return the confusion matrices, (arms, K, K) and (arms, G, K, K)."""
+    groups = _grouped(arms, lambda part: part.confusion)
+    sums = _weighted(arms, lambda part: part.confusion)
+    squares = _weighted(arms, lambda part: part.confusion_squares)
+    if sums is None or squares is None:
+        return Table(np.array([arm.confusion for arm in arms], dtype=np.float64), None, groups)
+    return Table(sums, squares, groups)
+
+
+def score_table(arms: Sequence[ArmCounts], name: str) -> Table:
+    """Return the scores of class `name`: rows of the class, rows of others; (arms, 2, B).
+
+    Raises `NoValue` when no arm has scores of that class.
+    """
+    found = [arm.scores.get(name) for arm in arms]
+    bins = max((each.bins for each in found if each is not None), default=0)
+    if not bins:
+        raise NoValue(reasons.NO_SCORES, f"no scores of class {name!r} have been counted yet")
+    groups = _grouped(arms, lambda part: part.scores.get(name))
+    sums = _weighted(arms, lambda part: part.scores.get(name))
+    squares = _weighted(arms, lambda part: part.score_squares.get(name))
+    if sums is None or squares is None:
+        cells = np.zeros((len(arms), 2, bins))
+        for row, histogram in zip(cells, found, strict=True):
+            if histogram is not None:
+                row[0] = histogram.positive
+                row[1] = histogram.negative
+        return Table(cells, None, groups)
+    return Table(sums, squares, groups)
+
+
+def own_rows_table(arms: Sequence[ArmCounts], names: Sequence[str]) -> Table:
+    """Return the rows of each class by the score of that class, each row once; (arms, K, B).
+
+    Classes on grids of different sizes are brought to the finest that all of them have.
+    """
+    tables = [score_table(arms, name) for name in names]
+    squares = [table.squares for table in tables if table.squares is not None]
+    groups = [table.groups for table in tables if table.groups is not None]
+    return Table(
+        _own_rows([table.cells for table in tables]),
+        _own_rows(squares) if len(squares) == len(tables) else None,
+        _own_rows(groups) if len(groups) == len(tables) else None,
+    )
+
+
+def flat(table: Floats) -> Floats:
+    """Join the last two axes, (..., m, n) to (..., m n)."""
+    return table.reshape(*table.shape[:-2], -1)
+
+
+def _own_rows(tables: Sequence[Floats]) -> Floats:
+    bins = math.gcd(*(table.shape[-1] for table in tables))
+    own = [table[..., 0, :] for table in tables]
+    return np.stack(
+        [each.reshape(*each.shape[:-1], bins, -1).sum(axis=-1) for each in own], axis=-2
+    )
+
+
+def _grouped(
+    arms: Sequence[ArmCounts], part: Callable[[GroupCounts], Counts | None]
+) -> Floats | None:
+    return _of_all(arms, [None if arm.buckets is None else part(arm.buckets) for arm in arms])
+
+
+def _weighted(
+    arms: Sequence[ArmCounts], part: Callable[[WeightedCounts], Sums | None]
+) -> Floats | None:
+    return _of_all(arms, [None if arm.weighted is None else part(arm.weighted) for arm in arms])
+
+
+def _of_all(
+    arms: Sequence[ArmCounts], parts: Sequence[Counts | None] | Sequence[Sums | None]
+) -> Floats | None:
+    """Stack the parts, zeros for arms without labels; `None` unless all others have one."""
+    shapes = {each.shape for each in parts if each is not None}
+    if len(shapes) != 1:
+        return None
+    if any(each is None and arm.labelled for each, arm in zip(parts, arms, strict=True)):
+        return None
+    empty = np.zeros(shapes.pop())
+    return np.array([empty if each is None else each for each in parts], dtype=np.float64)

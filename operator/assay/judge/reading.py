@@ -1,0 +1,182 @@
+"""From evidence to what one metric is judged by: cells of both arms, restarts, groups, members."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.judge import reasons
+from assay.judge.looks import Looks, Part, Parts
+from assay.judge.metrics.metric import Component, Floats, Metric, NoValue, Reading
+
+FEWEST_BATCHES = 20
+"""Moments that show how rows of one batch depend on each other (statistics 2g)."""
+
+RESTART_ROWS = 30.0
+"""Rows that both arms need before a moment counts as one that the comparison may restart from."""
+
+
+def read_looks(metric: Metric, evidence: Evidence) -> Looks:
+    """Read one look (R = 1). Raises `NoValue` when an arm has nothing that the metric counts."""
+    labelled = evidence.labelled
+    if not evidence.strata or min(labelled) == 0:
+        raise NoValue(
+            reasons.NO_LABELS,
+            f"stable has {labelled[0]} labels and the canary {labelled[1]}: nothing to compare yet",
+        )
+    strata = evidence.strata
+    columns = [_column(item, len(strata)) for item in metric.read(_arms(strata))]
+    past = _past(metric, evidence) if evidence.history else []
+    restarts, restart_weights = _restarts(evidence, past)
+    parts = tuple(columns)
+    if past:
+        parts = tuple(
+            column if column.groups is not None else replace(column, groups=each.batches)
+            for column, each in zip(columns, past, strict=True)
+        )
+    return Looks(parts, restarts, restart_weights, _members(strata, columns))
+
+
+def _column(item: Reading, strata: int) -> Part:
+    """Arrange a reading of all strata of stable and then of the canary as one look."""
+    shape = (2, 1, strata, item.cells.shape[-1])
+    return Part(
+        item.component,
+        item.weight,
+        item.cells.reshape(shape),
+        None if item.squares is None else item.squares.reshape(shape),
+        None
+        if item.groups is None
+        else item.groups.reshape(2, 1, strata, *item.groups.shape[1:]).swapaxes(2, 3),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """One component at T earlier moments and now, on the grid of the moments.
+
+    Attributes
+    ----------
+    cells, squares
+        (T + 1, 2, H, C'), cumulative; the last is now.
+    batches
+        What came between the moments, (2, 1, T, H, C'); `None` when there are too few of them.
+    """
+
+    component: Component
+    weight: float
+    cells: Floats
+    squares: Floats | None
+    batches: Floats | None
+
+
+def _arms(strata: Sequence[Stratum]) -> list[ArmCounts]:
+    return [each.stable for each in strata] + [each.canary for each in strata]
+
+
+def _members(strata: Sequence[Stratum], columns: Sequence[Part]) -> dict[str, Parts]:
+    """Return the parts of each member's own strata, if there are several members."""
+    places: dict[str, list[int]] = {}
+    for index, stratum in enumerate(strata):
+        places.setdefault(stratum.name.rpartition("/")[0], []).append(index)
+    if len(places) < 2:
+        return {}
+    return {
+        member: tuple(
+            Part(
+                each.component,
+                each.weight,
+                each.cells[:, :, own],
+                None if each.squares is None else each.squares[:, :, own],
+                None if each.groups is None else each.groups[:, :, :, own],
+            )
+            for each in columns
+        )
+        for member, own in places.items()
+    }
+
+
+def _past(metric: Metric, evidence: Evidence) -> list[_Past]:
+    """Read all moments of the history at once, on their own grid."""
+    moments = [moment.strata for moment in evidence.history]
+    present = _on_grid_of(evidence.strata, moments)
+    arms = []
+    for strata in (*moments, present):
+        known = {each.name: each for each in strata}
+        arms += _arms([known.get(each.name) or _empty(each) for each in present])
+    size = len(moments) + 1
+    past = []
+    for item in metric.read(arms):
+        shape = (size, 2, len(present), item.cells.shape[-1])
+        cells = item.cells.reshape(shape)
+        squares = None if item.squares is None else item.squares.reshape(shape)
+        batches = None
+        if len(moments) >= FEWEST_BATCHES:
+            batches = np.diff(cells, axis=0).swapaxes(0, 1)[:, None]
+        past.append(_Past(item.component, item.weight, cells, squares, batches))
+    return past
+
+
+def _restarts(evidence: Evidence, past: Sequence[_Past]) -> tuple[Parts, Floats | None]:
+    """Return what came since each restart, and the weight of each.
+
+    The weights 1/2, 1/6, 1/12 ... sum to 1 however many restarts there will be, and which moment
+    has which is settled at that moment: restarts are powers of two of the time.
+    """
+    starts = [
+        index
+        for index, moment in enumerate(evidence.history)
+        if moment.restart and past and past[0].cells[index].sum(axis=(1, 2)).min() >= RESTART_ROWS
+    ]
+    if not starts:
+        return (), None
+    order = np.arange(1.0, len(starts) + 1.0)
+    weights: npt.NDArray[np.float64] = 1.0 / (order * (order + 1.0))
+    parts = []
+    for each in past:
+        since = (each.cells[-1] - each.cells[starts]).swapaxes(0, 1)
+        squares = None
+        if each.squares is not None:
+            squares = (each.squares[-1] - each.squares[starts]).swapaxes(0, 1)
+        parts.append(Part(each.component, each.weight, since, squares))
+    return tuple(parts), weights[None]
+
+
+def _on_grid_of(strata: Sequence[Stratum], moments: Sequence[Sequence[Stratum]]) -> list[Stratum]:
+    """Return `strata` with the scores on the moments' grid."""
+    sizes = {
+        histogram.bins
+        for moment in moments
+        for stratum in moment
+        for arm in (stratum.stable, stratum.canary)
+        for histogram in arm.scores.values()
+    }
+    if not sizes:
+        return list(strata)
+    size = min(sizes)
+
+    def coarse(arm: ArmCounts) -> ArmCounts:
+        scores = {
+            name: each if each.bins == size else each.coarser(each.bins // size)
+            for name, each in arm.scores.items()
+        }
+        return replace(arm, scores=scores)
+
+    return [
+        replace(each, stable=coarse(each.stable), canary=coarse(each.canary)) for each in strata
+    ]
+
+
+def _empty(like: Stratum) -> Stratum:
+    """Return a stratum of the same classes and grids in which nothing has happened yet."""
+
+    def nothing(arm: ArmCounts) -> ArmCounts:
+        scores = {
+            name: ScoreHistogram(np.zeros_like(each.positive), np.zeros_like(each.negative))
+            for name, each in arm.scores.items()
+        }
+        return ArmCounts(arm.labels, np.zeros_like(arm.confusion), scores)
+
+    return replace(like, stable=nothing(like.stable), canary=nothing(like.canary))
