@@ -30,11 +30,19 @@ class ScoreHistogram:
     others
         The negative rows by their true class, same shape; what one-vs-one comparisons need. Empty
         when they were not told apart.
+    refined
+        The same rows on a finer grid (`assay.evidence.grid`), where there is one for all arms. What
+        ranks scores reads this; losses, moments and sums of weights keep to the base bins.
+    whole_ends
+        Whether the first and the last cell of `refined` hold everything beyond the grid: how far
+        their scores are apart is then not known.
     """
 
     positive: Counts
     negative: Counts
     others: Mapping[str, Counts] = field(default_factory=dict)
+    refined: "ScoreHistogram | None" = None
+    whole_ends: tuple[bool, bool] = (True, True)
 
     def __post_init__(self) -> None:
         """Check and freeze the counts."""
@@ -55,6 +63,8 @@ class ScoreHistogram:
                 )
         if others and not np.array_equal(sum(others.values()), self.negative):
             raise EvidenceError("others", "do not add up to negative")
+        if self.refined is not None and self.refined.total != self.total:
+            raise EvidenceError("refined", f"{self.refined.total} rows, but {self.total} by bin")
 
     @classmethod
     def by_label(cls, own: str, labels: Mapping[str, npt.ArrayLike]) -> "ScoreHistogram":
@@ -95,10 +105,19 @@ class ScoreHistogram:
         # Rows that one side did not tell apart cannot be told apart in the sum.
         apart = all(each.others or not each.negative.any() for each in (self, other))
         names = {*self.others, *other.others} if apart else set()
+        refined = None
+        if (
+            self.refined is not None
+            and other.refined is not None
+            and (self.refined.bins, self.whole_ends) == (other.refined.bins, other.whole_ends)
+        ):
+            refined = self.refined + other.refined
         return ScoreHistogram(
             self.positive + other.positive,
             self.negative + other.negative,
             {name: self.others.get(name, empty) + other.others.get(name, empty) for name in names},
+            refined,
+            (True, True) if refined is None else self.whole_ends,
         )
 
     @override
@@ -111,6 +130,8 @@ class ScoreHistogram:
             and np.array_equal(self.negative, other.negative)
             and self.others.keys() == other.others.keys()
             and all(np.array_equal(self.others[name], other.others[name]) for name in self.others)
+            and self.refined == other.refined
+            and self.whole_ends == other.whole_ends
         )
 
     __hash__ = None  # type: ignore[assignment]

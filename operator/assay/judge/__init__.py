@@ -1,11 +1,13 @@
 """The judge: from counts to a verdict. Pure functions of plain values, numpy and scipy only.
 
 `judge` decides; `docs/statistics.md` explains the method. To read the code start in `judge.py`,
-then `comparison` (the numbers of one metric), `eprocess` and `exact` (the tests), `strata`
-(standardisation and variances), `samples` (is the sample what it should be) and `metrics`.
+then `reading` (evidence to cells), `decision` (the rules), `comparison` (the numbers of one
+metric), `eprocess` and `exact` (the tests), `strata` (standardisation and variances), `samples` (is
+the sample what it should be) and `metrics`. Everything from `looks` on is batched: a simulation
+judges through the same code.
 """
 
-from assay.judge.judge import judge
+from assay.judge.judge import judge, judge_pairs
 from assay.judge.metrics import METRICS
 from assay.judge.verdict import (
     Judgement,
@@ -27,4 +29,5 @@ __all__ = [
     "RollbackOn",
     "Verdict",
     "judge",
+    "judge_pairs",
 ]

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from assay.judge import eprocess, exact, strata
-from assay.judge.looks import Looks, Part, Parts
+from assay.judge.looks import Looks, Pairs, Part, Parts
 from assay.judge.metrics.metric import Bools, Component, Floats, Guards
 from assay.judge.verdict import MetricSpec
 
@@ -261,6 +261,8 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     of_canary, of_stable = _variances(component, both, floors)
     of_canary[:, :2] += of_stable[:, None]
     of_canary[:, 2] *= alone
+    if part.pairs is not None:
+        of_canary[:, :2] = _paired(component, part.pairs)[:, None]
     effect, freedom = _dependence(component, part)
     variances = of_canary * effect
     # Where the specified variance is zero or not finite only the credible one has a meaning.
@@ -316,6 +318,28 @@ def _variances(
     )
 
 
+def _paired(component: Component, pairs: Pairs) -> Floats:
+    """Variance of the difference over the same rows, (2, R): as specified and as credible.
+
+    A row that moves both versions alike moves the difference not at all (statistics 2c).
+    """
+    joint = pairs.rows + pairs.pseudo
+    counts = np.stack([joint.sum(axis=-1), joint.sum(axis=-2)])
+    total = counts.sum(axis=-1)
+    shares = counts / total[..., None]
+    influence = component.gradient(shares, counts)
+    moved = influence[1][:, None, :] - influence[0][:, :, None]
+    chances = joint / total[0][:, None, None]
+    mean = (chances * moved).sum(axis=(1, 2))
+    plain = ((chances * moved * moved).sum(axis=(1, 2)) - mean * mean) / total[0]
+    least = component.least_square(counts)
+    if least is None:
+        return np.stack([plain, plain])
+    parts = component.components(counts.shape[-1])
+    held = np.stack([counts[1, :, cells].sum(axis=-1) for cells in parts], axis=-1)
+    return np.stack([plain, np.maximum(plain, (least[1] / held).sum(axis=-1))])
+
+
 def _dependence(component: Component, part: Part) -> tuple[Floats, Floats]:
     """Design effect of dependent rows, and on how many groups its estimate rests.
 
@@ -369,12 +393,13 @@ def _exact(
 ) -> tuple[Bools, Bools]:
     """Whether the exact tests promote and roll back, at the looks where that is `wanted`.
 
-    Never for sums of weights or several parts, which are no Bernoulli streams.
+    Never for sums of weights or several parts, which are no Bernoulli streams, nor for pairs, which
+    are not independent.
     """
     passed = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, dtype=bool)
     part = parts[0]
     link = part.component.link()
-    if len(parts) > 1 or link is None or part.squares is not None:
+    if len(parts) > 1 or link is None or part.squares is not None or part.pairs is not None:
         return passed
     streams = part.component.stream(found.both[0].effective)
     if streams is None:

@@ -1,27 +1,37 @@
 """Why a metric decides as it does, in words with the numbers that decided."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from assay.evidence.counts import Evidence
 from assay.judge import reasons
 from assay.judge.comparison import HARD_WIDTH, LEAST_FREEDOM, Borders, Measured, measure
 from assay.judge.decision import Decisions, borders
 from assay.judge.looks import Looks, Parts
 from assay.judge.metrics import Metric, NoValue, metric_of
-from assay.judge.verdict import MetricJudgement, MetricSpec, Policy, RollbackOn
+from assay.judge.verdict import MetricSpec, Policy, RollbackOn
 from assay.judge.wording import count, decimal, percent
 
 
-def seen(metric: Metric, policy: Policy, found: MetricJudgement) -> str:
-    """Say what was measured: values, difference, band, labels."""
-    if None in (found.canary, found.stable, found.difference, found.lower, found.upper):
-        raise AssertionError("only asked when there is a value")
+@dataclass(frozen=True)
+class Values:
+    """What was measured of one metric, with the band of the difference."""
+
+    stable: float
+    canary: float
+    difference: float
+    lower: float
+    upper: float
+
+
+def seen(metric: Metric, policy: Policy, values: Values, labelled: tuple[int, int]) -> str:
+    """Say what was measured: values, difference, band, labels of (stable, canary)."""
     return (
-        f"{metric.name} of the canary is {decimal(found.canary or 0.0)} against "
-        f"{decimal(found.stable or 0.0)} of stable (difference {decimal(found.difference or 0.0)}, "
-        f"{percent(policy.confidence)} band {decimal(found.lower or 0.0)} .. "
-        f"{decimal(found.upper or 0.0)}, "
-        f"{count(found.labels_canary)} and {count(found.labels_stable)} labels)"
+        f"{metric.name} of the canary is {decimal(values.canary)} against "
+        f"{decimal(values.stable)} of stable (difference {decimal(values.difference)}, "
+        f"{percent(policy.confidence)} band {decimal(values.lower)} .. {decimal(values.upper)}, "
+        f"{count(labelled[1])} and {count(labelled[0])} labels)"
     )
 
 
@@ -43,7 +53,7 @@ def explain(
     looks: Looks,
     decided: Decisions,
     reason: str,
-    evidence: Evidence,
+    restarts: Sequence[float],
 ) -> tuple[str, str]:
     """Return the reason, made precise where it stands for several, and the last part of the message."""
     if reason == reasons.BURN_IN:
@@ -52,7 +62,7 @@ def explain(
         asymptotic = decided.past_burn_in[0] and decided.comparison.rollback.passes[0]
         words = _worse(spec, policy) + ("" if asymptotic else " (by the exact test)")
     elif reason == reasons.WORSE_LATELY:
-        words = _lately(spec, policy, looks, decided, evidence)
+        words = _lately(spec, policy, looks, decided, restarts)
     elif reason == reasons.WORSE_IN_MEMBER:
         words = _in_member(spec, policy, looks, decided)
     elif reason in {reasons.FLOOR_BREACHED, reasons.FLOOR_BREACHED_BY_BOTH}:
@@ -74,14 +84,12 @@ def _worse(spec: MetricSpec, policy: Policy) -> str:
 
 
 def _lately(
-    spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions, evidence: Evidence
+    spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions, restarts: Sequence[float]
 ) -> str:
     index = int(decided.comparison.latest[0])
-    restarts = [moment for moment in evidence.history if moment.restart]
-    moment = restarts[len(restarts) - looks.restarts[0].cells.shape[1] + index]
     found = _measured(spec, policy, looks.restarts)
     return (
-        f"{_worse(spec, policy)} since {moment.seconds:.0f} s after the start: "
+        f"{_worse(spec, policy)} since {restarts[index]:.0f} s after the start: "
         f"{decimal(float(found.canary[index]))} against {decimal(float(found.stable[index]))}, "
         "it was better before"
     )

@@ -15,18 +15,24 @@ No state, no clock: the same counts give the same answer whenever and wherever t
 e-value may fall again; the guarantee is for the first crossing, so callers latch the verdict.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from assay.evidence.counts import Evidence
+from assay.evidence.paired import PairedCounts
 from assay.judge import explanation, reasons, samples
 from assay.judge.comparison import band
 from assay.judge.decision import REASONS, VERDICTS, Decisions, decide
-from assay.judge.metrics import METRICS, Metric, NoValue, metric_of
+from assay.judge.looks import Looks
+from assay.judge.metrics import Metric, NoValue, metric_of
+from assay.judge.pairing import read_pairs
 from assay.judge.reading import read_looks
 from assay.judge.verdict import Judgement, MetricJudgement, MetricSpec, Policy, Verdict
+
+Reader = Callable[[Metric], Looks]
+"""Reads what a metric needs from the evidence; raises `NoValue`."""
 
 
 def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> Judgement:
@@ -46,15 +52,28 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
     ValueError
         For no metrics or an unknown type. Never for what the counts say: that is a hold.
     """
-    if not metrics:
-        msg = "metrics: at least one is needed"
-        raise ValueError(msg)
-    for spec in metrics:
-        if spec.type not in METRICS:
-            msg = f"type: {spec.type!r} is not one of {', '.join(sorted(METRICS))}"
-            raise ValueError(msg)
-    each = _with_bands(policy, [_one(spec, policy, evidence, len(metrics)) for spec in metrics])
-    found = samples.findings(evidence, policy.min_label_coverage, metrics)
+    each = _judge_each(
+        metrics,
+        policy,
+        lambda metric: read_looks(metric, evidence),
+        evidence.labelled,
+        [moment.seconds for moment in evidence.history if moment.restart],
+    )
+    return _combined(each, samples.findings(evidence, policy.min_label_coverage, metrics))
+
+
+def judge_pairs(metrics: Sequence[MetricSpec], policy: Policy, counts: PairedCounts) -> Judgement:
+    """Judge shadow traffic, of which both versions answered every row.
+
+    There is no split of traffic that could have gone wrong, and every label is one of both.
+    Arguments and errors as of `judge`.
+    """
+    rows = counts.rows
+    each = _judge_each(metrics, policy, lambda metric: read_pairs(metric, counts), (rows, rows))
+    return _combined(each, [])
+
+
+def _combined(each: tuple[MetricJudgement, ...], found: Sequence[samples.Finding]) -> Judgement:
     blocking = [finding for finding in found if finding.blocks_rollback]
     if blocking:
         return Judgement(Verdict.HOLD, blocking[0].reason, blocking[0].message, each)
@@ -72,91 +91,102 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """One metric, before its band is known; `decided` is `None` when it has no value."""
+class _Decided:
+    """One metric that has a value, before its band is known."""
 
     spec: MetricSpec
     metric: Metric
-    judgement: MetricJudgement
-    decided: Decisions | None = None
-    why: str = ""
+    decisions: Decisions
+    reason: str
+    why: str
 
 
-def _one(spec: MetricSpec, policy: Policy, evidence: Evidence, metrics: int) -> _Judged:
+def _judge_each(
+    metrics: Sequence[MetricSpec],
+    policy: Policy,
+    read: Reader,
+    labelled: tuple[int, int],
+    restarts: Sequence[float] = (),
+) -> tuple[MetricJudgement, ...]:
+    """Judge each metric alone; `restarts` are the seconds at which restarted counts begin."""
+    if not metrics:
+        msg = "metrics: at least one is needed"
+        raise ValueError(msg)
+    found = [_decide_one(spec, policy, read, len(metrics), restarts) for spec in metrics]
+    bands = _bands([item for item in found if isinstance(item, _Decided)])
+    judged = []
+    for spec, item in zip(metrics, found, strict=True):
+        if isinstance(item, _Decided):
+            judged.append(_judgement(item, policy, labelled, next(bands)))
+        else:
+            judged.append(
+                MetricJudgement(spec.name, Verdict.HOLD, item.reason, str(item), *labelled)
+            )
+    return tuple(judged)
+
+
+def _decide_one(
+    spec: MetricSpec, policy: Policy, read: Reader, metrics: int, restarts: Sequence[float]
+) -> _Decided | NoValue:
     metric = metric_of(spec)
-    stable_labels, canary_labels = evidence.labelled
-    blank = MetricJudgement(
-        name=spec.name,
-        verdict=Verdict.HOLD,
-        reason=reasons.NO_LABELS,
-        message="",
-        labels_stable=stable_labels,
-        labels_canary=canary_labels,
-    )
     try:
-        looks = read_looks(metric, evidence)
-        decided = decide(spec, policy, looks, metrics)
-        if not decided.comparison.measured.known[0]:
-            raise explanation.no_value(looks)
+        looks = read(metric)
     except NoValue as hold:
-        return _Judged(spec, metric, replace(blank, reason=hold.reason, message=str(hold)))
-    reason = REASONS[decided.reason[0]]
-    reason, why = explanation.explain(spec, policy, looks, decided, reason, evidence)
-    measured = decided.comparison.measured
-    judgement = replace(
-        blank,
-        verdict=VERDICTS[decided.verdict[0]],
-        reason=reason,
-        stable=float(measured.stable[0]),
-        canary=float(measured.canary[0]),
-        difference=float(measured.difference[0]),
-        log_e_promote=float(decided.log_e_promote[0]),
-        log_e_rollback=float(decided.log_e_rollback[0]),
-        limit_promote=decided.comparison.promote.limit,
-        limit_rollback=decided.comparison.rollback.limit,
-        half_width=float(measured.half_width[0]),
-        past_burn_in=bool(decided.past_burn_in[0]),
-    )
-    return _Judged(spec, metric, judgement, decided, why)
+        return hold
+    decisions = decide(spec, policy, looks, metrics)
+    if not decisions.comparison.measured.known[0]:
+        return explanation.no_value(looks)
+    reason = REASONS[decisions.reason[0]]
+    reason, why = explanation.explain(spec, policy, looks, decisions, reason, restarts)
+    return _Decided(spec, metric, decisions, reason, why)
 
 
-def _with_bands(policy: Policy, judged: Sequence[_Judged]) -> tuple[MetricJudgement, ...]:
-    """Add the display bands and the sentences, for all metrics in one go.
+def _bands(decided: Sequence[_Decided]) -> Iterator[tuple[float, float]]:
+    """Find how far below and above the difference the display bands reach, for all in one go.
 
-    The band ends where the tests decide: it excludes exactly what they reject.
+    A band ends where the tests decide: it excludes exactly what they reject.
     """
-    known = [item for item in judged if item.decided is not None]
-    reach = np.zeros((2, 0))
-    if known:
-        comparisons = [item.decided.comparison for item in known if item.decided]
-        reach = band(
-            np.array(
-                [
-                    [each.promote.limit for each in comparisons],
-                    [each.rollback.limit for each in comparisons],
-                ]
-            ),
-            np.array([item.spec.margin for item in known]),
-            np.array(
-                [
-                    [each.promote.variance[0] for each in comparisons],
-                    [each.rollback.variance[0] for each in comparisons],
-                ]
-            ),
-        )
-    found = []
-    places = iter(range(len(known)))
-    for item in judged:
-        if item.decided is None or item.judgement.difference is None:
-            found.append(item.judgement)
-            continue
-        promote, rollback = reach[:, next(places)]
-        below, above = (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
-        judgement = replace(
-            item.judgement,
-            lower=float(item.judgement.difference - below),
-            upper=float(item.judgement.difference + above),
-        )
-        seen = explanation.seen(item.metric, policy, judgement)
-        found.append(replace(judgement, message=f"{seen}: {item.why}"))
-    return tuple(found)
+    if not decided:
+        return
+    tests = [(i.decisions.comparison.promote, i.decisions.comparison.rollback) for i in decided]
+    reach = band(
+        np.array([[test.limit for test in pair] for pair in tests]).T,
+        np.array([item.spec.margin for item in decided]),
+        np.array([[test.variance[0] for test in pair] for pair in tests]).T,
+    )
+    for item, (promote, rollback) in zip(decided, reach.T.tolist(), strict=True):
+        yield (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
+
+
+def _judgement(
+    item: _Decided, policy: Policy, labelled: tuple[int, int], reach: tuple[float, float]
+) -> MetricJudgement:
+    found = item.decisions.comparison
+    difference = float(found.measured.difference[0])
+    values = explanation.Values(
+        stable=float(found.measured.stable[0]),
+        canary=float(found.measured.canary[0]),
+        difference=difference,
+        lower=difference - reach[0],
+        upper=difference + reach[1],
+    )
+    seen = explanation.seen(item.metric, policy, values, labelled)
+    return MetricJudgement(
+        name=item.spec.name,
+        verdict=VERDICTS[item.decisions.verdict[0]],
+        reason=item.reason,
+        message=f"{seen}: {item.why}",
+        labels_stable=labelled[0],
+        labels_canary=labelled[1],
+        stable=values.stable,
+        canary=values.canary,
+        difference=difference,
+        lower=values.lower,
+        upper=values.upper,
+        log_e_promote=float(found.promote.log_e[0]),
+        log_e_rollback=float(found.rollback.log_e[0]),
+        limit_promote=found.promote.limit,
+        limit_rollback=found.rollback.limit,
+        half_width=float(found.measured.half_width[0]),
+        past_burn_in=bool(item.decisions.past_burn_in[0]),
+    )

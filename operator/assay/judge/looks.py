@@ -32,6 +32,22 @@ class ArmCells:
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """Rows that both arms answered, by the cell in which each arm counts them.
+
+    Attributes
+    ----------
+    rows
+        (R, C', C'): stable's cell, then the canary's; C' may be a coarser grid.
+    pseudo
+        (C', C'): counts to add in variances.
+    """
+
+    rows: Floats
+    pseudo: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """One component of a metric, and what it is computed from.
 
@@ -41,6 +57,8 @@ class Part:
         The component, and its part in the metric.
     cells, squares, groups
         As in `ArmCells` with the arm, stable then canary, as a new first axis.
+    pairs
+        Where both arms answered the same rows: how they go together.
     """
 
     component: Component
@@ -48,6 +66,7 @@ class Part:
     cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
+    pairs: Pairs | None = None
 
     @classmethod
     def of(cls, component: Component, weight: float, stable: ArmCells, canary: ArmCells) -> "Part":

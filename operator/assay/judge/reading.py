@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
 from assay.judge import reasons
@@ -14,8 +13,11 @@ from assay.judge.metrics.metric import Component, Floats, Metric, NoValue, Readi
 FEWEST_BATCHES = 20
 """Moments that show how rows of one batch depend on each other (statistics 2g)."""
 
-RESTART_ROWS = 30.0
-"""Rows that both arms need before a moment counts as one that the comparison may restart from."""
+OCTAVES = 24
+"""Restarts double in time and a trial lasts at most 2^23 s, so at most as many share the error.
+
+Equal shares, fixed beforehand: which restarts are remembered changes nothing for the others.
+"""
 
 
 def read_looks(metric: Metric, evidence: Evidence) -> Looks:
@@ -120,20 +122,11 @@ def _past(metric: Metric, evidence: Evidence) -> list[_Past]:
 
 
 def _restarts(evidence: Evidence, past: Sequence[_Past]) -> tuple[Parts, Floats | None]:
-    """Return what came since each restart, and the weight of each.
-
-    The weights 1/2, 1/6, 1/12 ... sum to 1 however many restarts there will be, and which moment
-    has which is settled at that moment: restarts are powers of two of the time.
-    """
-    starts = [
-        index
-        for index, moment in enumerate(evidence.history)
-        if moment.restart and past and past[0].cells[index].sum(axis=(1, 2)).min() >= RESTART_ROWS
-    ]
+    """Return what came since each restart, and the weight of each."""
+    starts = [index for index, moment in enumerate(evidence.history) if moment.restart]
     if not starts:
         return (), None
-    order = np.arange(1.0, len(starts) + 1.0)
-    weights: npt.NDArray[np.float64] = 1.0 / (order * (order + 1.0))
+    weights = np.full((1, len(starts)), 1.0 / OCTAVES)
     parts = []
     for each in past:
         since = (each.cells[-1] - each.cells[starts]).swapaxes(0, 1)
@@ -141,7 +134,7 @@ def _restarts(evidence: Evidence, past: Sequence[_Past]) -> tuple[Parts, Floats 
         if each.squares is not None:
             squares = (each.squares[-1] - each.squares[starts]).swapaxes(0, 1)
         parts.append(Part(each.component, each.weight, since, squares))
-    return tuple(parts), weights[None]
+    return tuple(parts), weights
 
 
 def _on_grid_of(strata: Sequence[Stratum], moments: Sequence[Sequence[Stratum]]) -> list[Stratum]:

@@ -1,0 +1,226 @@
+"""What only a whole trial shows: its history, its members, its users, labels chosen by chance."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from assay.evidence.counts import ArmCounts, Evidence, Moment, Stratum
+from assay.evidence.groups import GroupCounts
+from assay.evidence.weighted import WeightedCounts
+from assay.judge import MetricSpec, Policy, RollbackOn, Verdict, judge, reasons
+
+from .builders import LABELS, confusion, evidence
+
+F1 = MetricSpec("f1", "F1", 0.03)
+GOOD, MANY = (4100, 840, 900, 4160), (16400, 3360, 3600, 16640)
+
+
+def moment(seconds, canary, stable, *, restart=True):
+    strata = (Stratum("east/0", confusion(*stable), confusion(*canary)),)
+    return Moment(seconds, strata, restart)
+
+
+def scaled(counts, factor):
+    return tuple(round(factor * each) for each in counts)
+
+
+def test_a_canary_that_turned_bad_is_found_since_the_restart():
+    """Good for 2 500 labels, then F1 falls to .56: diluted, all counts together prove nothing."""
+    good, bad = scaled(GOOD, 0.25), (150, 120, 120, 230)
+    now = tuple(a + b for a, b in zip(good, bad, strict=True))
+    stable = scaled(MANY, 0.5)
+    whole = evidence(confusion(*now), confusion(*stable))
+    past = moment(512.0, good, scaled(MANY, 0.4))
+    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN)
+
+    assert judge([F1], strict, whole).verdict is Verdict.HOLD
+    found = judge([F1], strict, dataclasses.replace(whole, history=(past,)))
+
+    assert (found.verdict, found.reason) == (Verdict.ROLLBACK, reasons.WORSE_LATELY)
+    assert "since 512 s after the start: .556 against .825" in found.message
+
+
+def test_only_restarts_are_restarted_from():
+    good, bad = scaled(GOOD, 0.25), (150, 120, 120, 230)
+    now = tuple(a + b for a, b in zip(good, bad, strict=True))
+    past = moment(512.0, good, scaled(MANY, 0.4), restart=False)
+    whole = evidence(confusion(*now), confusion(*scaled(MANY, 0.5)))
+    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN)
+    found = judge([F1], strict, dataclasses.replace(whole, history=(past,)))
+    assert found.verdict is Verdict.HOLD
+
+
+def test_history_costs_promotion_nothing():
+    past = moment(512.0, scaled(GOOD, 0.5), scaled(MANY, 0.5))
+    whole = evidence(confusion(*GOOD), confusion(*MANY))
+    with_history = judge([F1], Policy(), dataclasses.replace(whole, history=(past,))).metrics[0]
+    alone = judge([F1], Policy(), whole).metrics[0]
+    assert with_history.log_e_promote == alone.log_e_promote
+    assert with_history.limit_promote == alone.limit_promote
+    assert with_history.limit_rollback > alone.limit_rollback
+
+
+def batches(rng, size, *, dependent):
+    """Forty batches of each arm; in dependent ones all rows of a batch share their fate."""
+    chances = np.array([0.41, 0.09, 0.09, 0.41])
+    totals = np.zeros((2, 4), int)
+    moments = []
+    for k in range(41):
+        if k:
+            for arm, rows in enumerate((8 * size, 2 * size)):
+                if dependent:
+                    totals[arm] += 5 * rng.multinomial(rows // 5, chances)
+                else:
+                    totals[arm] += rng.multinomial(rows, chances)
+        strata = (
+            Stratum(
+                "east/0",
+                *(ArmCounts.counted(LABELS, total.reshape(2, 2).copy()) for total in totals),
+            ),
+        )
+        moments.append(Moment(10.0 * k, strata))
+    return Evidence(moments[-1].strata, tuple(moments[1:-1]))
+
+
+def test_dependent_batches_widen_the_band_and_independent_ones_hardly():
+    rng = np.random.default_rng(3)
+
+    def width(*, dependent):
+        ratios = []
+        for _ in range(30):
+            counts = batches(rng, 100, dependent=dependent)
+            wide, plain = (
+                judge([F1], Policy(), each).metrics[0]
+                for each in (counts, dataclasses.replace(counts, history=()))
+            )
+            ratios.append((wide.upper - wide.lower) / (plain.upper - plain.lower))
+        return np.median(ratios)
+
+    assert 1.7 < width(dependent=True) < 2.8  # the square root of 5 is 2.2
+    assert 1.0 <= width(dependent=False) < 1.15
+
+
+def bucketed(arm, buckets):
+    rows = np.array(arm.confusion)
+    parts = np.zeros((len(buckets), *rows.shape), int)
+    for place in np.ndindex(rows.shape):
+        parts[(slice(None), *place)] = np.random.default_rng(1).multinomial(rows[place], buckets)
+    return dataclasses.replace(arm, buckets=GroupCounts(parts))
+
+
+def test_labels_of_a_handful_of_users_are_no_proof():
+    few, many = np.zeros(128), np.full(128, 1 / 128)
+    few[:4] = 0.25
+    bad = confusion(330, 120, 170, 380)
+    stable = bucketed(confusion(*MANY), many)
+    spread = judge([F1], Policy(), evidence(bucketed(bad, many), stable))
+    crowded = judge([F1], Policy(), evidence(bucketed(bad, few), stable))
+    assert spread.verdict is Verdict.ROLLBACK
+    assert crowded.metrics[0].reason in {reasons.TOO_FEW_USERS, reasons.WORSE}
+    assert not crowded.past_burn_in
+    assert spread.past_burn_in
+
+
+def in_members(east, west):
+    stable = confusion(*scaled(MANY, 0.5))
+    return Evidence(
+        (
+            Stratum("east/0", stable, confusion(*east)),
+            Stratum("west/0", stable, confusion(*west)),
+        )
+    )
+
+
+def test_one_bad_member_rolls_all_back_though_the_whole_is_not_worse():
+    better, worse = (2250, 200, 250, 2300), (330, 140, 180, 350)
+    found = judge([F1], Policy(), in_members(better, worse))
+    assert (found.verdict, found.reason) == (Verdict.ROLLBACK, reasons.WORSE_IN_MEMBER)
+    assert "in west: .673 against .825 there" in found.message
+
+
+def test_members_share_the_chance_of_error():
+    one = judge([F1], Policy(), evidence(confusion(*GOOD), confusion(*MANY))).metrics[0]
+    two = judge([F1], Policy(), in_members(scaled(GOOD, 0.5), scaled(GOOD, 0.5))).metrics[0]
+    assert two.limit_rollback == pytest.approx(one.limit_rollback + np.log(0.8 / 0.7))
+
+
+def chosen(cells, served, picked):
+    """Label a random part of each predicted class; `cells` are [tn, fp, fn, tp] of all rows."""
+    rng = np.random.default_rng(9)
+    chance = np.array([picked[0], picked[1], picked[0], picked[1]])
+    rows = rng.binomial(cells, chance).reshape(2, 2)
+    weights = 1.0 / chance.reshape(2, 2)
+    arm = ArmCounts.counted(LABELS, rows, served=served)
+    return dataclasses.replace(
+        arm,
+        served_as={"0": int(cells[0] + cells[2]), "1": int(cells[1] + cells[3])},
+        weighted=WeightedCounts(rows * weights, rows * weights**2),
+    )
+
+
+def test_labels_that_depend_on_the_prediction_hold_unless_they_are_weighted():
+    stable = np.array([160_000, 9_000, 10_000, 21_000])
+    arms = [chosen(each, int(each.sum()), (0.1, 1.0)) for each in (stable // 4, stable)]
+    found = judge([F1], Policy(), evidence(*arms))
+    plain = [dataclasses.replace(arm, weighted=None) for arm in arms]
+    held = judge([F1], Policy(), evidence(*plain))
+
+    truth = 2 * 21 / (2 * 21 + 9 + 10)
+    assert found.reason != reasons.LABELS_DEPEND_ON_PREDICTION
+    assert found.metrics[0].stable == pytest.approx(truth, abs=0.01)
+    assert (held.verdict, held.reason) == (Verdict.HOLD, reasons.LABELS_DEPEND_ON_PREDICTION)
+    assert "100 % of the rows predicted '1' and for 10" in held.message
+    assert held.metrics[0].stable > truth + 0.1
+
+
+def test_precision_does_not_care_which_predictions_are_labelled():
+    stable = np.array([160_000, 9_000, 10_000, 21_000])
+    arms = [
+        dataclasses.replace(chosen(each, int(each.sum()), (0.1, 1.0)), weighted=None)
+        for each in (stable // 4, stable)
+    ]
+    found = judge([MetricSpec("p", "Precision", 0.03)], Policy(), evidence(*arms))
+    assert (found.verdict, found.reason) == (Verdict.PROMOTE, reasons.NOT_WORSE)
+
+
+def test_users_and_not_requests_are_split_where_traffic_is_sticky():
+    def counts(users):
+        arms = [
+            dataclasses.replace(confusion(*cells, served=sum(cells)), users=count)
+            for cells, count in zip((GOOD, MANY), users, strict=True)
+        ]
+        return evidence(*arms, weight=0.5)
+
+    assert judge([F1], Policy(), counts((1010, 990))).verdict is Verdict.PROMOTE
+    found = judge([F1], Policy(), counts((700, 1300)))
+    assert (found.verdict, found.reason) == (Verdict.HOLD, reasons.SAMPLE_RATIO_MISMATCH)
+    assert "of 2 000 users" in found.message
+
+
+@pytest.mark.parametrize(
+    ("growth", "reason"), [(1.5, reasons.UNDERPOWERED), (50.0, reasons.UNDECIDED)]
+)
+def test_what_cannot_end_in_time_is_said(growth, reason):
+    counts = evidence(confusion(410, 84, 90, 416), confusion(1640, 336, 360, 1664))
+    found = judge([F1], Policy(growth=growth), counts)
+    assert (found.verdict, found.reason) == (Verdict.HOLD, reason)
+
+
+def test_a_loss_is_judged_the_other_way_round():
+    """What costs more is worse; the ceiling plays the part of the floor."""
+    spec = MetricSpec("cost", "Cost", 0.03, floor=0.25, costs=(("0", "1", 1.0), ("1", "0", 1.0)))
+    same = judge([spec], Policy(), evidence(confusion(*GOOD), confusion(*MANY)))
+    worse = judge([spec], Policy(), evidence(confusion(2500, 2000, 2500, 3000), confusion(*MANY)))
+    assert (same.verdict, same.reason) == (Verdict.PROMOTE, reasons.NOT_WORSE)
+    assert (worse.verdict, worse.reason) == (Verdict.ROLLBACK, reasons.WORSE)
+    metric = worse.metrics[0]
+    assert metric.difference > 0.0
+    assert metric.lower > 0.0
+    strict = judge(
+        [dataclasses.replace(spec, margin=0.9)],
+        Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN),
+        evidence(confusion(2500, 2000, 2500, 3000), confusion(*MANY)),
+    )
+    assert (strict.verdict, strict.reason) == (Verdict.ROLLBACK, reasons.FLOOR_BREACHED)
+    assert "above the ceiling of .250" in strict.message
