@@ -9,6 +9,7 @@ makes a better canary positive (losses and costs should be low). Nulls: promotio
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,9 @@ from assay.judge.verdict import MetricSpec
 
 HARD_WIDTH = 0.05
 """Hard bound of what bins hide of one value above which no credible bound is believed."""
+
+FAINT = 1.5
+"""Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
 
 LEAST_FREEDOM = 8.0
 """Effective number of user groups below which the variance between them is not known."""
@@ -69,9 +73,9 @@ class Measured:
     guards
         Burn-in.
     freedom
-        Effective number of groups that the variance rests on; infinite for independent rows.
+        Effective number of groups that the variance rests on; `None` for independent rows.
     design_effect
-        By how much dependence of the rows multiplies the variance, >= 1.
+        By how much dependence of the rows multiplies the variance, >= 1; `None` likewise.
     half_width, resolution
         Hard bound of what bins hide in one arm; credible bound for the difference.
     both
@@ -82,8 +86,8 @@ class Measured:
     canary: Floats
     variances: Floats
     guards: Guards
-    freedom: Floats
-    design_effect: Floats
+    freedom: Floats | None
+    design_effect: Floats | None
     half_width: Floats
     resolution: Floats
     both: tuple[strata.Standardised, ...]
@@ -161,6 +165,11 @@ class Comparison:
     latest: Floats
     members: Bools
 
+    @cached_property
+    def in_force(self) -> Bools:
+        """Whether the rollback test may decide: past burn-in, with users enough."""
+        return _in_force(self.measured)
+
     def is_coarse(self, margin: float) -> Bools:
         """Whether what the bins may hide forbids to promote."""
         return _matters(self.measured.resolution, margin) | (self.measured.half_width > HARD_WIDTH)
@@ -196,11 +205,14 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
         late, latest = _late(spec, looks, borders, shares.late)
         promote, rollback = _tests(spec, found, borders, gain, shares.whole)
         decided = found.guards.rollback & rollback.passes
+        worse = -gain - borders.rollback_shift
+        # Where not even a fixed-sample test sees anything, the second net does not either.
+        seen = worse > FAINT * np.sqrt(rollback.variance)
         promoted, rolled_back = _exact(
             looks.parts,
             found,
             borders,
-            (found.guards.near_perfect, (gain < -borders.rollback_shift) & ~decided),
+            (found.guards.near_perfect, seen & ~decided),
             (borders.promote_alpha * (1.0 - eprocess.SHARP), borders.rollback_alpha * shares.exact),
         )
         return Comparison(
@@ -238,8 +250,8 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
         **total,
         variances=deviation * deviation,
         guards=guards,
-        freedom=np.min([each.freedom for each in measured], axis=0),
-        design_effect=np.max([each.design_effect for each in measured], axis=0),
+        freedom=_of_known(np.minimum, [each.freedom for each in measured]),
+        design_effect=_of_known(np.maximum, [each.design_effect for each in measured]),
         both=tuple(both for each in measured for both in each.both),
     )
 
@@ -264,7 +276,7 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     if part.pairs is not None:
         of_canary[:, :2] = _paired(component, part.pairs)[:, None]
     effect, freedom = _dependence(component, part)
-    variances = of_canary * effect
+    variances = of_canary if effect is None else of_canary * effect
     # Where the specified variance is zero or not finite only the credible one has a meaning.
     variances[0] = np.where(variances[0] > 0.0, variances[0], variances[1])
     return Measured(
@@ -340,18 +352,17 @@ def _paired(component: Component, pairs: Pairs) -> Floats:
     return np.stack([plain, np.maximum(plain, (least[1] / held).sum(axis=-1))])
 
 
-def _dependence(component: Component, part: Part) -> tuple[Floats, Floats]:
+def _dependence(component: Component, part: Part) -> tuple[Floats | None, Floats | None]:
     """Design effect of dependent rows, and on how many groups its estimate rests.
 
     Both are ratios and hardly depend on the grid of the scores, so the groups may be coarser.
     """
-    looks = part.cells.shape[1]
     if part.groups is None:
-        return np.ones(looks), np.full(looks, np.inf)
+        return None, None
     both = strata.standardise(
         Part(component, part.weight, part.groups.sum(axis=2), groups=part.groups)
     )
-    of_canary, of_stable = _variances(component, both, np.zeros((1, looks)))
+    of_canary, of_stable = _variances(component, both, np.zeros((1, part.cells.shape[1])))
     independent = of_canary[0, 0] + of_stable[0]
     moved = strata.residuals(both, component.gradient(both.smooth, both.effective)) ** 2
     total = moved.sum(axis=1)
@@ -411,12 +422,16 @@ def _exact(
     for index, (test, shift) in enumerate(tests):
         looks = wanted[index] & found.known
         if looks.any():
-            # Dependent rows know as much as fewer independent ones.
-            hits, rows = (each[:, looks] / found.design_effect[looks] for each in streams)
+            hits, rows = (_independent(each, found)[:, looks] for each in streams)
             limit = -math.log(alphas[index])
             log_e = test((hits[1], rows[1]), (hits[0], rows[0]), link, shift, limit)
             passed[index][looks] = log_e >= limit
     return passed
+
+
+def _independent(rows: Floats, found: Measured) -> Floats:
+    """Return how many independent rows know as much as these."""
+    return rows if found.design_effect is None else rows / found.design_effect
 
 
 def _below_floor(
@@ -432,7 +447,7 @@ def _below_floor(
     link = part.component.link() if len(parts) == 1 and part.squares is None else None
     stream = part.component.stream(found.both[0].effective[1])
     if link is not None and stream is not None:
-        hits, rows = (each / found.design_effect for each in stream)
+        hits, rows = (_independent(each, found) for each in stream)
         log_e = exact.log_e_below((hits, rows), link, borders.better * spec.floor)
         return beyond & (log_e >= limit)
     dist = -borders.better * (found.canary - spec.floor)
@@ -453,7 +468,7 @@ def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tup
     gain = borders.better * found.difference
     _, outcome = _tests(spec, found, borders, gain, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)
-    usable = found.known & found.guards.rollback & _enough_users(found)
+    usable = found.known & _in_force(found)
     log_e = np.where(usable, log_e, -np.inf).reshape(shape, -1)
     terms = np.log(looks.restart_weights) + log_e
     total = np.logaddexp.reduce(terms, axis=1)
@@ -468,10 +483,17 @@ def _members(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> 
         found = measure(spec, parts, borders)
         gain = borders.better * found.difference
         _, outcome = _tests(spec, found, borders, gain, share / len(looks.members))
-        rows.append(found.known & found.guards.rollback & _enough_users(found) & outcome.passes)
+        rows.append(found.known & _in_force(found) & outcome.passes)
     return np.array(rows) if rows else np.zeros((0, shape), dtype=bool)
 
 
-def _enough_users(found: Measured) -> Bools:
-    enough: Bools = found.freedom >= LEAST_FREEDOM
-    return enough
+def _in_force(found: Measured) -> Bools:
+    if found.freedom is None:
+        return found.guards.rollback
+    return found.guards.rollback & (found.freedom >= LEAST_FREEDOM)
+
+
+def _of_known(choose: np.ufunc, values: Sequence[Floats | None]) -> Floats | None:
+    """Reduce what several parts know; parts of the same rows all know it or none does."""
+    known = [each for each in values if each is not None]
+    return choose.reduce(known) if known else None

@@ -4,13 +4,14 @@ One table of rules for one verdict or a hundred thousand simulated ones; the fir
 decides. Words are `judge`'s matter.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from assay.judge import eprocess, reasons
-from assay.judge.comparison import LEAST_FREEDOM, Borders, Comparison, compare
+from assay.judge.comparison import Borders, Comparison, compare
 from assay.judge.looks import Looks
 from assay.judge.metrics import metric_of
 from assay.judge.metrics.metric import Bools, Floats
@@ -39,6 +40,8 @@ REASONS = (
     reasons.UNDECIDED,
 )
 """By code. `judge` says the first of the family where the counts alone do not tell which it is."""
+
+_CODES = {reason: code for code, reason in enumerate(REASONS)}
 
 Codes = npt.NDArray[np.int8]
 
@@ -99,58 +102,68 @@ def decide(spec: MetricSpec, policy: Policy, looks: Looks, metrics: int = 1) -> 
     verdict of a trial that is not Hold, so callers latch it.
     """
     found = compare(spec, looks, borders(spec, policy, metrics))
-    known, guards = found.measured.known, found.measured.guards
-    users = found.measured.freedom >= LEAST_FREEDOM
-    in_force = guards.rollback & users
-    worse = (in_force & found.rollback.passes) | found.exact_rolls_back
-    strict = policy.rollback_on is RollbackOn.WORSE_THAN_MARGIN
-    proven = np.full(known.shape, policy.promote_on is PromoteOn.BETTER)
-    floor_of_stable = _beyond_floor(spec, found.measured.stable)
-    passes = found.exact_promotes | (guards.promote & found.promote.passes)
-    rules: list[tuple[Bools, int, str]] = [
-        (~known, HOLD, reasons.METRIC_UNDEFINED),
-        (worse, ROLLBACK, reasons.WORSE_THAN_MARGIN if strict else reasons.WORSE),
-        (found.late, ROLLBACK, reasons.WORSE_LATELY),
-        (np.any(found.members, axis=0, keepdims=True)[0], ROLLBACK, reasons.WORSE_IN_MEMBER),
-        (found.below_floor & floor_of_stable, HOLD, reasons.FLOOR_BREACHED_BY_BOTH),
-        (found.below_floor, ROLLBACK, reasons.FLOOR_BREACHED),
-        (~guards.rollback, HOLD, reasons.BURN_IN),
-        (~users, HOLD, reasons.TOO_FEW_USERS),
-        (found.is_coarse(spec.margin), HOLD, reasons.BINS_TOO_COARSE),
-        (_beyond_floor(spec, found.measured.canary), HOLD, reasons.BELOW_FLOOR),
-        (passes & ~proven, PROMOTE, reasons.NOT_WORSE),
-        (passes, PROMOTE, reasons.BETTER),
-        (~guards.promote, HOLD, reasons.BURN_IN),
-        (found.promote.held_back | found.rollback.held_back, HOLD, reasons.BURN_IN),
-        (_underpowered(spec, policy, found), HOLD, reasons.UNDERPOWERED),
-    ]
+    rules = list(_rules(spec, policy, looks, found))
     # The first rule that holds decides; the last one always does.
-    held = np.array([condition for condition, *_ in rules] + [np.ones_like(known)])
+    held = np.stack([condition for condition, *_ in rules])
     first = np.argmax(held, axis=0)
-    verdicts = np.array([*(verdict for _, verdict, _ in rules), HOLD], dtype=np.int8)
-    codes = [*(REASONS.index(reason) for *_, reason in rules), REASONS.index(reasons.UNDECIDED)]
+    verdicts = np.array([verdict for _, verdict, _ in rules], dtype=np.int8)
+    codes = np.array([_CODES[reason] for *_, reason in rules], dtype=np.int8)
     return Decisions(
         verdict=verdicts[first],
-        reason=np.array(codes, dtype=np.int8)[first],
-        past_burn_in=known & in_force,
+        reason=codes[first],
+        past_burn_in=found.measured.known & found.in_force,
         comparison=found,
     )
 
 
-def _beyond_floor(spec: MetricSpec, value: Floats) -> Bools:
+_Rule = tuple[Bools, int, str]
+
+
+def _rules(spec: MetricSpec, policy: Policy, looks: Looks, found: Comparison) -> Iterator[_Rule]:
+    """Yield what may hold (R,), and the verdict and reason that follow; the last always holds."""
+    known, guards = found.measured.known, found.measured.guards
+    strict = policy.rollback_on is RollbackOn.WORSE_THAN_MARGIN
+    worse = (found.in_force & found.rollback.passes) | found.exact_rolls_back
+    yield ~known, HOLD, reasons.METRIC_UNDEFINED
+    yield worse, ROLLBACK, reasons.WORSE_THAN_MARGIN if strict else reasons.WORSE
+    if looks.restarts:
+        yield found.late, ROLLBACK, reasons.WORSE_LATELY
+    if looks.members:
+        yield np.logical_or.reduce(found.members), ROLLBACK, reasons.WORSE_IN_MEMBER
+    if spec.floor is not None:
+        beyond = _beyond_floor(spec, spec.floor, found.measured.stable)
+        yield found.below_floor & beyond, HOLD, reasons.FLOOR_BREACHED_BY_BOTH
+        yield found.below_floor, ROLLBACK, reasons.FLOOR_BREACHED
+    yield ~guards.rollback, HOLD, reasons.BURN_IN
+    if found.measured.freedom is not None:
+        yield ~found.in_force, HOLD, reasons.TOO_FEW_USERS
+    yield found.is_coarse(spec.margin), HOLD, reasons.BINS_TOO_COARSE
+    if spec.floor is not None:
+        beyond = _beyond_floor(spec, spec.floor, found.measured.canary)
+        yield beyond, HOLD, reasons.BELOW_FLOOR
+    better = policy.promote_on is PromoteOn.BETTER
+    passes = found.exact_promotes | (guards.promote & found.promote.passes)
+    yield passes, PROMOTE, reasons.BETTER if better else reasons.NOT_WORSE
+    yield ~guards.promote, HOLD, reasons.BURN_IN
+    yield found.promote.held_back | found.rollback.held_back, HOLD, reasons.BURN_IN
+    if policy.growth is not None:
+        short = _underpowered(spec, policy.growth, found)
+        yield short, HOLD, reasons.UNDERPOWERED
+    yield np.ones_like(known), HOLD, reasons.UNDECIDED
+
+
+def _beyond_floor(spec: MetricSpec, floor: float, value: Floats) -> Bools:
     """Whether a value measures on the wrong side of the floor."""
-    if spec.floor is None:
-        return np.zeros(value.shape, dtype=bool)
-    low: Bools = value < spec.floor if metric_of(spec).higher_is_better else value > spec.floor
-    return low
+    beyond: Bools = value < floor if metric_of(spec).higher_is_better else value > floor
+    return beyond
 
 
-def _underpowered(spec: MetricSpec, policy: Policy, found: Comparison) -> Bools:
-    """Whether an equal canary would not be promoted by the labels that the trial will have."""
-    if policy.growth is None:
-        return np.zeros(found.promote.log_e.shape, dtype=bool)
-    shift = spec.margin if policy.promote_on is PromoteOn.NOT_WORSE else 0.0
-    dist = np.full(found.promote.variance.shape, max(shift, spec.margin))
-    hoped = eprocess.PROMOTE.log_e(dist, found.promote.variance / policy.growth, spec.margin)
+def _underpowered(spec: MetricSpec, growth: float, found: Comparison) -> Bools:
+    """Whether an equal canary would not be promoted by the labels that the trial will have.
+
+    Of one that must be better, one that is better by the margin is asked.
+    """
+    dist = np.full(found.promote.variance.shape, spec.margin)
+    hoped = eprocess.PROMOTE.log_e(dist, found.promote.variance / growth, spec.margin)
     short: Bools = hoped < found.promote.limit
     return short

@@ -136,7 +136,7 @@ def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
 
 def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
     found = decided.comparison
-    if reason == reasons.TOO_FEW_USERS:
+    if reason == reasons.TOO_FEW_USERS and found.measured.freedom is not None:
         return (
             f"the labels come from so few users that {found.measured.freedom[0]:.0f} independent "
             f"groups are left of them, {LEAST_FREEDOM:.0f} are needed"

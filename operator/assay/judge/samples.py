@@ -107,39 +107,31 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     """
     if all(spec.type == "Precision" for spec in metrics):
         return None
-    log_e, worst = 0.0, (0.0, "")
-    for arm in (arm for each in evidence.strata for arm in (each.stable, each.canary)):
-        if arm.weighted is not None or len(arm.served_as) < 2 or not arm.labelled:
-            continue
-        labelled = dict(zip(arm.labels, arm.confusion.sum(axis=0).tolist(), strict=True))
-        # Labels and rows come from different scrapes: no more labels than rows.
-        rows = {name: max(n, labelled.get(name, 0)) for name, n in arm.served_as.items()}
-        names = [name for name, served in rows.items() if served]
-        if len(names) < 2:
-            continue
-        total = sum(rows.values())
-        independent = _independent(arm.served, arm.requests)
-        log_e += float(
-            log_e_mismatch(
-                [labelled.get(name, 0) * independent for name in names],
-                [rows[name] / total for name in names],
-            )
-        )
-        rates = {name: labelled.get(name, 0) / rows[name] for name in names}
-        low, high = min(rates, key=lambda n: rates[n]), max(rates, key=lambda n: rates[n])
-        gap = rates[high] - rates[low]
-        if gap > worst[0]:
-            words = (
-                f"labels came back for {percent(rates[high])} of the rows predicted {high!r} and "
-                f"for {percent(rates[low])} of those predicted {low!r}"
-            )
-            worst = gap, words
-    if log_e < math.log(ALARM):
+    arms = [
+        arm
+        for each in evidence.strata
+        for arm in (each.stable, each.canary)
+        if arm.weighted is None and len(arm.served_as) > 1 and arm.labelled
+    ]
+    if not arms:
         return None
+    names = list(arms[0].labels)
+    labelled = np.array([arm.confusion.sum(axis=0) for arm in arms], dtype=np.float64)
+    served = np.array([[arm.served_as.get(name, 0) for name in names] for arm in arms])
+    # Labels and rows come from different scrapes: there are no more labels than rows.
+    rows = np.maximum(served, labelled)
+    shares = np.maximum(rows / rows.sum(axis=1, keepdims=True), 1e-12)
+    counts = labelled * np.array([[_independent(arm.served, arm.requests)] for arm in arms])
+    if float(log_e_mismatch(counts.T, shares.T).sum()) < math.log(ALARM):
+        return None
+    rates = labelled.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
+    seen = np.nonzero(rows.sum(axis=0) > 0.0)[0]
+    low, high = (int(seen[choose(rates[seen])]) for choose in (np.argmin, np.argmax))
     return Finding(
         reasons.LABELS_DEPEND_ON_PREDICTION,
-        f"{worst[1]}: what is not labelled is not known; label a random part of all rows and send "
-        "the probability with each label",
+        f"labels came back for {percent(rates[high])} of the rows predicted {names[high]!r} and "
+        f"for {percent(rates[low])} of those predicted {names[low]!r}: what is not labelled is "
+        "not known; label a random part of all rows and send the probability with each label",
         blocks_rollback=True,
     )
 

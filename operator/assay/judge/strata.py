@@ -191,24 +191,28 @@ def _pieces(both: Standardised, gradient: Floats, components: tuple[slice, ...])
     are linear in the shares, so the (R, H, C) shares themselves are never made.
     """
     parts = len(components)
-    rows = np.zeros((*gradient.shape[:-1], 2 * parts + 1, gradient.shape[-1]))
     squares = gradient * gradient
-    for index, cells in enumerate(components):
-        rows[..., index, cells] = 1.0
-        rows[..., parts + index, cells] = squares[..., cells]
-    rows[..., -1, :] = gradient
-    sums = rows.swapaxes(-1, -2)  # (2, R, C, sums)
-    overall = both.smooth[..., None, :] @ sums  # (2, R, 1, sums)
-    pseudo = both.weights[..., None] * (both.pseudo @ sums)[..., None, :] + overall
+    overall = _sums(both.smooth, gradient, squares, components)[..., None, :]
+    found = _sums(both.squares, gradient[..., None, :], squares[..., None, :], components)
+    pseudo = (
+        overall
+        + both.weights[..., None]
+        * (
+            _sums(np.broadcast_to(both.pseudo, gradient.shape), gradient, squares, components)[
+                ..., None, :
+            ]
+        )
+    )
     weighted = both.squares is not both.cells
     heavy = both.squares.sum(axis=-1) if weighted else both.rows
-    found = (both.squares @ sums + pseudo) / (heavy + 1.0)[..., None]
+    found = (found + pseudo) / (heavy + 1.0)[..., None]
     total = found[..., :parts].sum(axis=-1)
     held = found[..., :parts] / total[..., None]
     share = overall[..., :parts] / overall[..., :parts].sum(axis=-1, keepdims=True)
     moment = mean = found[..., -1]
     if weighted:
-        mean = ((both.cells @ gradient[..., None])[..., 0] + pseudo[..., -1]) / (both.rows + 1.0)
+        first = np.vecdot(both.cells, gradient[..., None, :])
+        mean = (first + pseudo[..., -1]) / (both.rows + 1.0)
     squared = share * share
     return _Pieces(
         mass=held / squared,
@@ -216,6 +220,19 @@ def _pieces(both: Standardised, gradient: Floats, components: tuple[slice, ...])
         shift=(2.0 * mean * moment - mean * mean) / total,
         per_row=_over(both.weights * both.weights, both.sizes),
     )
+
+
+def _sums(
+    table: Floats, gradient: Floats, squares: Floats, components: tuple[slice, ...]
+) -> Floats:
+    """Sum counts, counts times squared influence (of each component), counts times influence.
+
+    From a table (..., C) to (..., 2 components + 1).
+    """
+    columns = [table[..., cells].sum(axis=-1) for cells in components]
+    columns += [np.vecdot(table[..., cells], squares[..., cells]) for cells in components]
+    columns.append(np.vecdot(table, gradient))
+    return np.stack(columns, axis=-1)
 
 
 def _over(numerator: Floats, rows: Floats) -> Floats:
