@@ -20,9 +20,6 @@ from assay.judge.looks import Looks, Pairs, Part, Parts
 from assay.judge.metrics.metric import Bools, Component, Floats, Guards
 from assay.judge.verdict import MetricSpec
 
-HARD_WIDTH = 0.05
-"""Hard bound of what bins hide of one value above which no credible bound is believed."""
-
 FAINT = 1.5
 """Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
 
@@ -78,6 +75,8 @@ class Measured:
         By how much dependence of the rows multiplies the variance, >= 1; `None` likewise.
     half_width, resolution
         Hard bound of what bins hide in one arm; credible bound for the difference.
+    blind
+        Whether that bound is not to be believed in one of the arms.
     both
         The standardised arms of each part.
     """
@@ -90,6 +89,7 @@ class Measured:
     design_effect: Floats | None
     half_width: Floats
     resolution: Floats
+    blind: Bools
     both: tuple[strata.Standardised, ...]
 
     @cached_property
@@ -172,7 +172,7 @@ class Comparison:
 
     def is_coarse(self, margin: float) -> Bools:
         """Whether what the bins may hide forbids to promote."""
-        return _matters(self.measured.resolution, margin) | (self.measured.half_width > HARD_WIDTH)
+        return _matters(self.measured.resolution, margin) | self.measured.blind
 
 
 @dataclass(frozen=True)
@@ -252,6 +252,7 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
         guards=guards,
         freedom=_of_known(np.minimum, [each.freedom for each in measured]),
         design_effect=_of_known(np.maximum, [each.design_effect for each in measured]),
+        blind=np.logical_or.reduce([each.blind for each in measured]),
         both=tuple(both for each in measured for both in each.both),
     )
 
@@ -288,6 +289,7 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
         design_effect=effect,
         half_width=component.half_width(both.shares).max(axis=0),
         resolution=component.resolution(both.shares).sum(axis=0),
+        blind=np.logical_or(*component.is_blind(both.shares)),
         both=(both,),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.judge import reasons
-from assay.judge.comparison import HARD_WIDTH, LEAST_FREEDOM, Borders, Measured, measure
+from assay.judge.comparison import LEAST_FREEDOM, Borders, Measured, measure
 from assay.judge.decision import Decisions, borders
 from assay.judge.looks import Looks, Parts
 from assay.judge.metrics import Metric, NoValue, metric_of
@@ -142,10 +142,15 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
             f"groups are left of them, {LEAST_FREEDOM:.0f} are needed"
         )
     if reason == reasons.BINS_TOO_COARSE:
+        hidden = (
+            f"up to {found.measured.half_width[0]:.4f} of one value, for nearly all scores fall "
+            "into the same bins"
+            if found.measured.blind[0]
+            else f"{found.measured.resolution[0]:.4f} of the difference, at most "
+            f"{spec.margin / 4.0:.4f} may be"
+        )
         return (
-            f"the score bins may hide {found.measured.resolution[0]:.4f} of the difference (at "
-            f"most {spec.margin / 4.0:.4f}) and {found.measured.half_width[0]:.4f} of one value "
-            f"(at most {HARD_WIDTH}): too coarse for a margin of {decimal(spec.margin)}"
+            f"the score bins may hide {hidden}: too coarse for a margin of {decimal(spec.margin)}"
         )
     if reason == reasons.BELOW_FLOOR:
         side, name = (

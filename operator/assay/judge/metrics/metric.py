@@ -130,10 +130,17 @@ class Component(abc.ABC):
         """Hard bound of what the cells hide of the value: it is exact within -/+ this."""
         return np.zeros(shares.shape[:-1])
 
+    def is_blind(self, shares: Floats) -> Bools:
+        """Whether no credible bound is to be believed: too much hangs on what one cell hides."""
+        return self.half_width(shares) > HARD_WIDTH
+
     def resolution(self, shares: Floats) -> Floats:
         """Credible bound of the same, see the component; 0 when cells hide nothing."""
         return np.zeros(shares.shape[:-1])
 
+
+HARD_WIDTH = 0.05
+"""Hard bound of what bins hide of one value above which no credible bound is believed."""
 
 SPREAD_RANGE = (0.02, 0.995)
 """Metric values between which the variance's dependence on the value is trusted."""

@@ -13,10 +13,23 @@ from typing_extensions import override
 from assay.evidence.counts import ArmCounts
 from assay.judge import reasons
 from assay.judge.metrics.burn_in import at_least, enough, rows
-from assay.judge.metrics.metric import Component, Floats, Guards, Metric, NoValue, Reading
+from assay.judge.metrics.metric import (
+    Bools,
+    Component,
+    Floats,
+    Guards,
+    Metric,
+    NoValue,
+    Reading,
+)
 from assay.judge.metrics.positive import positive_class, scored_classes
 from assay.judge.metrics.tables import Table, flat, score_table
 from assay.judge.verdict import Average, MetricSpec, MultiClass
+
+Ends = tuple[bool, bool]
+
+TIED_CELLS = 3
+"""Separate cells with rows of both classes that show scores to be discrete, not merely close."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +42,18 @@ class Ranked(Component):
         Of the metric.
     of
         The class, where the metric has several: what lacks rows is then a rare class.
+    whole_ends
+        Whether the first and the last bin hold everything beyond the grid: how far apart their
+        scores are is then not known.
+    refined
+        Whether bins with many rows are split: scores that still share one are tied, as those of a
+        tree are, unless nearly all share the same.
     """
 
     name: str
     of: str | None = None
+    whole_ends: Ends = (True, True)
+    refined: bool = False
 
     needs = (1, 1)
     """Positives and negatives that each arm needs."""
@@ -48,6 +69,16 @@ class Ranked(Component):
             f"{self.name}{of} of the {arm} has no value: it has {rows(positives)} positive and "
             f"{rows(negatives)} negative labels, and needs both",
         )
+
+    @override
+    def is_blind(self, shares: Floats) -> Bools:
+        wide = super().is_blind(shares)
+        if not self.refined:
+            return wide
+        positives, negatives = halves(shares)
+        shared = ((positives > 0.0) & (negatives > 0.0)).sum(axis=-1)
+        blind: Bools = wide & (shared < TIED_CELLS)
+        return blind
 
     @override
     def components(self, size: int) -> tuple[slice, ...]:
@@ -90,7 +121,10 @@ class Ranking(Metric):
     """
 
     def __init__(
-        self, spec: MetricSpec, name: str, component: Callable[[str, str | None], Component]
+        self,
+        spec: MetricSpec,
+        name: str,
+        component: Callable[[str, str | None, Ends, bool], Component],
     ) -> None:
         if spec.average is Average.MICRO:
             msg = f"average: {spec.average.value} is not known for {spec.type}"
@@ -108,15 +142,19 @@ class Ranking(Metric):
         if self._spec.multi_class is MultiClass.ONE_VS_ONE:
             return self._one_vs_one(arms)
         names = scored_classes(arms)
-        tables = {name: score_table(arms, name) for name in names}
+        tables = {name: score_table(arms, name, refined=True) for name in names}
         weights = self._weights([float(table.cells[:, 0].sum()) for table in tables.values()])
         return tuple(
-            tables[name].reading(self._component(self._short, name), flat, weight)
+            self._reading(tables[name], name, weight)
             for name, weight in zip(names, weights, strict=True)
         )
 
     def _binary(self, arms: Sequence[ArmCounts], name: str) -> tuple[Reading, ...]:
-        return (score_table(arms, name).reading(self._component(self._short, None), flat),)
+        return (self._reading(score_table(arms, name, refined=True), None),)
+
+    def _reading(self, table: Table, of: str | None, weight: float = 1.0) -> Reading:
+        component = self._component(self._short, of, table.whole_ends, table.refined)
+        return table.reading(component, flat, weight)
 
     def _one_vs_one(self, arms: Sequence[ArmCounts]) -> tuple[Reading, ...]:
         """Compare each class with each other one, both ways (Hand and Till 2001)."""
@@ -130,9 +168,7 @@ class Ranking(Metric):
         pairs = [(one, other) for one in names for other in names if one != other]
         weights = self._weights([float(sizes[one] + sizes[other]) for one, other in pairs])
         return tuple(
-            Table(np.array(list(_against(arms, *pair)))).reading(
-                self._component(self._short, pair[0]), flat, weight
-            )
+            self._reading(Table(np.array(list(_against(arms, *pair)))), pair[0], weight)
             for pair, weight in zip(pairs, weights, strict=True)
         )
 

@@ -6,10 +6,12 @@ DeLong on the binned scores, exactly.
 
 What bins hide. The exact area lies within A -/+ w/2, w = sum P_b N_b / (P N): the hard bound, which
 weak models make large because their scores share few bins. The real error is that of a trapezoid
-rule and shrinks with the square of the bin width: merging bins in pairs multiplies it by four, so
-the change of A under merging is three times the error that is left. That change, the larger one of
-the two ways to pair, is the credible bound (`resolution`), never above w/2. It is blind to a
-model whose scores all share one bin, so promotion also asks that w/2 is not large.
+rule, (h^3 / 12)(p' n - p n') in a bin of width h: merging bins in pairs multiplies it by four, so
+the change of A under merging is three times the error that is left. A bin that holds everything
+beyond the grid has no width and counts with its hard P_b N_b / 2. The change, the larger one of the
+two ways to pair, and the ends are the credible bound (`resolution`), never above w/2. The sum of
+both arms' bounds the bias of the difference (bench/judge/bins.py). It is blind to a model whose
+scores all share one inner bin, so promotion also asks that w/2 is not large.
 
 References: DeLong et al. (1988); Hanley and McNeil (1982); Hand and Till (2001).
 """
@@ -81,12 +83,15 @@ class Area(Ranked):
     def resolution(self, shares: Floats) -> Floats:
         positives, negatives = halves(shares)
         change = positives[..., 1:] * negatives[..., :-1] - positives[..., :-1] * negatives[..., 1:]
-        paired = 0.5 * np.maximum(
+        credible = 0.5 * np.maximum(
             np.abs(change[..., 0::2].sum(axis=-1)), np.abs(change[..., 1::2].sum(axis=-1))
         )
+        ties = 0.5 * positives * negatives
+        for end, whole in zip((0, -1), self.whole_ends, strict=True):
+            if whole:
+                credible = credible + ties[..., end]
         with np.errstate(invalid="ignore"):
-            credible = paired / _pairs(positives, negatives)
-        result: Floats = np.minimum(credible, self.half_width(shares))
+            result: Floats = np.minimum(credible, ties.sum(axis=-1)) / _pairs(positives, negatives)
         return result
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.evidence.arrays import Counts, Sums
-from assay.evidence.counts import ArmCounts
+from assay.evidence.counts import ArmCounts, ScoreHistogram
 from assay.evidence.groups import GroupCounts
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import reasons
@@ -30,11 +30,17 @@ class Table:
         Sums of squared weights, of the same shape.
     groups
         Rows by user bucket, (arms, G, ...); score bins may be coarser.
+    whole_ends
+        Whether the first and the last score bin hold everything beyond the grid.
+    refined
+        Whether bins with many rows are split.
     """
 
     cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
+    whole_ends: tuple[bool, bool] = (True, True)
+    refined: bool = False
 
     def reading(
         self, component: Component, arrange: Callable[[Floats], Floats], weight: float = 1.0
@@ -59,12 +65,16 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     return Table(sums, squares, groups)
 
 
-def score_table(arms: Sequence[ArmCounts], name: str) -> Table:
+def score_table(arms: Sequence[ArmCounts], name: str, *, refined: bool = False) -> Table:
     """Return the scores of class `name`: rows of the class, rows of others; (arms, 2, B).
+
+    The grid is the refined one if that is asked for, every arm has it and no row is weighted.
 
     Raises `NoValue` when no arm has scores of that class.
     """
-    found = [arm.scores.get(name) for arm in arms]
+    base = [arm.scores.get(name) for arm in arms]
+    fine = _refined(arms, base) if refined else None
+    found = fine or base
     bins = max((each.bins for each in found if each is not None), default=0)
     if not bins:
         raise NoValue(reasons.NO_SCORES, f"no scores of class {name!r} have been counted yet")
@@ -77,8 +87,22 @@ def score_table(arms: Sequence[ArmCounts], name: str) -> Table:
             if histogram is not None:
                 row[0] = histogram.positive
                 row[1] = histogram.negative
-        return Table(cells, None, groups)
+        ends = (True, True)
+        if fine is not None:
+            ends = next(each.whole_ends for each in base if each is not None)
+        return Table(cells, None, groups, ends, refined=fine is not None)
     return Table(sums, squares, groups)
+
+
+def _refined(
+    arms: Sequence[ArmCounts], base: Sequence[ScoreHistogram | None]
+) -> list[ScoreHistogram | None] | None:
+    """Return the histograms on the refined grid if all arms with scores have it."""
+    fine = [None if each is None else each.refined for each in base]
+    sizes = {each.bins for each in fine if each is not None}
+    lacking = any(b is not None and f is None for b, f in zip(base, fine, strict=True))
+    weighted = any(arm.weighted is not None for arm in arms)
+    return None if lacking or weighted or len(sizes) != 1 else fine
 
 
 def own_rows_table(arms: Sequence[ArmCounts], names: Sequence[str]) -> Table:

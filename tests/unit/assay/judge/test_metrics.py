@@ -366,3 +366,48 @@ def test_near_perfect_rankings_are_not_promoted_by_luck(stable_auc, margin):
                 break
         promoted += found.verdict is Verdict.PROMOTE
     assert promoted <= 8
+
+
+def leaves(rng, rows, shares):
+    """A tree of five leaves: few scores, real ties; on base bins and on a refined grid."""
+    rates = np.array([0.05, 0.3, 0.5, 0.7, 0.95])
+    at = rng.choice(5, rows, p=shares)
+    truth = rng.random(rows) < rates[at]
+    base = np.array([200, 400, 512, 620, 850])[at]
+    parts = [np.bincount(base[mask], minlength=BINS) for mask in (truth, ~truth)]
+    fine = [np.bincount(16 * base[mask] + 3, minlength=16 * BINS) for mask in (truth, ~truth)]
+    return ScoreHistogram(*parts, refined=ScoreHistogram(*fine), whole_ends=(False, False))
+
+
+def test_the_real_ties_of_a_tree_do_not_stall_it_on_a_refined_grid():
+    rng = np.random.default_rng(7)
+    shares = [0.2] * 5
+    stable, canary = (
+        ArmCounts.counted(LABELS, None, {"1": leaves(rng, rows, shares)})
+        for rows in (40_000, 10_000)
+    )
+    spec = MetricSpec("auc", "ROCAUC", 0.02)
+    found = judge([spec], Policy(), evidence(canary, stable))
+    assert found.metrics[0].half_width > 0.05
+    assert (found.verdict, found.reason) == (Verdict.PROMOTE, reasons.NOT_WORSE)
+
+    coarse = [
+        ArmCounts.counted(
+            LABELS, None, {"1": ScoreHistogram(arm.scores["1"].positive, arm.scores["1"].negative)}
+        )
+        for arm in (canary, stable)
+    ]
+    assert judge([spec], Policy(), evidence(*coarse)).reason == reasons.BINS_TOO_COARSE
+
+
+def test_scores_beyond_the_grid_count_with_all_they_may_hide():
+    """Over-confident scores pile up in the end bins, where nothing tells them apart."""
+    positive, negative = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    positive[[0, 500, 1023]], negative[[0, 500, 1023]] = [50, 450, 4500], [4500, 450, 50]
+    saturated = scores(positive, negative)
+    spec = MetricSpec("auc", "ROCAUC", 0.02)
+    (reading,) = metric_of(spec).read([saturated])
+    hidden = float(reading.component.resolution(reading.cells / reading.cells.sum())[0])
+    assert hidden == pytest.approx(0.5 * 2 * 50 * 4500 / 5000**2)
+    found = judge([spec], Policy(), evidence(saturated, saturated))
+    assert found.reason == reasons.BINS_TOO_COARSE
