@@ -33,6 +33,12 @@ lint: setup ## format, lint, types, layers, generated files
 unit: setup ## the tests that need no cluster
 	@$(PY) -m pytest -q --durations=10 tests/unit
 
+simulate: setup ## error rates of the decision over all cells and experiments (under an hour; goes on where it stopped)
+	@$(PY) -m tests.simulation
+
+decisions: setup ## the quick part of the simulation, and the goals on the last full results
+	@$(PY) -m pytest -q --durations=5 tests/simulation
+
 # The fleet is made here and not by pytest, so that a cold build shows how far it is.
 clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name uses a fleet that is up)
 	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest --durations=25 tests/cluster tests/e2e; fi; \
@@ -40,7 +46,7 @@ clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name use
 	$(VENV)/bin/fleet up --name test --clusters hub,east,west && \
 	ASSAY_FLEET=test $(PY) -m pytest --durations=25 tests/cluster tests/e2e
 
-test: setup lint unit clusters ## everything, what CI runs
+test: setup lint unit decisions clusters ## everything, what CI runs
 
 demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
 	@$(PY) -m demo
@@ -48,4 +54,4 @@ demo: setup ## three clusters, three versions: one rolled back, one promoted (KE
 bench: setup ## all measurements; each prints its table
 	@for file in bench/*/*.py; do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
-.PHONY: help setup lock generate lint unit clusters test demo bench
+.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench

@@ -85,7 +85,12 @@ def goals(results: Results) -> list[Goal]:
         ),
         "Weighted labels: bias <= .002 (beyond two standard errors)": _bias(results, ("weights",)),
         "Sticky users: sample-ratio false alarms <= .1 % (of all trials)": _alarms(results),
-        "Late failure: found with restarts no later than without": _late(results),
+        "Late failure, collapse: rolled back with restarts in <= 3/4 of the labels after it": (
+            _late(results, " to 0", 0.75)
+        ),
+        "Late failure, worse by 2d: restarts cost <= 5 % of the median": (
+            _late(results, "by 2d", 1.05)
+        ),
     }
     found = []
     for text, measures in checks.items():
@@ -210,16 +215,18 @@ def _alarms(results: Results) -> Iterator[Measure]:
         yield Measure(f"{alarms} of {trials} trials", alarms / trials, limit, percent=True)
 
 
-def _late(results: Results) -> Iterator[Measure]:
+def _late(results: Results, kind: str, limit: float) -> Iterator[Measure]:
+    """Compare medians with and without restarts; of a collapse what comes after the failure."""
     for name, result in _cases(results, "late failure"):
         other = results.get(name.replace("with restarts", "without restarts"))
-        if "with restarts" not in name or "identical" in name or other is None:
+        if "with restarts" not in name or kind not in name or other is None:
             continue
+        since = result["failed at"] if limit < 1.0 else 0.0
         for mode, tally in result["ours"].items():
             mine, theirs = (each["median"] for each in (tally, other["ours"][mode]))
             if theirs is not None:
-                ratio = (mine or float("inf")) / theirs
-                yield Measure(f"{name}, {mode}: {mine} to {theirs}", ratio, 1.0)
+                ratio = (float("inf") if mine is None else mine - since) / (theirs - since)
+                yield Measure(f"{name}, {mode}: {mine} to {theirs}", ratio, limit)
 
 
 def runs_of(results: Results) -> int:

@@ -104,4 +104,5 @@ def test_restarts_find_a_late_failure_sooner():
         cases[f"{name}, {how} restarts"].run(200)["ours"]["WorseThanMargin"]
         for how in ("with", "without")
     )
-    assert with_restarts["median"] <= without["median"]
+    failed = 12_500
+    assert with_restarts["median"] - failed <= 0.75 * (without["median"] - failed)

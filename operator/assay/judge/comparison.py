@@ -18,7 +18,7 @@ import numpy as np
 from assay.judge import eprocess, exact, strata
 from assay.judge.looks import Looks, Pairs, Part, Parts
 from assay.judge.metrics.metric import Bools, Component, Floats, Guards
-from assay.judge.verdict import MetricSpec
+from assay.judge.verdict import MetricSpec, Policy
 
 FAINT = 1.5
 """Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
@@ -48,11 +48,14 @@ class Shares:
     members: float
 
     @classmethod
-    def of(cls, spec: MetricSpec, looks: Looks) -> "Shares":
-        """Give each test that there is its share, the whole what is left: .8 alone, .5 of all."""
+    def of(cls, spec: MetricSpec, policy: Policy) -> "Shares":
+        """Give each test that is asked for its share, the whole what is left: .8 alone, .5 of all.
+
+        Shares follow from the settings and not from what a look holds: they last the whole trial.
+        """
         floor = 0.0 if spec.floor is None else 0.1
-        late = 0.1 if looks.restarts else 0.0
-        members = 0.1 if looks.members else 0.0
+        late = 0.1 if policy.since_moments else 0.0
+        members = 0.1 if policy.by_member else 0.0
         return cls(0.8 - floor - late - members, 0.2, floor, late, members)
 
 
@@ -187,6 +190,8 @@ class Borders:
         Distances of the nulls from no difference, >= 0.
     promote_alpha, rollback_alpha
         Chance of error of each direction, over all looks and tests together.
+    shares
+        How rollback's is split.
     """
 
     better: float
@@ -194,11 +199,12 @@ class Borders:
     rollback_shift: float
     promote_alpha: float
     rollback_alpha: float
+    shares: Shares
 
 
 def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
     """Ask every test of one metric at R looks. Where there is no value nothing passes."""
-    shares = Shares.of(spec, looks)
+    shares = borders.shares
     with np.errstate(all="ignore"):
         found = measure(spec, looks.parts, borders)
         gain = borders.better * found.difference
@@ -464,7 +470,7 @@ def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tup
     not started yet is 1.
     """
     shape = looks.parts[0].cells.shape[1]
-    if looks.restart_weights is None or not looks.restarts:
+    if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
         return np.zeros(shape, dtype=bool), np.zeros(shape)
     found = measure(spec, looks.restarts, borders)
     gain = borders.better * found.difference
@@ -481,7 +487,7 @@ def _members(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> 
     """Whether one member's own counts prove the canary worse there; they share the error chance."""
     shape = looks.parts[0].cells.shape[1]
     rows = []
-    for parts in looks.members.values():
+    for parts in looks.members.values() if share > 0.0 else ():
         found = measure(spec, parts, borders)
         gain = borders.better * found.difference
         _, outcome = _tests(spec, found, borders, gain, share / len(looks.members))

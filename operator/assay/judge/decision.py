@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.judge import eprocess, reasons
-from assay.judge.comparison import Borders, Comparison, compare
+from assay.judge.comparison import Borders, Comparison, Shares, compare
 from assay.judge.looks import Looks
 from assay.judge.metrics import metric_of
 from assay.judge.metrics.metric import Bools, Floats
@@ -92,6 +92,7 @@ def borders(spec: MetricSpec, policy: Policy, metrics: int) -> Borders:
         rollback_shift=0.0 if policy.rollback_on is RollbackOn.WORSE else spec.margin,
         promote_alpha=alpha,
         rollback_alpha=alpha / metrics,
+        shares=Shares.of(spec, policy),
     )
 
 
@@ -126,9 +127,9 @@ def _rules(spec: MetricSpec, policy: Policy, looks: Looks, found: Comparison) ->
     worse = (found.in_force & found.rollback.passes) | found.exact_rolls_back
     yield ~known, HOLD, reasons.METRIC_UNDEFINED
     yield worse, ROLLBACK, reasons.WORSE_THAN_MARGIN if strict else reasons.WORSE
-    if looks.restarts:
+    if policy.since_moments:
         yield found.late, ROLLBACK, reasons.WORSE_LATELY
-    if looks.members:
+    if policy.by_member and looks.members:
         yield np.logical_or.reduce(found.members), ROLLBACK, reasons.WORSE_IN_MEMBER
     if spec.floor is not None:
         beyond = _beyond_floor(spec, spec.floor, found.measured.stable)

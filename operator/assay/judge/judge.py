@@ -57,7 +57,7 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
         policy,
         lambda metric: read_looks(metric, evidence),
         evidence.labelled,
-        [moment.seconds for moment in evidence.history if moment.restart],
+        [moment.seconds for moment in evidence.history],
     )
     return _combined(each, samples.findings(evidence, policy.min_label_coverage, metrics))
 

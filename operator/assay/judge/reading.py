@@ -13,10 +13,11 @@ from assay.judge.metrics.metric import Component, Floats, Metric, NoValue, Readi
 FEWEST_BATCHES = 20
 """Moments that show how rows of one batch depend on each other (statistics 2g)."""
 
-OCTAVES = 24
-"""Restarts double in time and a trial lasts at most 2^23 s, so at most as many share the error.
+RESTARTS = 768
+"""At most so many moments share the error: 32 in each octave of time, and 24 octaves are 2^24 s.
 
-Equal shares, fixed beforehand: which restarts are remembered changes nothing for the others.
+Equal shares, fixed beforehand: which moments are remembered changes nothing for the others
+(`assay.evidence.moments.wanted`).
 """
 
 
@@ -123,16 +124,16 @@ def _past(metric: Metric, evidence: Evidence) -> list[_Past]:
 
 def _restarts(evidence: Evidence, past: Sequence[_Past]) -> tuple[Parts, Floats | None]:
     """Return what came since each restart, and the weight of each."""
-    starts = [index for index, moment in enumerate(evidence.history) if moment.restart]
-    if not starts:
+    starts = len(evidence.history)
+    if not past:
         return (), None
-    weights = np.full((1, len(starts)), 1.0 / OCTAVES)
+    weights = np.full((1, starts), 1.0 / max(starts, RESTARTS))
     parts = []
     for each in past:
-        since = (each.cells[-1] - each.cells[starts]).swapaxes(0, 1)
+        since = (each.cells[-1] - each.cells[:starts]).swapaxes(0, 1)
         squares = None
         if each.squares is not None:
-            squares = (each.squares[-1] - each.squares[starts]).swapaxes(0, 1)
+            squares = (each.squares[-1] - each.squares[:starts]).swapaxes(0, 1)
         parts.append(Part(each.component, each.weight, since, squares))
     return tuple(parts), weights
 

@@ -122,6 +122,11 @@ class Policy:
         Which proof decides.
     min_label_coverage
         Share of the served rows that must have a label in each arm; 0 switches the check off.
+    by_member
+        Whether a canary proven worse in one member cluster alone is rolled back too.
+    since_moments
+        Whether one proven worse since some moment of the evidence's history is rolled back too.
+        Both take a part of rollback's chance of error, so they must not change during a trial.
     growth
         How many times as many labels there will be when the trial's time is over, >= 1; `None` if
         nobody knows. With it the judge can say that no verdict is to be expected.
@@ -131,6 +136,8 @@ class Policy:
     rollback_on: RollbackOn = RollbackOn.WORSE
     min_label_coverage: float = 0.0
     promote_on: PromoteOn = PromoteOn.NOT_WORSE
+    by_member: bool = False
+    since_moments: bool = False
     growth: float | None = None
 
     def __post_init__(self) -> None:

@@ -5,26 +5,26 @@ to the end, which is the hardest test of false rollbacks.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from assay.judge import MetricSpec
 from assay.judge.looks import ArmCells, Looks
+from assay.judge.reading import RESTARTS as SHARED
 from tests.simulation import models, values
 from tests.simulation.ends import Ints
 from tests.simulation.experiments.case import Case, Plan, RollbackOnly, cumulated, simulate
-from tests.simulation.judging import Cells, Course, Kind
+from tests.simulation.judging import MODES, Cells, Course, Kind
 from tests.simulation.values import Floats
 
 MARGIN = 0.03
 SPEC = MetricSpec("m", "F1", MARGIN)
 PLAN = Plan(looks=100, per_look=250, share=0.2)
-RESTARTS = np.array([0, 1, 3, 7, 15, 31, 63])
-"""Looks after which the restarted counts begin: powers of two of the time, as the operator keeps."""
-WEIGHTS = 1.0 / (np.arange(1.0, len(RESTARTS) + 1.0) * np.arange(2.0, len(RESTARTS) + 2.0))
-"""As `assay.judge.reading` has them."""
+MOMENTS = np.arange(1, PLAN.looks, 2)
+"""Looks after which restarted counts begin: the operator keeps 32 to 63 moments of a trial."""
+POLICIES = {name: replace(policy, since_moments=True) for name, policy in MODES.items()}
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Restarted(Cells):
     def at(self, paths: Ints, looks: range) -> Looks:
         """Return what the judge looks at."""
         since = [self._since(counts, paths, looks) for counts in (self.stable, self.canary)]
-        started = np.arange(looks.start, looks.stop)[:, None] > RESTARTS
-        weights = np.tile(WEIGHTS * started, (len(paths), 1))
+        started = np.arange(looks.start, looks.stop)[:, None] > MOMENTS
+        weights = np.tile(started / SHARED, (len(paths), 1))
         return Looks(
             self.kind.part(*self.arms(paths, looks)),
             restarts=self.kind.part(*since),
@@ -45,9 +45,9 @@ class Restarted(Cells):
     def _since(self, counts: Floats, paths: Ints, looks: range) -> ArmCells:
         """Counts since each restart, nothing for those to come."""
         now = counts[np.ix_(paths, np.arange(looks.start, looks.stop))]
-        then = counts[np.ix_(paths, RESTARTS)]
+        then = counts[np.ix_(paths, MOMENTS)]
         since = now[:, :, None] - then[:, None]
-        started = np.arange(looks.start, looks.stop)[:, None] > RESTARTS
+        started = np.arange(looks.start, looks.stop)[:, None] > MOMENTS
         since = since * started[None, :, :, None, None]
         return ArmCells(since.reshape(-1, *since.shape[3:]).astype(np.float64))
 
@@ -85,6 +85,7 @@ def _run(
         course = Restarted if restarts else Cells
         return RollbackOnly(course(Kind.of(SPEC), stable[:, :, None], other[:, :, None]))
 
-    numbers = 4 * (len(RESTARTS) if restarts else 1)
-    result = simulate(f"late failure {name}", runs, PLAN.labels, numbers, make)
+    numbers = 4 * (len(MOMENTS) if restarts else 1)
+    policies = POLICIES if restarts else MODES
+    result = simulate(f"late failure {name}", runs, PLAN.labels, numbers, make, policies=policies)
     return {**result, "failed at": turn * PLAN.per_look}

@@ -4,6 +4,7 @@ All metrics are of the same rows: F1 and accuracy of the predictions, AUC of the
 """
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from assay.judge import MetricSpec
 from tests.simulation import draws, models, values
 from tests.simulation.experiments.case import Case, simulate
-from tests.simulation.judging import AllOf, Cells, Course, Kind
+from tests.simulation.judging import MODES, AllOf, Cells, Course, Kind
 from tests.simulation.values import Floats
 
 LOOKS, PER_LOOK, SHARE, PREVALENCE = 60, 300, 0.2, 0.5
@@ -63,7 +64,8 @@ def _run(names: tuple[str, ...], members: int, truth: str, runs: int) -> dict[st
 
     labels = PER_LOOK * np.arange(1.0, LOOKS + 1.0)
     name = f"several {names} {members} {truth}"
-    return simulate(name, runs, labels, members * 2 * BINS, make)
+    policies = {mode: replace(each, by_member=members > 1) for mode, each in MODES.items()}
+    return simulate(name, runs, labels, members * 2 * BINS, make, policies=policies)
 
 
 def _cells_of(name: str, first: int, histograms: Floats) -> Floats:

@@ -262,9 +262,8 @@ def test_a_class_without_scores_is_not_left_out_in_silence():
 
 @pytest.mark.parametrize("multi_class", list(MultiClass))
 def test_the_mean_over_classes_of_a_binary_model_is_its_auc(multi_class):
-    cells = cells_of(
-        *(lambda t, o: (t, on_grid(o)))(*log_of(np.random.default_rng(3), 500, 0.3, 1))
-    )
+    truth, odds = log_of(np.random.default_rng(3), 500, 0.3, 1)
+    cells = cells_of(truth, on_grid(odds))
     arm = ArmCounts.counted(LABELS, None, {"1": ScoreHistogram(cells[:BINS], cells[BINS:])})
     spec = MetricSpec("m", "ROCAUC", 0.02, average=Average.MACRO, multi_class=multi_class)
     (reading,) = metric_of(spec).read([arm])

@@ -16,9 +16,8 @@ F1 = MetricSpec("f1", "F1", 0.03)
 GOOD, MANY = (4100, 840, 900, 4160), (16400, 3360, 3600, 16640)
 
 
-def moment(seconds, canary, stable, *, restart=True):
-    strata = (Stratum("east/0", confusion(*stable), confusion(*canary)),)
-    return Moment(seconds, strata, restart)
+def moment(seconds, canary, stable):
+    return Moment(seconds, (Stratum("east/0", confusion(*stable), confusion(*canary)),))
 
 
 def scaled(counts, factor):
@@ -32,7 +31,7 @@ def test_a_canary_that_turned_bad_is_found_since_the_restart():
     stable = scaled(MANY, 0.5)
     whole = evidence(confusion(*now), confusion(*stable))
     past = moment(512.0, good, scaled(MANY, 0.4))
-    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN)
+    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN, since_moments=True)
 
     assert judge([F1], strict, whole).verdict is Verdict.HOLD
     found = judge([F1], strict, dataclasses.replace(whole, history=(past,)))
@@ -41,24 +40,18 @@ def test_a_canary_that_turned_bad_is_found_since_the_restart():
     assert "since 512 s after the start: .556 against .825" in found.message
 
 
-def test_only_restarts_are_restarted_from():
-    good, bad = scaled(GOOD, 0.25), (150, 120, 120, 230)
-    now = tuple(a + b for a, b in zip(good, bad, strict=True))
-    past = moment(512.0, good, scaled(MANY, 0.4), restart=False)
-    whole = evidence(confusion(*now), confusion(*scaled(MANY, 0.5)))
-    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN)
-    found = judge([F1], strict, dataclasses.replace(whole, history=(past,)))
-    assert found.verdict is Verdict.HOLD
-
-
-def test_history_costs_promotion_nothing():
+def test_moments_share_the_chance_of_error_from_the_first_look_on():
     past = moment(512.0, scaled(GOOD, 0.5), scaled(MANY, 0.5))
     whole = evidence(confusion(*GOOD), confusion(*MANY))
-    with_history = judge([F1], Policy(), dataclasses.replace(whole, history=(past,))).metrics[0]
     alone = judge([F1], Policy(), whole).metrics[0]
-    assert with_history.log_e_promote == alone.log_e_promote
-    assert with_history.limit_promote == alone.limit_promote
-    assert with_history.limit_rollback > alone.limit_rollback
+    asked = judge([F1], Policy(since_moments=True), whole).metrics[0]
+    later = judge(
+        [F1], Policy(since_moments=True), dataclasses.replace(whole, history=(past,))
+    ).metrics[0]
+    assert later.log_e_promote == alone.log_e_promote
+    assert later.limit_promote == alone.limit_promote
+    assert later.limit_rollback == asked.limit_rollback
+    assert asked.limit_rollback == pytest.approx(alone.limit_rollback + np.log(0.8 / 0.7))
 
 
 def batches(rng, size, *, dependent):
@@ -134,14 +127,16 @@ def in_members(east, west):
 
 def test_one_bad_member_rolls_all_back_though_the_whole_is_not_worse():
     better, worse = (2250, 200, 250, 2300), (330, 140, 180, 350)
-    found = judge([F1], Policy(), in_members(better, worse))
+    found = judge([F1], Policy(by_member=True), in_members(better, worse))
     assert (found.verdict, found.reason) == (Verdict.ROLLBACK, reasons.WORSE_IN_MEMBER)
     assert "in west: .673 against .825 there" in found.message
 
 
 def test_members_share_the_chance_of_error():
     one = judge([F1], Policy(), evidence(confusion(*GOOD), confusion(*MANY))).metrics[0]
-    two = judge([F1], Policy(), in_members(scaled(GOOD, 0.5), scaled(GOOD, 0.5))).metrics[0]
+    two = judge(
+        [F1], Policy(by_member=True), in_members(scaled(GOOD, 0.5), scaled(GOOD, 0.5))
+    ).metrics[0]
     assert two.limit_rollback == pytest.approx(one.limit_rollback + np.log(0.8 / 0.7))
 
 
