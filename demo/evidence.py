@@ -208,7 +208,8 @@ def look(
             problem=f"{evidence.reason}: {evidence.message}",
         )
     analysis = rollout.settings.analysis
-    judgement = judge(metric_specs(spec, analysis), policy(analysis), evidence)
+    how = policy(analysis, members=len(status.clusters))
+    judgement = judge(metric_specs(spec, analysis, evidence), how, evidence)
     return Look(
         at=now,
         step=rollout.step,

@@ -57,7 +57,7 @@ def breach(
     began = rollout.started_at.timestamp()
     analysis = rollout.settings.analysis
     specs = settings.metric_specs(observed.spec, analysis)
-    policy = settings.policy(analysis)
+    policy = settings.policy(analysis, members=len(clients))
     moments = sorted(
         {at for client in clients.values() for at in scrapes(client, trial.name, began, end)}
     )

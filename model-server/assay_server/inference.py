@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay_server.ledger.bins import bin_of
+from assay_server.ledger.bins import fine_bin_of
 from assay_server.protocol import (
     OUTPUTS,
     Answer,
@@ -104,7 +104,7 @@ class Predictor:
         positive = self._scorer.positive
         bins = None
         if positive is not None and scores.probabilities is not None:
-            bins = bin_of(scores.probabilities[:, positive]).tolist()
+            bins = fine_bin_of(scores.probabilities[:, positive]).tolist()
         return self._issuer.issue(stratum, self._place[scores.predicted].tolist(), bins, now)
 
     def _tensors(self, query: Query, scores: Scores, receipts: list[str]) -> list[OutputTensor]:

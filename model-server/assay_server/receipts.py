@@ -1,14 +1,17 @@
 """Receipts: the signed token that comes with every prediction and brings its true label home.
 
-A receipt is `a1.<payload>.<mac>`, both parts base64url without padding. The payload says which
+A receipt is `a2.<payload>.<mac>`, both parts base64url without padding. The payload says which
 deployment, member, revision, rollout and step answered, what was predicted out of which classes,
-the score's bin, when, and a nonce; never a feature value. Whoever holds the key can count the
+the score's fine bin, when, and a nonce; never a feature value. Whoever holds the key can count the
 label without having seen the prediction: no join, no store on the serving side.
 
 Layout of the payload (big endian), then text parts joined by U+001F:
 
     nonce 8s | kid 4s | deployment tag 6s | member tag 4s | served at u32 | step u8 | flags u8
-    predicted u16 | bin u16 | revision, rollout, classes...
+    predicted u16 | fine bin u16 | revision, rollout, classes...
+
+`a1` was the same with the base bin. Such receipts still count, in the middle of their base bin. The
+MAC covers the version, so that one cannot be passed off as the other.
 
 Tags are prefixes of SHA-256 of the names, so that a receipt stays short and says nothing about
 where it came from. The full deployment name enters the MAC.
@@ -26,8 +29,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from assay_server.keys import KeyRing
+from assay_server.ledger.bins import fine_from_base
 
-PREFIX = "a1"
+PREFIX = "a2"
+_WITH_BASE_BINS = "a1"
+# What the MAC of each version begins with.
+_DOMAINS = {PREFIX: b"assay receipt 2\0", _WITH_BASE_BINS: b"assay receipt 1\0"}
 MAC_BYTES = 16
 MAX_LENGTH = 2048
 # All class names together; a longer list is left out of the receipt (see `Receipt.classes`).
@@ -84,7 +91,7 @@ class Receipt:
     classes
         All class names, in a binary model the positive one last; None when there were too many.
     score_bin
-        Bin of the positive class's probability; None for multiclass models and without scores.
+        Fine bin of the positive class's probability; None for multiclass models and without scores.
     """
 
     identity: bytes
@@ -112,8 +119,9 @@ def member_tag(member: str) -> bytes:
     return hashlib.sha256(member.encode()).digest()[:4]
 
 
-def _mac(secret: bytes, name: bytes, payload: bytes) -> bytes:
-    return hmac.digest(secret, b"assay receipt 1\0" + name + b"\0" + payload, "sha256")[:MAC_BYTES]
+def _mac(version: str, secret: bytes, name: bytes, payload: bytes) -> bytes:
+    signed = _DOMAINS[version] + name + b"\0" + payload
+    return hmac.digest(secret, signed, "sha256")[:MAC_BYTES]
 
 
 class Issuer:
@@ -148,8 +156,8 @@ class Issuer:
     ) -> list[str]:
         """Return one receipt per row.
 
-        `predicted` are indexes into the classes, `bins` score bins (binary models) or None,
-        `now` is in Unix seconds.
+        `predicted` are indexes into the classes, `bins` fine bins of the scores (binary models) or
+        None, `now` is in Unix seconds.
         """
         kid, secret = self._keys.active()
         flags = 0 if self._complete else _CLASSES_LEFT_OUT
@@ -166,7 +174,7 @@ class Issuer:
                 payload = nonce + origin + _ANSWER.pack(index, score_bin) + texts[0]
             else:
                 payload = nonce + origin + _ANSWER.pack(0, score_bin) + texts[index]
-            mac = _mac(secret, self._name, payload)
+            mac = _mac(PREFIX, secret, self._name, payload)
             tokens.append(f"{PREFIX}.{_encode(payload)}.{_encode(mac)}")
         return tokens
 
@@ -191,14 +199,14 @@ class Verifier:
         Raises ReceiptError when it is not a receipt, belongs to another ModelDeployment, or was
         not signed with a key of the ring. Nothing that it says is believed before that.
         """
-        payload, mac = _parts(token)
+        version, payload, mac = _parts(token)
         kid, deployment, member, served_at, step, flags = _ORIGIN.unpack_from(payload, _NONCE_BYTES)
         if deployment != self._deployment:
             raise ReceiptError("wrong_deployment", "the receipt belongs to another ModelDeployment")
         secret = self._keys.secret(kid.rstrip(b"\0").decode("ascii", "replace"))
         if secret is None:
             raise ReceiptError("forged", "the receipt was signed with a key that is not known here")
-        if not hmac.compare_digest(mac, _mac(secret, self._name, payload)):
+        if not hmac.compare_digest(mac, _mac(version, secret, self._name, payload)):
             raise ReceiptError("forged", "the receipt's signature does not match")
         predicted, score_bin = _ANSWER.unpack_from(payload, _NONCE_BYTES + _ORIGIN.size)
         revision, rollout, *classes = payload[_FIXED_BYTES:].decode().split(_SEPARATOR)
@@ -210,8 +218,14 @@ class Verifier:
             served_at=served_at,
             predicted=classes[predicted],
             classes=None if flags & _CLASSES_LEFT_OUT else tuple(classes),
-            score_bin=None if score_bin == _NO_BIN else score_bin,
+            score_bin=_fine_bin(version, score_bin),
         )
+
+
+def _fine_bin(version: str, score_bin: int) -> int | None:
+    if score_bin == _NO_BIN:
+        return None
+    return fine_from_base(score_bin) if version == _WITH_BASE_BINS else score_bin
 
 
 def _encode(data: bytes) -> str:
@@ -229,11 +243,11 @@ def _decode(text: str) -> bytes:
     return data
 
 
-def _parts(token: str) -> tuple[bytes, bytes]:
+def _parts(token: str) -> tuple[str, bytes, bytes]:
     parts = token.split(".") if len(token) <= MAX_LENGTH else []
-    if len(parts) != 3 or parts[0] != PREFIX:
+    if len(parts) != 3 or parts[0] not in _DOMAINS:
         raise ReceiptError("malformed", f"a receipt looks like {PREFIX}.<payload>.<signature>")
     payload, mac = _decode(parts[1]), _decode(parts[2])
     if len(payload) <= _FIXED_BYTES or len(mac) != MAC_BYTES:
         raise ReceiptError("malformed", "the receipt is cut short")
-    return payload, mac
+    return parts[0], payload, mac

@@ -71,10 +71,20 @@ def deployment(path: str, value: object) -> Callable[[], Document]:
     return lambda: with_(a_deployment(), f"spec.{path}", value)
 
 
-def metric(**fields: str) -> Callable[[], Document]:
+def metric(**fields: object) -> Callable[[], Document]:
     one = {"name": "f1", "type": "F1", "margin": "0.02", **fields}
     return deployment("rollout.analysis.metrics", [one])
 
+
+def cost(margin: str = "0.5", **costs: object) -> Callable[[], Document]:
+    return metric(name="cost", type="Cost", margin=margin, costs=costs)
+
+
+def entry(label: str, predicted: str, amount: str) -> Document:
+    return {"label": label, "predicted": predicted, "cost": amount}
+
+
+METRICS = "spec.rollout.analysis.metrics[0]"
 
 VALID = {
     "the smallest deployment": a_deployment,
@@ -85,6 +95,31 @@ VALID = {
     "steps of equal weight": deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 20}]),
     "a floor": metric(floor="0.80"),
     "a strict rule": deployment("rollout.analysis.rollbackOn", "WorseThanMargin"),
+    "promotion of what is better": deployment("rollout.analysis.promoteOn", "Better"),
+    "all classes together": metric(average="Micro"),
+    "one class of several": metric(**{"class": "7"}),
+    "a ranking of each pair of classes": metric(
+        type="ROCAUC", average="Macro", multiClass="OneVsOne"
+    ),
+    "recall that counts more": metric(type="FBeta", beta="2", average="Weighted"),
+    "a ceiling above one": metric(type="LogLoss", floor="1.5"),
+    "costs of two mistakes": cost("4.5", falsePositive="1", falseNegative="5"),
+    "costs of one class's mistakes": metric(
+        type="Cost", **{"class": "7"}, costs={"falsePositive": "0", "falseNegative": "0.5"}
+    ),
+    "a matrix of costs": cost("1.5", matrix=[entry("a", "b", "2"), entry("b", "a", "0.1")]),
+    "as many metrics and costs as there can be": deployment(
+        "rollout.analysis.metrics",
+        [
+            {
+                "name": f"cost-{number}",
+                "type": "Cost",
+                "margin": "0.5",
+                "costs": {"matrix": [entry(str(n // 16), str(n % 16), "1") for n in range(256)]},
+            }
+            for number in range(8)
+        ],
+    ),
     "a member by kubeconfig": a_cluster,
     "a member in this cluster": lambda: with_(a_cluster(), "spec.clusterSource", {"inCluster": {}}),
 }
@@ -148,13 +183,101 @@ INVALID = {
     ),
     "a margin of zero": (
         metric(margin="0"),
-        'spec.rollout.analysis.metrics[0].margin: Invalid value: "0": margin must lie '
-        "between 0 and 1, both excluded",
+        f'{METRICS}.margin: Invalid value: "0": margin must be above 0',
     ),
     "a metric nobody knows": (
         metric(type="Elegance"),
-        'spec.rollout.analysis.metrics[0].type: Unsupported value: "Elegance": supported values: '
-        '"F1", "ROCAUC"',
+        f'{METRICS}.type: Unsupported value: "Elegance": supported values: "Accuracy", ',
+    ),
+    "a margin of one": (
+        metric(margin="1"),
+        f"{METRICS}: Invalid value: margin must be less than 1, or of a Cost less than its largest "
+        "cost",
+    ),
+    "a margin that no costs differ by": (
+        cost("5", falsePositive="1", falseNegative="5"),
+        f"{METRICS}: Invalid value: margin must be less than 1, or of a Cost less than its largest "
+        "cost",
+    ),
+    "a margin above every entry of the matrix": (
+        cost("2", matrix=[entry("a", "b", "2")]),
+        f"{METRICS}: Invalid value: margin must be less than 1, or of a Cost less than its largest "
+        "cost",
+    ),
+    "a negative margin": (
+        metric(margin="-0.1"),
+        f'{METRICS}.margin: Invalid value: "-0.1": {METRICS}.margin in body should match '
+        r"'^[0-9]{1,9}(\.[0-9]{1,9})?$'",
+    ),
+    "a floor of zero": (
+        metric(floor="0"),
+        f'{METRICS}.floor: Invalid value: "0": floor must be above 0',
+    ),
+    "a floor above one": (
+        metric(floor="1.5"),
+        f"{METRICS}: Invalid value: floor must be less than 1, except of LogLoss, Brier and Cost",
+    ),
+    "an average of accuracies": (
+        metric(type="Accuracy", average="Macro"),
+        f"{METRICS}: Invalid value: average is only for Precision, Recall, F1, FBeta, ROCAUC and "
+        "AveragePrecision",
+    ),
+    "a ranking of all rows together": (
+        metric(type="ROCAUC", average="Micro"),
+        f"{METRICS}: Invalid value: average Micro is not known for ROCAUC and AveragePrecision",
+    ),
+    "one class and all of them": (
+        metric(average="Macro", **{"class": "7"}),
+        f"{METRICS}: Invalid value: class is for average Binary: the other averages are over all "
+        "classes",
+    ),
+    "the accuracy of a class": (
+        metric(type="Accuracy", **{"class": "7"}),
+        f"{METRICS}: Invalid value: class is neither for Accuracy nor for a Cost by matrix: they are "
+        "of all classes",
+    ),
+    "pairs of classes without an average": (
+        metric(type="ROCAUC", multiClass="OneVsOne"),
+        f"{METRICS}: Invalid value: multiClass is only for ROCAUC with average Macro or Weighted",
+    ),
+    "a beta of F1": (
+        metric(beta="2"),
+        f"{METRICS}: Invalid value: beta is only for FBeta",
+    ),
+    "a beta of zero": (
+        metric(type="FBeta", beta="0"),
+        f'{METRICS}.beta: Invalid value: "0": beta must lie between 0 and 100, both excluded',
+    ),
+    "a cost without costs": (
+        metric(type="Cost"),
+        f"{METRICS}: Invalid value: costs is needed for Cost, and only there",
+    ),
+    "costs of F1": (
+        metric(costs={"falsePositive": "1", "falseNegative": "5"}),
+        f"{METRICS}: Invalid value: costs is needed for Cost, and only there",
+    ),
+    "half of the costs": (
+        cost(falsePositive="1"),
+        f"{METRICS}.costs: Invalid value: give either matrix, or both falsePositive and "
+        "falseNegative",
+    ),
+    "costs in both ways": (
+        cost(falsePositive="1", falseNegative="5", matrix=[entry("a", "b", "1")]),
+        f"{METRICS}.costs: Invalid value: give either matrix, or both falsePositive and "
+        "falseNegative",
+    ),
+    "mistakes that cost nothing": (
+        cost(falsePositive="0", falseNegative="0.0"),
+        f"{METRICS}.costs: Invalid value: at least one cost must be above 0",
+    ),
+    "a mistake with two costs": (
+        cost(matrix=[entry("a", "b", "1"), entry("a", "b", "2")]),
+        f'{METRICS}.costs.matrix[1]: Duplicate value: {{"label":"a","predicted":"b"}}',
+    ),
+    "a promotion that nobody knows": (
+        deployment("rollout.analysis.promoteOn", "Always"),
+        'spec.rollout.analysis.promoteOn: Unsupported value: "Always": supported values: '
+        '"NotWorse", "Better"',
     ),
     "two metrics of one name": (
         deployment(
@@ -228,6 +351,7 @@ def test_defaults_are_filled_in(hub_with_crds: Cluster) -> None:
     assert [step["weight"] for step in spec["rollout"]["canary"]["steps"]] == [5, 20, 50]
     analysis = spec["rollout"]["analysis"]
     assert (analysis["confidence"], analysis["rollbackOn"]) == ("0.95", "Worse")
+    assert analysis["promoteOn"] == "NotWorse"
     assert [one["name"] for one in analysis["metrics"]] == ["f1", "auc"]
 
 

@@ -18,7 +18,7 @@ CELLS = [
     (Scenario("F1", 0.5, 0.2, SCALED), 500),
     (Scenario("F1", 0.1, 0.5, SCALED), 500),
     (Scenario("F1", 0.01, 0.05, SCALED), 500),
-    (Scenario("AUC", 0.1, 0.05, SHORT), 400),
+    (Scenario("AUC", 0.1, 0.05, SHORT), 300),
     (Scenario("AUC", 0.5, 0.05, SCALED), 400),
 ]
 
@@ -34,7 +34,7 @@ CASES = {
     "ramp": 300,
     "clusters": 300,
     "late labels": 300,
-    "late failure": 300,
+    "late failure": 150,
     "weights": 300,
 }
 SLOW = {"AUC .995, worse by d", "average precision, worse by d"}

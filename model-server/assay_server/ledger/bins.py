@@ -1,23 +1,99 @@
 """The grid of score bins: the only place that knows it on the server's side.
 
-Bins are uniform in log-odds on [-12, 12], the same for every revision, so that histograms of two
-versions compare and sums over members merge. Scores of rare classes crowd near 0, where a grid
+Base bins are uniform in log-odds on [-12, 12], the same for every revision, so that histograms of
+two versions compare and sums over members merge. Scores of rare classes crowd near 0, where a grid
 uniform in probability would put them all into one bin.
+
+Models whose scores crowd within a few base bins, or beyond all of them, need more. Each base bin
+therefore has sub-bins, and receipts and store count by these: *fine bins*, numbered in the order of
+scores. Which base bins are exposed by their sub-bins, the counts decide
+(`assay_server.ledger.counts`).
+
+* An inner base bin has 16, equal parts in log-odds.
+* Those at the two ends hold all beyond +-11.98 and have 1024 each. They grow by the same factor,
+  1.004, from there to +-708.4, the log-odds of the smallest normal double: a model that is too sure
+  of itself by whatever factor keeps its relative resolution. 16 of them would hide .06 of the
+  difference of two AUCs when log-odds are three times too large and positives rare, 1024 hide .0001
+  (`bench/judge/bins.py`).
 """
+
+import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 BINS = 1024
+SUB_BINS = 16
+END_SUB_BINS = 1024
 RANGE = 12.0
-_TINY = 1e-12
+FARTHEST = 708.4
+
+_TOP = BINS - 1
+# The first fine bin of base bin 1 and that of the last base bin.
+_INNER_START = END_SUB_BINS
+_TOP_START = _INNER_START + (BINS - 2) * SUB_BINS
+FINE_BINS = _TOP_START + END_SUB_BINS
+
+_END = RANGE - 2.0 * RANGE / BINS
+_GROWTH = math.log(FARTHEST / _END) / END_SUB_BINS
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def bin_of(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the bin 0..1023 of each probability: `floor((ln(p/(1-p)) + 12) / 24 * 1024)`, clipped.
+    """Return the base bin 0..1023 of each probability: `floor((ln(p/(1-p)) + 12) / 24 * 1024)`.
 
-    Probabilities are clipped into [1e-12, 1 - 1e-12] first. They must be numbers, not NaN.
+    Probabilities must be numbers, not NaN.
     """
-    p = np.clip(probabilities, _TINY, 1.0 - _TINY)
-    place = np.floor((np.log(p / (1.0 - p)) + RANGE) / (2.0 * RANGE) * BINS)
-    return np.clip(place, 0, BINS - 1).astype(np.intp)
+    place = (_log_odds(probabilities) + RANGE) / (2.0 * RANGE) * BINS
+    return np.clip(place, 0, _TOP).astype(np.intp)
+
+
+def fine_bin_of(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the fine bin 0..18399 of each probability; equal scores share one, order is kept.
+
+    What counts is the probability that the client sees: all that are exactly 1 are ties.
+    Probabilities must be numbers, not NaN.
+    """
+    log_odds = _log_odds(probabilities)
+    place = (log_odds + RANGE) / (2.0 * RANGE) * BINS
+    base = np.clip(place, 0, _TOP).astype(np.intp)
+    # A factor of two is exact: the sub-bins of a base bin add up to it to the last digit.
+    fine = _INNER_START + np.floor((place - 1.0) * SUB_BINS).astype(np.intp)
+    ends = (base == 0) | (base == _TOP)
+    if ends.any():
+        out = np.log(np.maximum(np.abs(log_odds[ends]), _END) / _END) / _GROWTH
+        steps = np.minimum(out.astype(np.intp), END_SUB_BINS - 1)
+        fine[ends] = np.where(base[ends] == 0, _INNER_START - 1 - steps, _TOP_START + steps)
+    return fine
+
+
+def fine_from_base(base: int) -> int:
+    """Return the middle fine bin of a base bin: where a row counts of which no more is known."""
+    if base == 0:
+        return END_SUB_BINS // 2
+    if base == _TOP:
+        return _TOP_START + END_SUB_BINS // 2
+    return _INNER_START + (base - 1) * SUB_BINS + SUB_BINS // 2
+
+
+def base_and_sub(fine: int) -> tuple[int, int]:
+    """Return the base bin of a fine bin, and which of its sub-bins that is, in order of scores."""
+    if fine < _INNER_START:
+        return 0, fine
+    if fine >= _TOP_START:
+        return _TOP, fine - _TOP_START
+    base, sub = divmod(fine - _INNER_START, SUB_BINS)
+    return base + 1, sub
+
+
+@cache
+def sub_bin_name(base: int, sub: int) -> str:
+    """Return the value of the label `bin` for one sub-bin."""
+    return f"{base}.{sub}"
+
+
+def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    p = np.asarray(probabilities, dtype=np.float64)
+    odds: NDArray[np.float64] = np.maximum(p, _TINY) / np.maximum(1.0 - p, _TINY)
+    return np.log(odds)

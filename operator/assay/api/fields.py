@@ -6,6 +6,7 @@ pattern; every string and list is bounded so that the CEL rules stay within thei
 
 import datetime
 from decimal import Decimal
+from types import EllipsisType
 from typing import Annotated, Any
 
 import pydantic
@@ -39,6 +40,9 @@ Fraction = Annotated[
 ]
 """A decimal between 0 and 1, written as a string."""
 
+Amount = Annotated[str, pydantic.Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", max_length=19)]
+"""A decimal from 0 on, written as a string: a cost, a margin, a limit."""
+
 Decimals = Annotated[str, pydantic.Field(max_length=32)]
 """Any decimal number as a string (status only)."""
 
@@ -64,6 +68,20 @@ class Model(pydantic.BaseModel):
         """Return the object as the API server takes it: camelCase, None left out, RFC 3339 times."""
         document: dict[str, Any] = self.model_dump(by_alias=True, exclude_none=True, mode="json")
         return document
+
+
+def int32(default: int | EllipsisType, description: str, *, ge: int, le: int) -> Any:
+    """Return a bounded integer field; times carry their unit in the field's name."""
+    return pydantic.Field(
+        default, description=description, ge=ge, le=le, json_schema_extra={"format": "int32"}
+    )
+
+
+def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
+    """Return the schema extension that carries CEL rules, given (expression, message) pairs."""
+    return {
+        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
+    }
 
 
 def fraction(text: str) -> float:

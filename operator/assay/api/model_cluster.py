@@ -5,8 +5,7 @@ from typing import Annotated
 import pydantic
 
 from .conditions import Condition
-from .fields import Model, Name, ObjectName, Word
-from .model_deployment import rules
+from .fields import Model, Name, ObjectName, Word, rules
 
 
 class InCluster(Model):

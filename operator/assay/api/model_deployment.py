@@ -4,26 +4,12 @@ Only fields that work are here; the schema grows additively (docs/decisions).
 """
 
 import enum
-from types import EllipsisType
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic
 
-from .fields import Digest, Fraction, Model, Name, ObjectName, Word
-
-
-def int32(default: int | EllipsisType, description: str, *, ge: int, le: int) -> Any:
-    """Return a bounded integer field; times carry their unit in the field's name."""
-    return pydantic.Field(
-        default, description=description, ge=ge, le=le, json_schema_extra={"format": "int32"}
-    )
-
-
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """Return the schema extension that carries CEL rules, given (expression, message) pairs."""
-    return {
-        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
-    }
+from .analysis import Analysis
+from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
 
 
 class ModelFormat(enum.StrEnum):
@@ -197,80 +183,6 @@ class Canary(Model):
                 )
             ),
         },
-    )
-
-
-class RollbackOn(enum.StrEnum):
-    """What counts as bad enough (statistics.md 0.4: zone and strict)."""
-
-    WORSE = "Worse"
-    WORSE_THAN_MARGIN = "WorseThanMargin"
-
-
-class MetricType(enum.StrEnum):
-    """A model-quality metric."""
-
-    F1 = "F1"
-    ROC_AUC = "ROCAUC"
-
-
-class Average(enum.StrEnum):
-    """How a metric of several classes becomes one number."""
-
-    BINARY = "Binary"
-
-
-class Metric(Model):
-    """One metric that decides."""
-
-    name: Name = pydantic.Field(description="The metric's name in status, events and dashboards.")
-    type: MetricType = pydantic.Field(description="Which metric.")
-    average: Average = pydantic.Field(Average.BINARY, description="Binary: of the positive class.")
-    margin: Fraction = pydantic.Field(
-        description='How much worse than stable the canary may be and still be promoted, for instance "0.02".',
-        json_schema_extra=rules(
-            (
-                "double(self) > 0.0 && double(self) < 1.0",
-                "margin must lie between 0 and 1, both excluded",
-            )
-        ),
-    )
-    floor: Fraction | None = pydantic.Field(
-        None,
-        description="Roll back when the canary is proven to be below this value while stable is not.",
-    )
-
-
-class Analysis(Model):
-    """How the two versions are compared."""
-
-    interval_seconds: int = int32(10, "Seconds between two looks at the evidence.", ge=1, le=3600)
-    confidence: Fraction = pydantic.Field(
-        "0.95",
-        description="One minus the largest chance of a wrong verdict, over all looks together.",
-        json_schema_extra=rules(
-            (
-                "double(self) >= 0.5 && double(self) <= 0.9999",
-                "confidence must lie between 0.5 and 0.9999",
-            )
-        ),
-    )
-    rollback_on: RollbackOn = pydantic.Field(
-        RollbackOn.WORSE,
-        description="Worse: roll back when the canary is proven worse at all. WorseThanMargin: only when proven worse by more than the margin.",
-    )
-    min_label_coverage: Fraction = pydantic.Field(
-        "0.2", description="Hold while a smaller share of the predictions has a label."
-    )
-    metrics: tuple[Metric, ...] = pydantic.Field(
-        (
-            Metric(name="f1", type=MetricType.F1, margin="0.02"),
-            Metric(name="auc", type=MetricType.ROC_AUC, margin="0.01"),
-        ),
-        description="All must be good to promote; any one that is bad rolls back.",
-        min_length=1,
-        max_length=8,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
 

@@ -14,6 +14,7 @@ from assay.api.deployment_status import ModelDeploymentStatus, Verdict
 from assay.evidence import MemberEvidence
 from assay.rollout import Event, only_numbers_differ
 
+from .history import History
 from .hub import Deployment
 
 NUMBERS_SECONDS = 30.0
@@ -44,6 +45,8 @@ class Memory:
         What members answered to the last plan, by member.
     trial, evidence
         What each member said last in the rollout with this id.
+    history
+        What the members' Prometheus said of earlier moments of the rollout.
     attempts
         Looks in a row after which something had to be tried again.
     """
@@ -58,6 +61,7 @@ class Memory:
     failures: dict[str, str] = field(default_factory=dict)
     trial: str = ""
     evidence: dict[str, MemberEvidence] = field(default_factory=dict)
+    history: History = field(default_factory=History, repr=False)
     attempts: int = 0
     numbers_at: float = -NUMBERS_SECONDS
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.evidence import EvidenceError, EvidenceUnavailable, MemberEvidence, combine
+from assay.evidence import (
+    Evidence,
+    EvidenceError,
+    EvidenceUnavailable,
+    MemberEvidence,
+    combine,
+    moments,
+)
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
@@ -20,11 +27,12 @@ from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
 
 from . import metrics
+from .history import WINDOW_MARGIN_SECONDS
 from .hub import Deployment
 from .memory import Memory
 
-WINDOW_MARGIN_SECONDS = 60.0
-"""Served rows are counted from a little before the trial began: clocks differ."""
+GROWTH_SECONDS = 60.0
+"""Age of a trial from which its labels so far tell how many there will be."""
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +62,15 @@ async def observe(
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
     rollout = _on_trial(item, spec)
-    views, answers = await asyncio.gather(
+    views, answers, _ = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
         _read(item, rollout, [*chosen, *leaving], now),
+        memory.history.read(item.key, rollout, [*chosen, *leaving], now),
     )
     left = {member.name for member in leaving}
     look = Look()
     if rollout is not None:
-        look = await _look(item, spec, rollout, memory, views, left, answers)
+        look = await _look(item, spec, rollout, memory, views, left, answers, now)
     stores = dict(look.stores)
     views = [dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views]
     return Observation(
@@ -139,6 +148,7 @@ async def _look(
     views: Collection[MemberView],
     left: Collection[str],
     answers: Answers,
+    now: datetime.datetime,
 ) -> Look:
     """Judge on what was read and, of members that cannot be asked now, on what they said last.
 
@@ -159,7 +169,7 @@ async def _look(
     stores = tuple((name, answer.store) for name, answer in read.items())
     judgement = None
     if known and not lost:
-        judgement = await _judge(item.key, item.status, rollout, spec, known)
+        judgement = await _judge(item.key, item.status, rollout, spec, known, memory, now)
     return Look(judgement, tuple(problems), stores)
 
 
@@ -180,19 +190,38 @@ async def _judge(
     rollout: RolloutStatus,
     spec: ModelDeploymentSpec,
     known: Mapping[str, MemberEvidence],
+    memory: Memory,
+    now: datetime.datetime,
 ) -> Judgement | None:
     if status.stable is None or status.canary is None:
         return None
+    revisions = status.stable.revision, status.canary.revision
     weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
     analysis = rollout.settings.analysis
-    try:
-        evidence = combine(known, status.stable.revision, status.canary.revision, weights=weights)
-        # In a thread: fractions of a second with many strata, and the loop serves every rollout.
-        judgement = await asyncio.to_thread(
-            judge, metric_specs(spec, analysis), policy(analysis), evidence
+    past, built = memory.history.known_of_all(known), memory.history.built
+    elapsed = (now - rollout.started_at).total_seconds()
+    growth = rollout.settings.max_seconds / elapsed if elapsed > GROWTH_SECONDS else None
+    how = policy(analysis, members=len(status.clusters), growth=growth)
+
+    def judged() -> Judgement:
+        strata = combine(known, *revisions, weights=weights).strata
+        history = moments.history(
+            past,
+            known,
+            *revisions,
+            weights=weights,
+            built=built,
         )
-    except EvidenceError as error:
-        log.warning("evidence cannot be judged: %s", error)
+        evidence = Evidence(strata, history)
+        return judge(metric_specs(spec, analysis, evidence), how, evidence)
+
+    try:
+        # In a thread: fractions of a second with many strata, and the loop serves every rollout.
+        judgement = await asyncio.to_thread(judged)
+    except ValueError as error:
+        # Wrong counts, or settings that another CRD admitted: no verdict, and time goes on.
+        unexpected = not isinstance(error, EvidenceError)
+        log.warning("evidence cannot be judged: %s", error, exc_info=unexpected)
         return None
     metrics.show(*key, judgement)
     return judgement

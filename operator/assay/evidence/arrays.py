@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from assay.evidence.errors import EvidenceError
 
+MOST = 2.0**53
+"""Rows that a count may have: beyond it a float holds no longer every whole number."""
+
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
@@ -15,7 +18,8 @@ def as_counts(value: Any, name: str, dimensions: int) -> Counts:
     """Copy `value` to read-only int64, or raise an `EvidenceError` naming the element."""
     array = value if _is_integers(value) else _floats(value, name)
     _check_dimensions(array, name, dimensions)
-    _refuse(~np.isfinite(array) | (array < 0) | (array != np.floor(array)), array, name, whole=True)
+    bad = ~np.isfinite(array) | (array < 0) | (array != np.floor(array)) | (array > MOST)
+    _refuse(bad, array, name, whole=True)
     result: Counts = array.astype(np.int64)
     result.setflags(write=False)
     return result
@@ -34,9 +38,9 @@ def as_count(value: Any, name: str) -> int:
     """Return one whole count, or raise an `EvidenceError` naming it."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise EvidenceError(name, f"{value!r} is not a number of rows") from None
-    if not np.isfinite(number) or number < 0 or number != np.floor(number):
+    if not np.isfinite(number) or number < 0 or number != np.floor(number) or number > MOST:
         raise EvidenceError(name, _why_no_count(number, whole=True))
     return int(value)
 
@@ -44,7 +48,7 @@ def as_count(value: Any, name: str) -> int:
 def _floats(value: Any, name: str) -> Sums:
     try:
         return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise EvidenceError(name, "is not a rectangular array of counts") from None
 
 
@@ -69,4 +73,6 @@ def _why_no_count(value: float, *, whole: bool) -> str:
         return f"{value} is not a number of rows"
     if value < 0:
         return f"{value:g} is negative"
+    if value > MOST:
+        return f"{value:g} is more than can be counted"
     return f"{value:g} is not a whole number" if whole else f"{value:g} is not a sum of weights"

@@ -315,13 +315,10 @@ class Moment:
     strata
         Cumulative counts then, as in `Evidence`; score grids may be coarser than today's by a whole
         factor, the same for all moments.
-    restart
-        Whether a comparison that begins here is judged too: powers of two of the time.
     """
 
     seconds: float
     strata: tuple[Stratum, ...]
-    restart: bool = False
 
 
 @dataclass(frozen=True)

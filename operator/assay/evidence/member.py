@@ -1,11 +1,19 @@
 """What one member cluster reported, and how several members become strata. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.grid import Cell, Grid, common
+
+if TYPE_CHECKING:
+    from assay.evidence.arrays import Counts
+
+_Key = TypeVar("_Key")
 
 GRID_BINS = 1024
 """Bins of the log-odds grid on which ledgers count scores."""
@@ -20,16 +28,52 @@ class RevisionCounts:
     outcomes
         Labelled rows by (true label, predicted label).
     scores
-        Labelled rows by (class, true label, bin).
+        Labelled rows by (class, true label, base bin).
+    parts
+        The same by (class, true label, sub-bin), for base bins whose sub-bins are known.
     served, labelled, requests
         Rows served, rows with a label, requests that brought the rows.
+    served_as
+        Rows served by predicted class.
     """
 
     outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
     scores: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    parts: Mapping[tuple[str, str, Cell], int] = field(default_factory=dict)
     served: int = 0
     labelled: int = 0
     requests: int = 0
+    served_as: Mapping[str, int] = field(default_factory=dict)
+
+    def coarser(self, factor: int) -> "RevisionCounts":
+        """Return the counts with every `factor` neighbouring base bins merged, without sub-bins."""
+        scores: Counter[tuple[str, str, int]] = Counter()
+        for (name, label, place), rows in self.scores.items():
+            scores[name, label, place // factor] += rows
+        return replace(self, scores=dict(scores), parts={})
+
+    def cells(self) -> Iterator[tuple[str, str, Cell, int]]:
+        """Yield class, true label, finest known cell and rows."""
+        known = {(name, label, cell.base) for name, label, cell in self.parts}
+        for (name, label, cell), rows in self.parts.items():
+            yield name, label, cell, rows
+        for (name, label, base), rows in self.scores.items():
+            if (name, label, base) not in known:
+                yield name, label, Cell(base), rows
+
+    def includes(self, earlier: "RevisionCounts") -> bool:
+        """Return whether no count is smaller than in `earlier`, on the same grid of scores."""
+        totals = (
+            (earlier.served, self.served),
+            (earlier.labelled, self.labelled),
+            (earlier.requests, self.requests),
+        )
+        return (
+            all(before <= after for before, after in totals)
+            and _grown(earlier.outcomes, self.outcomes)
+            and _grown(earlier.scores, self.scores)
+            and _grown(earlier.served_as, self.served_as)
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +97,33 @@ class MemberEvidence:
     store: str
     age_seconds: float
     positive: str | None = None
+
+    def coarser(self, factor: int) -> "MemberEvidence":
+        """Return the evidence with every `factor` neighbouring score bins merged."""
+        counts = {arm: each.coarser(factor) for arm, each in self.counts.items()}
+        return replace(self, counts=counts)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the rows, columns and score grids of all strata are.
+
+    Attributes
+    ----------
+    labels
+        The classes, sorted.
+    scored
+        The classes whose scores are counted, sorted.
+    bins
+        Size of the score grid.
+    refined
+        By class of `scored`, the finest grid on which all rows can be counted.
+    """
+
+    labels: tuple[str, ...]
+    scored: tuple[str, ...]
+    bins: int = GRID_BINS
+    refined: Mapping[str, Grid] = field(default_factory=dict)
 
 
 def combine(
@@ -81,28 +152,57 @@ def combine(
     both arms of every stratum have the same rows and columns from the first label on. The scores
     of the positive class are there from the start too: they tell the judge which one it is.
     """
+    return Evidence(
+        strata(members, stable, canary, table(members, (stable, canary), bins), weights=weights)
+    )
+
+
+def table(
+    members: Mapping[str, MemberEvidence], revisions: tuple[str, str], bins: int = GRID_BINS
+) -> Table:
+    """Return the classes that `members` name in the counts of `revisions`."""
+    positives = {member.positive for member in members.values() if member.positive is not None}
+    counted = [
+        counts
+        for member in members.values()
+        for (revision, _), counts in member.counts.items()
+        if revision in revisions
+    ]
+    scored = positives.union(key[0] for counts in counted for key in counts.scores)
+    cells: dict[str, list[Cell]] = {name: [] for name in scored}
+    for counts in counted:
+        for name, _, cell, _ in counts.cells():
+            cells[name].append(cell)
+    refined = {name: common([found]) for name, found in cells.items()}
+    return Table(tuple(sorted(_classes(counted, positives))), tuple(sorted(scored)), bins, refined)
+
+
+def strata(
+    members: Mapping[str, MemberEvidence],
+    stable: str,
+    canary: str,
+    like: Table,
+    *,
+    weights: Mapping[int, float] | None = None,
+) -> tuple[Stratum, ...]:
+    """Return the strata of two revisions, sorted by name, with the classes and grids of `like`."""
     rows = [
         (f"{name}/{step}", step, revision, counts)
         for name, member in members.items()
         for (revision, step), counts in member.counts.items()
         if revision in (stable, canary)
     ]
-    positives = {member.positive for member in members.values() if member.positive is not None}
-    scored = tuple(sorted(positives.union(key[0] for *_, counts in rows for key in counts.scores)))
-    labels = _classes((counts for *_, counts in rows), positives)
     arms = {(name, revision): counts for name, _, revision, counts in rows}
     steps = {name: step for name, step, *_ in rows}
     empty = RevisionCounts()
-    return Evidence(
-        tuple(
-            Stratum(
-                name=name,
-                stable=_arm(arms.get((name, stable), empty), labels, scored, bins),
-                canary=_arm(arms.get((name, canary), empty), labels, scored, bins),
-                weight=_share((weights or {}).get(step)),
-            )
-            for name, step in sorted(steps.items())
+    return tuple(
+        Stratum(
+            name=name,
+            stable=_arm(arms.get((name, stable), empty), like),
+            canary=_arm(arms.get((name, canary), empty), like),
+            weight=_share((weights or {}).get(step)),
         )
+        for name, step in sorted(steps.items())
     )
 
 
@@ -110,29 +210,67 @@ def _share(weight: float | None) -> float | None:
     return weight if weight is not None and 0.0 < weight < 1.0 else None
 
 
-def _classes(counted: Iterable[RevisionCounts], positives: set[str]) -> tuple[str, ...]:
+def _classes(counted: Iterable[RevisionCounts], positives: set[str]) -> set[str]:
     seen = set(positives)
     for counts in counted:
         seen.update(label for pair in counts.outcomes for label in pair)
         seen.update(label for name, label, _ in counts.scores for label in (name, label))
-    return tuple(sorted(seen))
+    return seen
 
 
-def _arm(
-    counts: RevisionCounts, labels: tuple[str, ...], scored: tuple[str, ...], bins: int
-) -> ArmCounts:
+def _arm(counts: RevisionCounts, like: Table) -> ArmCounts:
+    labels = like.labels
     index = {label: position for position, label in enumerate(labels)}
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for (label, predicted), rows in counts.outcomes.items():
         confusion[index[label], index[predicted]] += rows
-    histograms = {name: np.zeros((2, bins), dtype=np.int64) for name in scored}
-    for (name, label, place), rows in counts.scores.items():
-        histograms[name][0 if label == name else 1, place] += rows
     return ArmCounts(
         labels=labels,
         confusion=confusion,
-        scores={name: ScoreHistogram(both[0], both[1]) for name, both in histograms.items()},
+        scores=dict(_histograms(counts, like)),
         served=counts.served,
         labelled=counts.labelled,
         requests=counts.requests,
+        served_as=counts.served_as,
     )
+
+
+def _histograms(counts: RevisionCounts, like: Table) -> Iterator[tuple[str, ScoreHistogram]]:
+    """Yield the scores by class. Of two classes the other one is all that is negative."""
+    bases = ((name, label, place, rows) for (name, label, place), rows in counts.scores.items())
+    whole = _by_label(bases, dict.fromkeys(like.scored, like.bins), like)
+    grids = {name: grid for name, grid in like.refined.items() if grid.split}
+    placed = (
+        (name, label, grids[name].index(cell), rows)
+        for name, label, cell, rows in (counts.cells() if grids else ())
+        if name in grids
+    )
+    refined = _by_label(placed, {name: grid.size for name, grid in grids.items()}, like)
+    for name, histogram in whole.items():
+        if name in grids:
+            split = grids[name].split
+            ends = (0 not in split, GRID_BINS - 1 not in split)
+            yield name, replace(histogram, refined=refined[name], whole_ends=ends)
+        else:
+            yield name, histogram
+
+
+def _by_label(
+    rows: Iterable[tuple[str, str, int, int]], sizes: Mapping[str, int], like: Table
+) -> dict[str, ScoreHistogram]:
+    """Return the histogram of each class from (class, true label, place, rows)."""
+    found: dict[str, dict[str, Counts]] = {
+        name: {name: np.zeros(size, dtype=np.int64)} for name, size in sizes.items()
+    }
+    for name, label, place, count in rows:
+        if label not in found[name]:
+            found[name][label] = np.zeros(sizes[name], dtype=np.int64)
+        found[name][label][place] += count
+    histograms = {name: ScoreHistogram.by_label(name, each) for name, each in found.items()}
+    if len(like.labels) > 2:
+        return histograms
+    return {name: ScoreHistogram(each.positive, each.negative) for name, each in histograms.items()}
+
+
+def _grown(earlier: Mapping[_Key, int], later: Mapping[_Key, int]) -> bool:
+    return all(rows <= later.get(key, 0) for key, rows in earlier.items())

@@ -27,8 +27,12 @@ from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import GRID_BINS, MemberEvidence
 from assay.evidence.reply import PART, member_evidence, series_counted
 
-SERIES_BUDGET = 50_000
-"""Series that one look may read: two revisions x strata x (K^2 + 2 x non-empty bins)."""
+SERIES_BUDGET = 100_000
+"""Series that one look may read: two revisions x strata x (K^2 + 2 x non-empty score cells).
+
+A ledger shows at most 4 525 score cells per revision, step and label; ten steps of a calibrated model
+are 20 000 series, of one whose scores all saturate 72 000 (model-server/README.md).
+"""
 
 STALE_AFTER_INTERVALS = 3
 """Scrape intervals after which the newest sample is too old to decide by."""
@@ -73,15 +77,20 @@ class Connection:
         self._seen = threading.local()
         session.hooks["response"].append(self._note_warnings)
 
-    def query(self, promql: str, *, limit: int = 0) -> Reply:
+    def query(self, promql: str, *, limit: int = 0, at: float | None = None) -> Reply:
         """Ask an instant query for a vector of at most `limit` series (0: no limit).
+
+        It is evaluated at `at` (Unix seconds) or now.
 
         Raises `EvidenceUnavailable` with reason ``PrometheusUnreachable`` for anything but a
         vector: no connection, time-out, refused, or a reply that is not Prometheus's.
         """
         self._seen.warnings = ()
+        parameters = {"limit": str(limit)} if limit else {}
+        if at is not None:
+            parameters["time"] = f"{at:.3f}"
         try:
-            rows = self._client.custom_query(promql, {"limit": str(limit)} if limit else None)
+            rows = self._client.custom_query(promql, parameters)
         except (requests.RequestException, PrometheusApiClientException) as error:
             raise self._unreachable(error) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -120,8 +129,9 @@ def read(
     window_seconds: float,
     series_budget: int = SERIES_BUDGET,
     bins: int = GRID_BINS,
+    at: float | None = None,
 ) -> MemberEvidence:
-    """Read the counts of one trial in one member, as they stand now. One request.
+    """Read the counts of one trial in one member, as they stand now or stood then. One request.
 
     Parameters
     ----------
@@ -132,11 +142,14 @@ def read(
     scrape_interval_seconds
         Data older than three of these is refused.
     window_seconds
-        How far back serving pods may have died; at least the age of the trial.
+        How far back serving pods may have died; at least the age of the trial (at `at`).
     series_budget
         More series than this are refused.
     bins
         Size of the score grid.
+    at
+        An earlier moment, in Unix seconds; `None` for now. What is too old is then judged by that
+        moment, too: ``time()`` in a query is the time at which it is evaluated.
 
     Raises
     ------
@@ -144,7 +157,7 @@ def read(
         With a reason of `assay.evidence.errors`. Never partial counts.
     """
     promql = query_text(namespace, deployment, rollout, window_seconds)
-    reply = connection.query(promql, limit=series_budget + 1)
+    reply = connection.query(promql, limit=series_budget + 1, at=at)
     counted = series_counted(reply.rows)
     if len(reply.rows) > series_budget or (counted or 0) > series_budget:
         seen = f"{counted}" if counted is not None else f"more than {series_budget}"
@@ -183,7 +196,7 @@ def query_text(namespace: str, deployment: str, rollout: str, window_seconds: fl
     window = max(1, math.ceil(window_seconds))
     age = f"min by (store, positive) (time() - timestamp({info}))"
     served = (
-        f"sum by (revision, step) (max by (boot, revision, step, predicted) "
+        f"sum by (revision, step, predicted) (max by (boot, revision, step, predicted) "
         f"(max_over_time(assay_served_total{{{trial}}}[{window}s])))"
     )
     requests = (

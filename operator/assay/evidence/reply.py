@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
+from assay.evidence.grid import Cell, newest, parse_cell
 from assay.evidence.member import GRID_BINS, MemberEvidence, RevisionCounts
 
 PART = "part"
@@ -22,10 +23,12 @@ class _Gathered:
     outcomes: dict[tuple[str, int], dict[tuple[str, str], int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
-    scores: dict[tuple[str, int], dict[tuple[str, str, int], int]] = field(
+    scores: dict[tuple[str, int], dict[tuple[str, str], dict[Cell, int]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    )
+    served: dict[tuple[str, int], dict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
-    served: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     labelled: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     requests: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     stores: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -36,17 +39,21 @@ class _Gathered:
         )
 
     def score(self, labels: Mapping[str, str], value: float) -> None:
-        place = _integer(labels, "bin")
-        if place >= self.bins:
-            raise _malformed(labels, f"bin {place} is not on the grid of {self.bins} bins")
-        key = (_text(labels, "class"), _text(labels, "label"), place)
-        self.scores[_arm(labels)][key] += _rows(labels, value)
+        """Count rows of one bin ``b``, or of sub-bin ``k`` of one that holds much, ``b.k``."""
+        try:
+            cell = parse_cell(_text(labels, "bin"))
+        except ValueError as error:
+            raise _malformed(labels, f"label bin: {error}") from None
+        if cell.base >= self.bins:
+            raise _malformed(labels, f"bin {cell.base} is not on the grid of {self.bins} bins")
+        key = (_text(labels, "class"), _text(labels, "label"))
+        self.scores[_arm(labels)][key][cell] += _rows(labels, value)
 
     def labels_counted(self, labels: Mapping[str, str], value: float) -> None:
         self.labelled[_arm(labels)] += _rows(labels, value)
 
     def rows_served(self, labels: Mapping[str, str], value: float) -> None:
-        self.served[_arm(labels)] += _rows(labels, value)
+        self.served[_arm(labels)][_text(labels, "predicted")] += _rows(labels, value)
 
     def requests_answered(self, labels: Mapping[str, str], value: float) -> None:
         self.requests[_arm(labels)] += _rows(labels, value)
@@ -55,6 +62,19 @@ class _Gathered:
         if not math.isfinite(value):
             raise _malformed(labels, f"age {value} is not a time")
         self.stores[_text(labels, "store"), labels.get("positive", "")] = value
+
+    def score_counts(
+        self, arm: tuple[str, int]
+    ) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, Cell], int]]:
+        """Return the scores of an arm by base bin, and by sub-bin where these are known."""
+        whole: dict[tuple[str, str, int], int] = defaultdict(int)
+        parts: dict[tuple[str, str, Cell], int] = {}
+        for (name, label), rows in self.scores.get(arm, {}).items():
+            for cell, count in newest(rows).items():
+                whole[name, label, cell.base] += count
+                if cell.sub is not None:
+                    parts[name, label, cell] = count
+        return dict(whole), parts
 
     def series(self, labels: Mapping[str, str], value: float) -> None:
         """Pass over the number of series: it was read before the rows (`series_counted`)."""
@@ -128,17 +148,20 @@ def member_evidence(
         | gathered.labelled.keys()
         | gathered.requests.keys()
     )
+    counts = {}
+    for arm in sorted(arms):
+        scores, parts = gathered.score_counts(arm)
+        counts[arm] = RevisionCounts(
+            outcomes=dict(gathered.outcomes.get(arm, {})),
+            scores=scores,
+            parts=parts,
+            served=sum(gathered.served.get(arm, {}).values()),
+            labelled=gathered.labelled.get(arm, 0),
+            requests=gathered.requests.get(arm, 0),
+            served_as=dict(gathered.served.get(arm, {})),
+        )
     return MemberEvidence(
-        counts={
-            arm: RevisionCounts(
-                outcomes=dict(gathered.outcomes.get(arm, {})),
-                scores=dict(gathered.scores.get(arm, {})),
-                served=gathered.served.get(arm, 0),
-                labelled=gathered.labelled.get(arm, 0),
-                requests=gathered.requests.get(arm, 0),
-            )
-            for arm in sorted(arms)
-        },
+        counts=counts,
         store=store,
         age_seconds=age,
         positive=positive or None,

@@ -310,7 +310,7 @@ def _floors(
     """
     floor = canary if spec.floor is None else np.full_like(canary, spec.floor)
     spread = component.spread(
-        np.stack(
+        np.array(
             [
                 stable,
                 stable - borders.better * borders.promote_shift,

@@ -105,7 +105,7 @@ def decide(spec: MetricSpec, policy: Policy, looks: Looks, metrics: int = 1) -> 
     found = compare(spec, looks, borders(spec, policy, metrics))
     rules = list(_rules(spec, policy, looks, found))
     # The first rule that holds decides; the last one always does.
-    held = np.stack([condition for condition, *_ in rules])
+    held = np.array([condition for condition, *_ in rules])
     first = np.argmax(held, axis=0)
     verdicts = np.array([verdict for _, verdict, _ in rules], dtype=np.int8)
     codes = np.array([_CODES[reason] for *_, reason in rules], dtype=np.int8)

@@ -130,10 +130,9 @@ def variances(
         Shapes (2, F, R) and (2, R): first as specified, then no smaller than `least` makes it.
     """
     pieces = _pieces(both, gradient, components)
-    squares = [pieces.square]
+    square = pieces.square[None]  # (1 or 2, arm, R, H, components)
     if least is not None:
-        squares.append(np.maximum(pieces.square, least[:, :, None, :]))
-    square = np.stack(squares)  # (1 or 2, arm, R, H, components)
+        square = np.concatenate([square, np.maximum(square, least[None, :, :, None, :])])
     of_stable = pieces.variance(square[:, 0], 0)
     floored = np.maximum(
         square[:, None, 1], floors[:, :, None, None] * square[:, None, 0]
@@ -229,10 +228,14 @@ def _sums(
 
     From a table (..., C) to (..., 2 components + 1).
     """
-    columns = [table[..., cells].sum(axis=-1) for cells in components]
-    columns += [np.vecdot(table[..., cells], squares[..., cells]) for cells in components]
-    columns.append(np.vecdot(table, gradient))
-    return np.stack(columns, axis=-1)
+    parts = len(components)
+    shape = np.broadcast_shapes(table.shape, gradient.shape)[:-1]
+    sums = np.empty((*shape, 2 * parts + 1))
+    for index, cells in enumerate(components):
+        table[..., cells].sum(axis=-1, out=sums[..., index])
+        np.vecdot(table[..., cells], squares[..., cells], out=sums[..., parts + index])
+    np.vecdot(table, gradient, out=sums[..., -1])
+    return sums
 
 
 def _over(numerator: Floats, rows: Floats) -> Floats:

@@ -19,7 +19,7 @@ from assay.evidence.prometheus import Connection, read
 from .kubeconfig import Credentials
 
 THREADS = 4
-"""Queries in flight to one member's Prometheus."""
+"""Queries in flight to one member's Prometheus, besides one of the past."""
 
 QUERY_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
@@ -31,7 +31,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        super().__init__(pool_maxsize=THREADS, max_retries=0)
+        super().__init__(pool_maxsize=THREADS + 1, max_retries=0)
 
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -65,22 +65,30 @@ class PrometheusReader:
         self._session = session
         self._connection = Connection(url, session=session, timeout_seconds=QUERY_SECONDS)
         self._threads = concurrent.futures.ThreadPoolExecutor(THREADS, "prometheus")
-        self._reading: dict[tuple[str, str], concurrent.futures.Future[MemberEvidence]] = {}
+        self._past = concurrent.futures.ThreadPoolExecutor(1, "prometheus-past")
+        self._reading: dict[tuple[str, str, bool], concurrent.futures.Future[MemberEvidence]] = {}
 
     async def read(
-        self, namespace: str, deployment: str, rollout: str, window_seconds: float
+        self,
+        namespace: str,
+        deployment: str,
+        rollout: str,
+        window_seconds: float,
+        at: float | None = None,
     ) -> MemberEvidence:
-        """Return the counts of one trial.
+        """Return the counts of one trial, as they are or were `at` (Unix seconds).
 
         Raises `EvidenceUnavailable`, after a few seconds at the latest. While an answer is late no
-        further question is asked for the same ModelDeployment.
+        further question is asked for the same ModelDeployment. The past has a thread of its own:
+        it never keeps the present waiting.
         """
-        key = (namespace, deployment)
+        key = (namespace, deployment, at is not None)
         late = self._reading.get(key)
         if late and not late.done():
             raise self._late()
         self._sign()
-        asked = self._threads.submit(
+        threads = self._threads if at is None else self._past
+        asked = threads.submit(
             read,
             self._connection,
             namespace,
@@ -88,6 +96,7 @@ class PrometheusReader:
             rollout,
             scrape_interval_seconds=self.interval,
             window_seconds=window_seconds,
+            at=at,
         )
         self._reading[key] = asked
         try:
@@ -97,7 +106,8 @@ class PrometheusReader:
 
     def close(self) -> None:
         """Let go of the threads and connections; a query that hangs ends by its own time-out."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._past):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
         self._files.cleanup()
 

@@ -162,13 +162,18 @@ class Member:
             return self._absent(Reason.APPLY_FAILED, error.message)
 
     async def evidence(
-        self, namespace: str, deployment: str, rollout: str, window_seconds: float
+        self,
+        namespace: str,
+        deployment: str,
+        rollout: str,
+        window_seconds: float,
+        at: float | None = None,
     ) -> MemberEvidence:
-        """Return the counts of a trial, or raise `EvidenceUnavailable`."""
+        """Return the counts of a trial (`at` Unix seconds), or raise `EvidenceUnavailable`."""
         session = self._session
         if session is None:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
-        return await session.prometheus.read(namespace, deployment, rollout, window_seconds)
+        return await session.prometheus.read(namespace, deployment, rollout, window_seconds, at)
 
     def submit(
         self, namespace: str, name: str, plan: MemberPlan, *, urgent: bool = False

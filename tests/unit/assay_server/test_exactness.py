@@ -46,14 +46,15 @@ def send(ledger, entries) -> Counter:
 
 
 def histograms(ledger, stratum) -> tuple[np.ndarray, np.ndarray]:
-    """Return the counts of positives and of negatives per bin."""
-    bins = np.zeros((2, 1024))
+    """Return the counts of positives and of negatives per bin that is exposed, by score."""
+    bins = np.zeros((2, 1024, 1024))
     for (name, labels), value in ledger.metrics().items():
         found = dict(labels)
         if name == "assay_scores_total" and f"{found['rollout']}/{found['step']}" == stratum:
             assert found["class"] == "1"
-            bins[int(found["label"]), int(found["bin"])] += value
-    return bins[1], bins[0]
+            base, _, sub = found["bin"].partition(".")
+            bins[int(found["label"]), int(base), int(sub or 0)] += value
+    return bins[1].ravel(), bins[0].ravel()
 
 
 def binned_auc(positive, negative) -> tuple[float, float]:

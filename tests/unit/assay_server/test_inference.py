@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from assay_server.inference import Predictor, receipt_classes
 from assay_server.keys import KeyRing
-from assay_server.ledger.bins import bin_of
+from assay_server.ledger.bins import fine_bin_of
 from assay_server.protocol import ProtocolError
 from assay_server.receipts import Issuer, Stratum, Verifier
 from assay_server.scoring import Scorer
@@ -75,7 +75,7 @@ def test_the_receipt_scores_the_positive_class(positive, classes):
     model = LogisticRegression().fit([[-1], [1]], [0, 1])
     _, _, receipts, _ = ask(model, positive=positive)
     column = int(classes[1])
-    expected = bin_of(model.predict_proba(ROWS)[:, column]).tolist()
+    expected = fine_bin_of(model.predict_proba(ROWS)[:, column]).tolist()
     assert [receipt.score_bin for receipt in receipts] == expected
     assert {receipt.classes for receipt in receipts} == {classes}
     assert [receipt.predicted for receipt in receipts] == ["0", "0", "1", "1"]

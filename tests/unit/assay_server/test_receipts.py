@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_server.keys import KeyRing
+from assay_server.ledger.bins import FINE_BINS, base_and_sub
 from assay_server.receipts import (
     NO_STRATUM,
     Issuer,
@@ -39,7 +40,7 @@ TOKEN = issuer().issue(STRATUM, [1], [77], 1_800_000_000)[0]
     st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=16),
     st.integers(0, 255),
     st.integers(0, 2**32 - 1),
-    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1023)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, FINE_BINS - 1)), min_size=1, max_size=5),
 )
 def test_round_trip(rollout, step, now, rows):
     predicted, bins = [row[0] for row in rows], [row[1] for row in rows]
@@ -57,11 +58,39 @@ def test_round_trip(rollout, step, now, rows):
 
 
 def test_no_more_than_160_characters_for_a_binary_model():
-    names = ("legitimate", "fraudulent")
+    names = ("n" * 20, "p" * 20)
     widest = issuer(names, KeyRing({"k123": SECRET}, "k123"), deployment="d" * 63, member="m" * 63)
-    token = widest.issue(Stratum("0123456789", 255), [1], [1023], 2**32 - 1)[0]
+    token = widest.issue(Stratum("0123456789", 255), [1], [FINE_BINS - 1], 2**32 - 1)[0]
     assert len(token) <= 160
     assert len(TOKEN) <= 104
+
+
+# Issued by the version before sub-bins: base bins 77 and 1023, and a multiclass model without.
+OLD = {
+    77: "a1.6Ltg78-fiB9rMQAAdKFEJkYTa9smK2tJ0gADAAABAE1hYmNkZWYwMTIzHzAxMjM0NTY3ODkfMB8x.1WitW8rqw0RDJR3RrQ5trA",
+    1023: "a1.oIKKr-M-vg1rMQAAdKFEJkYTa9smK2tJ0gADAAABA_9hYmNkZWYwMTIzHzAxMjM0NTY3ODkfMB8x.cmw74Q-QlvF1S85xxPArew",
+    None: "a1.24yZ2wD3s7BrMQAAdKFEJkYTa9smK2tJ0gADAAAB__9hYmNkZWYwMTIzHzAxMjM0NTY3ODkfYW50H2JlZR9jYXQ.v2cFExREPShMKQxY3vzJjA",
+}
+
+
+@pytest.mark.parametrize("base", OLD)
+def test_receipts_with_base_bins_count_in_the_middle_of_these(base):
+    receipt = VERIFIER.verify(OLD[base])
+    assert (receipt.revision, receipt.stratum) == ("abcdef0123", STRATUM)
+    assert (receipt.served_at, receipt.member) == (1_800_000_000, member_tag("east"))
+    if base is None:
+        assert (receipt.predicted, receipt.score_bin) == ("bee", None)
+    else:
+        assert (receipt.predicted, receipt.score_bin is None) == ("1", False)
+        middle = 512 if base == 1023 else 8
+        assert base_and_sub(receipt.score_bin) == (base, middle)
+
+
+@pytest.mark.parametrize("token", OLD.values())
+def test_an_old_receipt_cannot_be_passed_off_as_a_new_one(token):
+    with pytest.raises(ReceiptError) as caught:
+        VERIFIER.verify("a2" + token[2:])
+    assert caught.value.status == "forged"
 
 
 def test_the_start_of_a_receipt_tells_it_apart():
@@ -96,7 +125,7 @@ def test_a_changed_character_is_never_accepted(position, character):
         assert caught.value.status in {"malformed", "forged", "wrong_deployment"}
 
 
-@given(st.text(max_size=200) | st.from_regex(r"a1\.[A-Za-z0-9_-]{0,99}\.[A-Za-z0-9_-]{22}"))
+@given(st.text(max_size=200) | st.from_regex(r"a[12]\.[A-Za-z0-9_-]{0,99}\.[A-Za-z0-9_-]{22}"))
 def test_garbage_is_never_accepted(token):
     with pytest.raises(ReceiptError):
         VERIFIER.verify(token)
@@ -106,12 +135,13 @@ def test_garbage_is_never_accepted(token):
     ("token", "status"),
     [
         ("", "malformed"),
-        ("a2" + TOKEN[2:], "malformed"),
+        ("a3" + TOKEN[2:], "malformed"),
+        ("a1" + TOKEN[2:], "forged"),
         (TOKEN + "=", "malformed"),
         (TOKEN + "A", "malformed"),
         (TOKEN[:-1], "malformed"),
-        ("a1.AAAA." + TOKEN[-22:], "malformed"),
-        ("a1." + "A" * 5000 + "." + TOKEN[-22:], "malformed"),
+        ("a2.AAAA." + TOKEN[-22:], "malformed"),
+        ("a2." + "A" * 5000 + "." + TOKEN[-22:], "malformed"),
         (issuer(deployment="other").issue(STRATUM, [1], [1], 1)[0], "wrong_deployment"),
         (issuer(keys=KeyRing({"k1": bytes(32)}, "k1")).issue(STRATUM, [1], [1], 1)[0], "forged"),
         (issuer(keys=KeyRing({"k9": SECRET}, "k9")).issue(STRATUM, [1], [1], 1)[0], "forged"),

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from assay.api import schema
+from assay.api.analysis import Costs, Metric
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
 from assay.api.model_cluster import PrometheusSource
 from assay.api.model_deployment import ModelDeploymentSpec, Rollout
@@ -72,6 +73,27 @@ def test_status_survives_the_way_to_the_api_server_and_back() -> None:
 
     assert ModelDeploymentStatus.model_validate(status.to_dict()) == status
     assert "canary" not in status.to_dict()
+
+
+def test_a_metric_is_read_and_written_by_the_names_of_the_api() -> None:
+    document = {
+        "name": "cost",
+        "type": "Cost",
+        "class": "1",
+        "margin": "2",
+        "costs": {"falsePositive": "1", "falseNegative": "12.5"},
+    }
+
+    metric = Metric.model_validate(document)
+
+    assert (metric.class_, metric.costs) == ("1", Costs(false_positive="1", false_negative="12.5"))
+    assert metric.to_dict() == {**document, "average": "Binary"}
+
+
+@pytest.mark.parametrize("text", ["-1", "1e3", ".5", "1.", "", "1" * 10, "0." + "1" * 10])
+def test_numbers_of_a_metric_are_plain_decimals(text: str) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Metric.model_validate({"name": "f1", "type": "F1", "margin": text})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which evidence a trial is judged on; members and their Prometheus are objects of this file."""
 
 import asyncio
+import dataclasses
 import datetime
 import types
 from collections.abc import Iterable
@@ -239,6 +240,37 @@ def test_a_member_that_is_away_is_not_clean_as_long_as_status_knows_it() -> None
     seen = look(Members(Member("east"), west, chosen=["east"]), an_item(), Memory())
 
     assert [view.name for view in seen.leaving] == ["west"]
+
+
+def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Evidence] = []
+
+    def judge(_: object, __: object, evidence: Evidence) -> Judgement:
+        found.append(evidence)
+        return Judgement(JudgeVerdict.HOLD, "Undecided", "", ())
+
+    monkeypatch.setattr(module, "judge", judge)
+    item, memory = an_item(), Memory()
+    assert item.status.rollout is not None
+    settings = item.status.rollout.settings.analysis
+    began = NOW - datetime.timedelta(seconds=2 * settings.interval_seconds + 16)
+    rollout = item.status.rollout.model_copy(update={"started_at": began})
+    item = dataclasses.replace(item, status=item.status.model_copy(update={"rollout": rollout}))
+
+    look(Members(Member("east"), Member("west")), item, memory)
+
+    [evidence] = found
+    seconds = settings.interval_seconds
+    assert [moment.seconds for moment in evidence.history] == [seconds, 2 * seconds]
+    assert [each.name for each in evidence.history[0].strata] == ["east/0", "west/0"]
+
+
+def test_settings_that_no_judge_understands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(*_: object) -> Judgement:
+        raise ValueError("average: Median is not known")
+
+    monkeypatch.setattr(module, "judge", judge)
+    assert look(Members(Member("east"), Member("west")), an_item(), Memory()).judgement is None
 
 
 def test_nobody_waits_for_the_counts_of_a_member_that_cannot_return(

@@ -12,7 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from assay.evidence import EvidenceUnavailable, combine, errors, prometheus
-from assay.judge import METRICS
+from assay.judge.metrics.positive import positive_class
 
 
 def sample(part, value, **labels):
@@ -27,7 +27,8 @@ def ledger(revision="new", step="0", tp=5, tn=7):
         sample("assay_scores_total", tp, label="1", bin="1000", **{"class": "1"}, **arm),
         sample("assay_scores_total", tn, label="0", bin="10", **{"class": "1"}, **arm),
         sample("assay_labelled_total", tp + tn, **arm),
-        sample("assay_served_total", 3 * (tp + tn), **arm),
+        sample("assay_served_total", 3 * tp, predicted="1", **arm),
+        sample("assay_served_total", 3 * tn, predicted="0", **arm),
     ]
 
 
@@ -105,6 +106,7 @@ def test_one_request_gives_all_counts(fake):
     assert new.outcomes == {("1", "1"): 5, ("0", "0"): 7}
     assert new.scores == {("1", "1", 1000): 5, ("1", "0", 10): 7}
     assert (new.served, new.labelled) == (36, 12)
+    assert new.served_as == {"1": 15, "0": 21}
 
 
 def test_members_become_strata(fake):
@@ -126,6 +128,7 @@ def test_members_become_strata(fake):
     assert first.canary.scores["1"].positive[1000] == 5
     assert first.canary.scores["1"].negative[10] == 7
     assert (first.stable.served, first.stable.labelled) == (36, 12)
+    assert first.stable.served_as == {"0": 21, "1": 15}
     assert second.canary.confusion[2, 0] == 2
     assert second.canary.scores["1"].total == 0
 
@@ -141,8 +144,33 @@ def test_the_ledger_says_which_class_is_positive(fake):
     )
     (stratum,) = combine({"east": read(fake)}, "old", "new", weights={0: 1.0}).strata
     assert stratum.canary.labels == ("10", "9")
-    assert METRICS["F1"].positive(stratum.canary, None) == "10"
+    assert positive_class([stratum.canary], None) == "10"
     assert stratum.weight is None
+
+
+def test_rows_of_other_classes_stay_apart_where_there_are_several(fake):
+    arm = {"revision": "new", "step": "0", "class": "a"}
+    scores = [
+        sample("assay_scores_total", rows, label=label, bin="7", **arm)
+        for label, rows in (("a", 1), ("b", 2), ("c", 4))
+    ]
+    fake.body = Prometheus.vector([sample("age", 0.1, store="s", positive="a"), *scores])
+    (stratum,) = combine({"east": read(fake)}, "old", "new").strata
+    histogram = stratum.canary.scores["a"]
+    assert (histogram.positive[7], histogram.negative[7]) == (1, 6)
+    assert {name: rows[7] for name, rows in histogram.others.items()} == {"b": 2, "c": 4}
+
+    fake.body = Prometheus.vector([sample("age", 0.1, store="s", positive="a"), *scores[:2]])
+    (stratum,) = combine({"east": read(fake)}, "old", "new").strata
+    assert stratum.canary.scores["a"].others == {}
+
+
+def test_a_moment_of_the_past_is_asked_for_by_its_time(fake):
+    read(fake, at=1700000000.25)
+    read(fake)
+    assert fake.asked[0]["time"] == "1700000000.250"
+    assert "time" not in fake.asked[1]
+    assert fake.asked[0]["query"] == fake.asked[1]["query"]
 
 
 def test_a_trial_without_labels_yet_is_evidence_of_nothing(fake):
@@ -165,6 +193,7 @@ def test_label_values_are_escaped(fake):
 def test_the_query_counts_pods_that_died_and_never_extrapolates(fake):
     read(fake, window_seconds=61.2)
     query = fake.asked[0]["query"]
+    assert "sum by (revision, step, predicted) (max by (boot, revision, step, predicted)" in query
     assert "max_over_time(assay_served_total{" in query
     assert "[62s]" in query
     assert "rate(" not in query

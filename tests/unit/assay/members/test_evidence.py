@@ -54,6 +54,28 @@ def test_a_look_does_not_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(scenario())
 
 
+def test_the_past_keeps_the_present_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four threads of the present and one of the past: a slow moment takes none of the four."""
+    monkeypatch.setattr("assay.members.evidence.PATIENCE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        async with running() as (server, _):
+            server.delay[f"GET {PROXY}/api/v1/query"] = 0.6
+            source = PrometheusSource(service="monitoring/prometheus:9090")
+            reader = PrometheusReader(source, Credentials(server=server.url))
+            for name in ("a", "b", "c", "d", "e"):
+                with pytest.raises(EvidenceUnavailable, match="did not answer within"):
+                    await reader.read("ml", name, "0123456789", 60, 1700000000.0)
+            assert len(server.requests) == 1
+            server.delay.clear()
+            server.refuse[f"GET {PROXY}/api/v1/query"] = (503, "no endpoints available")
+            with pytest.raises(EvidenceUnavailable, match="no endpoints available"):
+                await reader.read("ml", "a", "0123456789", 60)
+            reader.close()
+
+    asyncio.run(scenario())
+
+
 def test_the_token_goes_to_the_api_server_and_not_to_a_url() -> None:
     for source, expected in (
         (PrometheusSource(service="monitoring/prometheus:9090"), "Bearer t0ken"),

@@ -83,7 +83,7 @@ BAD_ENTRY = 'an entry is {"receipt": string, "label": string}'
         ("x", Status.MALFORMED, BAD_ENTRY),
         ({}, Status.MALFORMED, BAD_ENTRY),
         ({"receipt": 5, "label": "1"}, Status.MALFORMED, BAD_ENTRY),
-        ({"receipt": "x", "label": "1"}, Status.MALFORMED, "a receipt looks like a1."),
+        ({"receipt": "x", "label": "1"}, Status.MALFORMED, "a receipt looks like a2."),
         ({"receipt": receipt()}, Status.MALFORMED, "label must be a string"),
         ({"receipt": receipt(), "label": None}, Status.MALFORMED, "label must be a string"),
         ({"receipt": receipt(), "label": ["1"]}, Status.MALFORMED, "label must be a string"),

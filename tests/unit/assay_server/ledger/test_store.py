@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay_server.ledger import store as store_module
+from assay_server.ledger.bins import fine_from_base
 from assay_server.ledger.counts import Cell, Counts
 from assay_server.ledger.feedback import Entry, Status
 from assay_server.ledger.store import BusyError, Store, StoreError, store_path
@@ -69,7 +70,7 @@ class Book:
 
     def state(self) -> tuple:
         counts = self.counts
-        return counts.outcomes, counts.scores, counts.labelled, counts.newest, counts.positive
+        return counts.outcomes, counts.parts, counts.labelled, counts.newest, counts.positive
 
 
 def entry(number: int, label="1", predicted="1", score_bin=5, served_at=9) -> Entry:
@@ -297,7 +298,7 @@ def test_deleting_old_rows_changes_no_count_whenever_it_is_killed(clock, tmp_pat
             for one in first.values():
                 expected.add(one.cell, 1, one.served_at)
             state = (
-                *(expected.outcomes, expected.scores, expected.labelled),
+                *(expected.outcomes, expected.parts, expected.labelled),
                 *(expected.newest, expected.positive),
             )
             found = (book.state(), +book.results, book.store_id)
@@ -411,17 +412,19 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(tmp_path, clock, disk, m
         assert book.counts.outcomes.total() == total
 
 
-def test_a_store_of_the_first_schema_is_taken_over(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_older_schema_is_taken_over(tmp_path, version):
     path = tmp_path / "l.db"
     with sqlite3.connect(path) as database:
-        database.executescript(FIRST_SCHEMA)
+        database.executescript({1: FIRST_SCHEMA, 2: SECOND_SCHEMA}[version])
     database.close()
     for _ in range(2):
         with Book(path) as book:
             assert book.store_id == "abc"
-            assert book.results == {"counted": 3}
+            assert book.results == {"counted": 6}
             expected = Counts("fraud")
-            for number, score_bin in ((1, 5), (2, 5), (3, None)):
+            for number, base in ((1, 5), (2, 5), (3, None), (4, 0), (5, 512), (6, 1023)):
+                score_bin = None if base is None else fine_from_base(base)
                 expected.add(entry(number, score_bin=score_bin).cell, 1, number)
             assert book.counts.__dict__ == expected.__dict__
     with Book(path) as book:
@@ -440,12 +443,44 @@ CREATE TABLE labels (
   receipt BLOB PRIMARY KEY, cell INTEGER NOT NULL, bin INTEGER, served_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO meta VALUES ('schema', '1'), ('store', 'abc');
-INSERT INTO results VALUES ('counted', 3);
+INSERT INTO results VALUES ('counted', 6);
 INSERT INTO cells VALUES (1, 'r1', 'x', 0, '1', '1', '1');
 INSERT INTO labels VALUES
   (x'00000000000000000000000000000001', 1, 5, 1),
   (x'00000000000000000000000000000002', 1, 5, 2),
-  (x'00000000000000000000000000000003', 1, NULL, 3);
+  (x'00000000000000000000000000000003', 1, NULL, 3),
+  (x'00000000000000000000000000000004', 1, 0, 4),
+  (x'00000000000000000000000000000005', 1, 512, 5),
+  (x'00000000000000000000000000000006', 1, 1023, 6);
+"""
+
+# Base bin 512 is there because it is also the fine bin in the middle of base bin 0.
+SECOND_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (name TEXT PRIMARY KEY, total INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE cells (
+  id INTEGER PRIMARY KEY, revision TEXT NOT NULL, rollout TEXT NOT NULL, step INTEGER NOT NULL,
+  predicted TEXT NOT NULL, label TEXT NOT NULL, positive TEXT
+);
+CREATE TABLE totals (
+  cell INTEGER NOT NULL, bin INTEGER NOT NULL, total INTEGER NOT NULL, served_at INTEGER NOT NULL,
+  PRIMARY KEY (cell, bin)
+) WITHOUT ROWID;
+CREATE TABLE labels (
+  served_at INTEGER NOT NULL, receipt BLOB NOT NULL, cell INTEGER NOT NULL,
+  PRIMARY KEY (served_at, receipt)
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('schema', '2'), ('store', 'abc');
+INSERT INTO results VALUES ('counted', 6);
+INSERT INTO cells VALUES (1, 'r1', 'x', 0, '1', '1', '1');
+INSERT INTO totals VALUES (1, 5, 2, 2), (1, -1, 1, 3), (1, 0, 1, 4), (1, 512, 1, 5), (1, 1023, 1, 6);
+INSERT INTO labels VALUES
+  (1, x'00000000000000000000000000000001', 1),
+  (2, x'00000000000000000000000000000002', 1),
+  (3, x'00000000000000000000000000000003', 1),
+  (4, x'00000000000000000000000000000004', 1),
+  (5, x'00000000000000000000000000000005', 1),
+  (6, x'00000000000000000000000000000006', 1);
 """
 
 
@@ -463,12 +498,12 @@ def test_a_store_of_another_schema(tmp_path):
     with Book(path):
         pass
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")
+        database.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
     database.close()
     book = Book(path)
     book.store.start()
     book.ended.wait()
-    assert book.failure == f"StoreFailed: {path}: the store has schema 3, not 2"
+    assert book.failure == f"StoreFailed: {path}: the store has schema 4, not 3"
 
 
 @pytest.mark.parametrize(

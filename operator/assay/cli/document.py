@@ -1,0 +1,116 @@
+"""Reads a JSON document field by field; what is wrong is said with the path of the field."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from typing_extensions import override
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class InputError(click.ClickException):
+    """The input does not say what is needed; the message names the field. Exit code 2."""
+
+    exit_code = 2
+
+    @override
+    def show(self, file: Any = None) -> None:
+        """Write one line to stderr."""
+        click.echo(f"assay judge: {self.format_message()}", file=file or sys.stderr)
+
+
+def load(file: str) -> Any:
+    """Read a file of JSON; ``-`` is stdin. Raises `InputError`."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file}: {getattr(error, 'strerror', None) or error}"
+        raise InputError(msg) from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}: is not JSON: {error}"
+        raise InputError(msg) from None
+
+
+def as_object(
+    value: Any,
+    path: str,
+    *,
+    required: tuple[str, ...] = (),
+    optional: tuple[str, ...] | None = (),
+) -> Mapping[str, Any]:
+    """Check an object's keys; any further key is allowed when `optional` is `None`.
+
+    A key whose value is null counts as left out.
+    """
+    if not isinstance(value, dict):
+        fail(path, f"must be an object, not {_kind(value)}")
+    for name in required:
+        if name not in value:
+            fail(f"{path}.{name}" if path else name, "is missing")
+    for name in value:
+        if optional is not None and name not in required and name not in optional:
+            known = ", ".join((*required, *optional))
+            fail(f"{path}.{name}" if path else name, f"is not known here; known are {known}")
+    return {
+        name: each
+        for name, each in value.items()
+        if each is not None or name not in (optional or ())
+    }
+
+
+def as_list(value: Any, path: str, *, of: str = "") -> list[Any]:
+    """Check that `value` is a list, and not an empty one when it is one `of` something."""
+    if not isinstance(value, list):
+        fail(path, f"must be a list, not {_kind(value)}")
+    if of and not value:
+        fail(path, f"is empty: at least one {of} is needed")
+    return value
+
+
+def as_text(value: Any, path: str) -> str:
+    """Check that `value` is a text that says something."""
+    if not isinstance(value, str) or not value:
+        fail(path, f"must be a text, not {_kind(value)}")
+    return value
+
+
+def as_number(value: Any, path: str) -> float:
+    """Read a number, or the text of one as the API writes it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        fail(path, f"must be a number, not {_kind(value)}")
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        fail(path, f"{value!r} is not a number")
+    return number
+
+
+def as_choice(value: Any, path: str, choices: type[Choice]) -> Choice:
+    """Read one of several words, in any case of letters."""
+    spelled = {choice.value.lower(): choice for choice in choices}
+    word = as_text(value, path)
+    if word.lower() not in spelled:
+        fail(path, f"{word!r} is not one of {', '.join(choices)}")
+    return spelled[word.lower()]
+
+
+def fail(path: str, problem: str) -> NoReturn:
+    """Raise an `InputError`."""
+    raise InputError(f"{path}: {problem}" if path else f"the input {problem}")
+
+
+def _kind(value: Any) -> str:
+    if value == "":
+        return "an empty one"
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -1,0 +1,139 @@
+"""Earlier moments of a trial, read again from the members' Prometheus a few at a time.
+
+Nothing here is needed for a look, and all of it can be read again: after a restart the operator
+catches up within some looks, and then has the same moments as before. What could not be read is
+tried again at the next look.
+"""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from assay.api.deployment_status import RolloutStatus
+from assay.evidence import EvidenceUnavailable, MemberEvidence, errors
+from assay.evidence.moments import COARSENING, Built, wanted
+from assay.members.member import Member
+
+from .hub import Key
+
+MOMENTS_PER_LOOK = 4
+"""Moments of one member that one look reads: a restarted operator causes no storm of queries."""
+
+PATIENCE_SECONDS = 3.0
+"""Of one look with all of them; as long as it waits for a member's present counts."""
+
+SETTLED_SECONDS = 15.0
+"""A moment is read when it is this old, by whatever clock: then all agree on what was scraped."""
+
+WINDOW_MARGIN_SECONDS = 60.0
+"""Served rows are counted from a little before the trial began: clocks differ."""
+
+_TRY_AGAIN = {errors.PROMETHEUS_UNREACHABLE, errors.WARNINGS_IN_REPLY}
+"""Everything else that Prometheus says of a moment of the past it will always say."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class History:
+    """What is known of earlier moments of one rollout.
+
+    Attributes
+    ----------
+    rollout
+        Its id.
+    moments
+        Those that the last look wanted, in seconds since the rollout began, ascending.
+    members
+        What each member said of them, scores coarser; `None` where its Prometheus has nothing.
+    built
+        The same as the judge wants it.
+    """
+
+    rollout: str = ""
+    moments: tuple[int, ...] = ()
+    members: dict[str, dict[int, MemberEvidence | None]] = field(default_factory=dict)
+    built: Built = field(default_factory=dict)
+
+    async def read(
+        self,
+        key: Key,
+        rollout: RolloutStatus | None,
+        members: Iterable[Member],
+        now: datetime.datetime,
+    ) -> None:
+        """Read some moments that are missing, newest first, of all members at the same time."""
+        if rollout is None or rollout.id != self.rollout:
+            self.members, self.built = {}, {}
+        self.rollout = "" if rollout is None else rollout.id
+        if rollout is None:
+            return
+        elapsed = (now - rollout.started_at).total_seconds() - SETTLED_SECONDS
+        self.moments = wanted(elapsed, rollout.settings.analysis.interval_seconds)
+        for name, found in self.members.items():
+            self.members[name] = {at: found[at] for at in self.moments if at in found}
+        await asyncio.gather(
+            *(self._read(key, rollout, member) for member in members if member.state.reachable)
+        )
+
+    def known_of_all(
+        self, present: Mapping[str, MemberEvidence]
+    ) -> dict[int, Mapping[str, MemberEvidence]]:
+        """Return the moments at which every member of `present` is known, or was not there yet.
+
+        A moment with counts of another store than the present one has is left out for all members:
+        what was counted before a ledger lost its store is not in its counts of now.
+        """
+        found: dict[int, Mapping[str, MemberEvidence]] = {}
+        not_yet = {name: self._not_yet(name) for name in present}
+        for moment in self.moments:
+            there = {name: self.members.get(name, {}).get(moment) for name in present}
+            then = {name: said for name, said in there.items() if said is not None}
+            silent = there.keys() - then.keys()
+            if (
+                then
+                and all(moment in not_yet[name] for name in silent)
+                and all(said.store == present[name].store for name, said in then.items())
+            ):
+                found[moment] = then
+        return found
+
+    def _not_yet(self, name: str) -> set[int]:
+        """Return the moments at which a member had no ledger yet.
+
+        Nothing at that moment and at none before: a hole in between is no zero.
+        """
+        said = self.members.get(name, {})
+        early: set[int] = set()
+        for moment in self.moments:
+            if moment not in said or said[moment] is not None:
+                break
+            early.add(moment)
+        return early
+
+    async def _read(self, key: Key, rollout: RolloutStatus, member: Member) -> None:
+        found = self.members.setdefault(member.name, {})
+        missing = [moment for moment in reversed(self.moments) if moment not in found]
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                for moment in missing[:MOMENTS_PER_LOOK]:
+                    found[moment] = await _at(key, rollout, member, moment)
+        except (EvidenceUnavailable, TimeoutError) as error:
+            log.debug("member %s: a moment of the past was not read: %s", member.name, error)
+
+
+async def _at(
+    key: Key, rollout: RolloutStatus, member: Member, moment: int
+) -> MemberEvidence | None:
+    """Return what a member said at one moment; raise `EvidenceUnavailable` if it may say it yet."""
+    at = rollout.started_at.timestamp() + moment
+    window = moment + WINDOW_MARGIN_SECONDS
+    try:
+        said = await member.evidence(*key, rollout.id, window, at)
+    except EvidenceUnavailable as error:
+        if error.reason in _TRY_AGAIN:
+            raise
+        return None
+    return said.coarser(COARSENING)
