@@ -125,8 +125,9 @@ def read_trial(
     *,
     now: float,
     scrape_interval_seconds: float,
+    at: float | None = None,
 ) -> Evidence:
-    """Read the counts of the running trial from every member's Prometheus.
+    """Read the counts of the running trial from every member's Prometheus, now or as they were at `at`.
 
     Raises
     ------
@@ -146,6 +147,7 @@ def read_trial(
             rollout.id,
             scrape_interval_seconds=scrape_interval_seconds,
             window_seconds=window,
+            at=at,
         )
         for member, connection in connections.items()
     }

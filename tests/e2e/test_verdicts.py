@@ -25,6 +25,38 @@ def test_a_canary_identical_to_stable_is_not_rolled_back(trial: Trial) -> None:
     assert entry.verdict is Verdict.PROMOTE
 
 
+EVERY_KIND: list[dict[str, object]] = [
+    {"name": "accuracy", "type": "Accuracy", "margin": "0.03"},
+    {"name": "macro", "type": "F1", "average": "Macro", "margin": "0.03"},
+    {"name": "benign", "type": "Recall", "class": "benign", "margin": "0.04"},
+    {"name": "f2", "type": "FBeta", "beta": "2", "margin": "0.04", "floor": "0.5"},
+    {"name": "ap", "type": "AveragePrecision", "margin": "0.03"},
+    {"name": "loss", "type": "LogLoss", "margin": "0.1"},
+    {"name": "brier", "type": "Brier", "margin": "0.03", "floor": "0.4"},
+    {
+        "name": "cost",
+        "type": "Cost",
+        "margin": "0.2",
+        "costs": {"falsePositive": "1", "falseNegative": "5"},
+    },
+]
+
+
+def test_metrics_of_every_kind_decide_together(trial: Trial) -> None:
+    every: dict[str, object] = {"rollout.analysis.metrics": EVERY_KIND}
+    trial.start(artifact(Version.FIRST), every)
+    with trial.stream(80.0):
+        trial.apply(artifact(Version.GOOD), every)
+        entry = trial.verdict(artifact(Version.GOOD))
+        found = trial.until("an analysis of it", lambda it: len(it.status.analysis) == 8)
+
+    assert entry.verdict is Verdict.PROMOTE
+    assert [item.metric for item in found.status.analysis] == [each["name"] for each in EVERY_KIND]
+    assert all(item.stable and item.canary for item in found.status.analysis)
+    cost = found.status.analysis[-1]
+    assert "cost" in cost.message
+
+
 def test_without_prometheus_the_trial_holds_and_then_goes_on(trial: Trial) -> None:
     trial.start(artifact(Version.FIRST))
     east = trial.stage.members["east"]

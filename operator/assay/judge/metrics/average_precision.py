@@ -130,8 +130,8 @@ def _below(values: Floats) -> Floats:
 
 def _paired(rows: Floats, first: int) -> Floats:
     """Merge neighbouring bins in pairs, from the first bin or from the second."""
-    starts = np.arange(first, rows.shape[-1], 2)
-    if first:
-        starts = np.concatenate([[0], starts])
-    result: Floats = np.add.reduceat(rows, starts, axis=-1)
+    bins = rows.shape[-1]
+    padded = np.zeros((*rows.shape[:-1], (bins + first + 1) // 2, 2))
+    padded.reshape(*rows.shape[:-1], -1)[..., first : first + bins] = rows
+    result: Floats = padded[..., 0] + padded[..., 1]
     return result

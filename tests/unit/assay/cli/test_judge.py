@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -425,3 +426,10 @@ def test_a_count_too_large_to_be_one_is_refused():
     assert error_of(changed((*CONFUSION, 1, 0), 1e19)).startswith(
         "strata[0].canary.confusion[1][0]: 1e+19 is"
     )
+
+
+def test_the_example_is_understood_and_judged():
+    example = Path(__file__).parents[4] / "examples" / "counts.json"
+    found = json.loads(run("", "-o", "json", file=str(example)).output)
+    assert found["verdict"] == "Promote"
+    assert [each["name"] for each in found["metrics"]] == ["f1", "cost"]
