@@ -263,15 +263,6 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
     )
 
 
-def band(limits: Floats, margins: Floats, variances: Floats) -> Floats:
-    """Distances of the nulls from the estimate at which the tests reach their limits, (2, M).
-
-    Limits and variances (2, M) of promotion and rollback, margins (M,).
-    """
-    with np.errstate(all="ignore"):
-        return eprocess.BOTH.critical_distance(variances, margins, limits)
-
-
 def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     component = part.component
     both = strata.standardise(part)

@@ -15,16 +15,14 @@ No state, no clock: the same counts give the same answer whenever and wherever t
 e-value may fall again; the guarantee is for the first crossing, so callers latch the verdict.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from assay.evidence.counts import Evidence
 from assay.evidence.paired import PairedCounts
 from assay.judge import explanation, reasons, samples
-from assay.judge.comparison import band
 from assay.judge.decision import REASONS, VERDICTS, Decisions, decide
+from assay.judge.eprocess import PROMOTE, ROLLBACK
 from assay.judge.looks import Looks
 from assay.judge.metrics import Metric, NoValue, metric_of
 from assay.judge.pairing import read_pairs
@@ -92,7 +90,7 @@ def _combined(each: tuple[MetricJudgement, ...], found: Sequence[samples.Finding
 
 @dataclass(frozen=True)
 class _Decided:
-    """One metric that has a value, before its band is known."""
+    """One metric that has a value."""
 
     spec: MetricSpec
     metric: Metric
@@ -113,16 +111,12 @@ def _judge_each(
         msg = "metrics: at least one is needed"
         raise ValueError(msg)
     found = [_decide_one(spec, policy, read, len(metrics), restarts) for spec in metrics]
-    bands = _bands([item for item in found if isinstance(item, _Decided)])
-    judged = []
-    for spec, item in zip(metrics, found, strict=True):
-        if isinstance(item, _Decided):
-            judged.append(_judgement(item, policy, labelled, next(bands)))
-        else:
-            judged.append(
-                MetricJudgement(spec.name, Verdict.HOLD, item.reason, str(item), *labelled)
-            )
-    return tuple(judged)
+    return tuple(
+        _judgement(item, policy, labelled)
+        if isinstance(item, _Decided)
+        else MetricJudgement(spec.name, Verdict.HOLD, item.reason, str(item), *labelled)
+        for spec, item in zip(metrics, found, strict=True)
+    )
 
 
 def _decide_one(
@@ -141,34 +135,21 @@ def _decide_one(
     return _Decided(spec, metric, decisions, reason, why)
 
 
-def _bands(decided: Sequence[_Decided]) -> Iterator[tuple[float, float]]:
-    """Find how far below and above the difference the display bands reach, for all in one go.
-
-    A band ends where the tests decide: it excludes exactly what they reject.
-    """
-    if not decided:
-        return
-    tests = [(i.decisions.comparison.promote, i.decisions.comparison.rollback) for i in decided]
-    reach = band(
-        np.array([[test.limit for test in pair] for pair in tests]).T,
-        np.array([item.spec.margin for item in decided]),
-        np.array([[test.variance[0] for test in pair] for pair in tests]).T,
-    )
-    for item, (promote, rollback) in zip(decided, reach.T.tolist(), strict=True):
-        yield (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
-
-
-def _judgement(
-    item: _Decided, policy: Policy, labelled: tuple[int, int], reach: tuple[float, float]
-) -> MetricJudgement:
+def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> MetricJudgement:
     found = item.decisions.comparison
     difference = float(found.measured.difference[0])
+    # The band ends where the tests decide: it excludes exactly what they reject.
+    promote, rollback = (
+        test.critical_distance(float(outcome.variance[0]), item.spec.margin, outcome.limit)
+        for test, outcome in ((PROMOTE, found.promote), (ROLLBACK, found.rollback))
+    )
+    below, above = (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
     values = explanation.Values(
         stable=float(found.measured.stable[0]),
         canary=float(found.measured.canary[0]),
         difference=difference,
-        lower=difference - reach[0],
-        upper=difference + reach[1],
+        lower=difference - below,
+        upper=difference + above,
     )
     seen = explanation.seen(item.metric, policy, values, labelled)
     return MetricJudgement(
