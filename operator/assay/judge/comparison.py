@@ -277,6 +277,7 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     variances = of_canary if effect is None else of_canary * effect
     # Where the specified variance is zero or not finite only the credible one has a meaning.
     variances[0] = np.where(variances[0] > 0.0, variances[0], variances[1])
+    half_width = component.half_width(both.shares)
     return Measured(
         stable=stable,
         canary=canary,
@@ -284,9 +285,9 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
         guards=component.guards(both.effective[0], both.effective[1]),
         freedom=freedom,
         design_effect=effect,
-        half_width=component.half_width(both.shares).max(axis=0),
-        resolution=component.resolution(both.shares).sum(axis=0),
-        blind=np.logical_or(*component.is_blind(both.shares)),
+        half_width=np.maximum(*half_width),
+        resolution=np.add(*component.resolution(both.shares)),
+        blind=np.logical_or(*component.is_blind(both.shares, half_width)),
         both=(both,),
     )
 

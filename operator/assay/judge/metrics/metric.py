@@ -130,9 +130,10 @@ class Component(abc.ABC):
         """Hard bound of what the cells hide of the value: it is exact within -/+ this."""
         return np.zeros(shares.shape[:-1])
 
-    def is_blind(self, shares: Floats) -> Bools:
+    def is_blind(self, shares: Floats, half_width: Floats) -> Bools:
         """Whether no credible bound is to be believed: too much hangs on what one cell hides."""
-        return self.half_width(shares) > HARD_WIDTH
+        del shares
+        return half_width > HARD_WIDTH
 
     def resolution(self, shares: Floats) -> Floats:
         """Credible bound of the same, see the component; 0 when cells hide nothing."""

@@ -5,7 +5,7 @@ bin, ascending score.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from typing_extensions import override
@@ -71,8 +71,8 @@ class Ranked(Component):
         )
 
     @override
-    def is_blind(self, shares: Floats) -> Bools:
-        wide = super().is_blind(shares)
+    def is_blind(self, shares: Floats, half_width: Floats) -> Bools:
+        wide = super().is_blind(shares, half_width)
         if not self.refined:
             return wide
         positives, negatives = halves(shares)
@@ -153,6 +153,7 @@ class Ranking(Metric):
         return (self._reading(score_table(arms, name, refined=True), None),)
 
     def _reading(self, table: Table, of: str | None, weight: float = 1.0) -> Reading:
+        table = _used(table)
         component = self._component(self._short, of, table.whole_ends, table.refined)
         return table.reading(component, flat, weight)
 
@@ -176,6 +177,22 @@ class Ranking(Metric):
         if self._spec.average is Average.WEIGHTED:
             return [size / sum(sizes) for size in sizes]
         return [1.0 / len(sizes)] * len(sizes)
+
+
+def _used(table: Table) -> Table:
+    """Leave out the bins at both ends in which nobody has rows: often half of the grid."""
+    bins = table.cells.shape[-1]
+    used = np.flatnonzero(table.cells.sum(axis=(0, 1)))
+    if used.size == 0:
+        return table
+    first, last = int(used[0]), int(used[-1]) + 1
+    own = slice(first, last)
+    return replace(
+        table,
+        cells=table.cells[..., own],
+        squares=None if table.squares is None else table.squares[..., own],
+        whole_ends=(table.whole_ends[0] and first == 0, table.whole_ends[1] and last == bins),
+    )
 
 
 def _against(arms: Sequence[ArmCounts], one: str, other: str) -> Iterator[Floats]:
