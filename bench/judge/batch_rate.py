@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import MetricSpec, Policy, judge
 from assay.judge.decision import decide
 from assay.judge.looks import ArmCells, Looks, Part

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import MetricSpec, Policy, judge
 
 BINS = 1024

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
+from assay.evidence.histogram import ScoreHistogram
 
 
 def example(classes: int = 2, bins: int = 0) -> list[ArmCounts]:

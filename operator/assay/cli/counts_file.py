@@ -11,13 +11,13 @@ from assay.evidence.counts import (
     ArmCounts,
     Evidence,
     Moment,
-    ScoreHistogram,
     Stratum,
     check_comparable,
     check_grown,
 )
 from assay.evidence.errors import EvidenceError
 from assay.evidence.groups import GroupCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import MetricSpec, Policy
 

@@ -1,4 +1,4 @@
-"""Reads a JSON document field by field; what is wrong is said with the path of the field."""
+"""Reads a document field by field; what is wrong is said with the path of the field."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+import yaml
 from typing_extensions import override
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -19,10 +20,15 @@ class InputError(click.ClickException):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        context = click.get_current_context(silent=True)
+        self._command = f"assay {context.info_name}" if context else "assay"
+
     @override
     def show(self, file: Any = None) -> None:
         """Write one line to stderr."""
-        click.echo(f"assay judge: {self.format_message()}", file=file or sys.stderr)
+        click.echo(f"{self._command}: {self.format_message()}", file=file or sys.stderr)
 
 
 def load(file: str) -> Any:
@@ -39,10 +45,26 @@ def load(file: str) -> Any:
         raise InputError(msg) from None
 
 
+def load_either(file: str) -> Any:
+    """Read a file of JSON or YAML; ``-`` is stdin. Raises `InputError`."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass  # YAML, then: its error tells more about either
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{file}: is neither JSON nor YAML: {problem}") from None
+
+
 def as_object(
     value: Any,
     path: str,
-    *,
     required: tuple[str, ...] = (),
     optional: tuple[str, ...] | None = (),
 ) -> Mapping[str, Any]:

@@ -8,7 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli.plan_input import Given, load, parse
+from assay.cli.document import load_either
+from assay.cli.plan_input import Given, parse
 from assay.judge.planner import LOSSES, MetricPlan, Need, Plan, PlanError, Remedies, plan, remedies
 from assay.judge.verdict import PromoteOn
 from assay.judge.wording import decimal, percent
@@ -84,7 +85,7 @@ def plan_command(file: str, output: str, **options: Any) -> None:
     `remedies` is null otherwise; each of them is enough alone, null where none is. The exit code is
     0 whatever the answer, and 2 when the input cannot be understood.
     """  # noqa: D301  (click's mark for text that is not to be wrapped)
-    asked = parse(load(file), Given(**options))
+    asked = parse(load_either(file), Given(**options))
     try:
         answer = plan(asked.question)
     except PlanError as error:

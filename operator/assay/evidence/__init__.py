@@ -6,8 +6,9 @@ reported and how several members become strata, `reply` turns a Prometheus answe
 client library.
 """
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum, merge
+from assay.evidence.counts import ArmCounts, Evidence, Stratum, merge
 from assay.evidence.errors import EvidenceError, EvidenceUnavailable
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.member import MemberEvidence, RevisionCounts, combine
 
 __all__ = [

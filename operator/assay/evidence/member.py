@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.evidence.grid import Cell, Grid, common
+from assay.evidence.histogram import ScoreHistogram
 
 if TYPE_CHECKING:
     from assay.evidence.arrays import Counts

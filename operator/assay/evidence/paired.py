@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from assay.evidence.arrays import Counts, as_counts
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
 from assay.evidence.errors import EvidenceError
+from assay.evidence.histogram import ScoreHistogram
 
 
 @dataclass(frozen=True, eq=False)

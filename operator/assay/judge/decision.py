@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.judge import eprocess, reasons
-from assay.judge.comparison import Borders, Comparison, Shares, compare
+from assay.judge.comparison import Comparison, compare
 from assay.judge.looks import Looks
+from assay.judge.measurement import Borders, Shares
 from assay.judge.metrics import metric_of
 from assay.judge.metrics.metric import Bools, Floats
 from assay.judge.verdict import MetricSpec, Policy, PromoteOn, RollbackOn, Verdict

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.judge import reasons
-from assay.judge.comparison import LEAST_FREEDOM, Borders, Measured, measure
+from assay.judge.comparison import LEAST_FREEDOM
 from assay.judge.decision import Decisions, borders
 from assay.judge.looks import Looks, Parts
+from assay.judge.measurement import Borders, Measured, measure
 from assay.judge.metrics import Metric, NoValue, metric_of
 from assay.judge.verdict import MetricSpec, Policy, RollbackOn
 from assay.judge.wording import count, decimal, percent

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.paired import PairedCounts
 from assay.judge import reasons
 from assay.judge.looks import Looks, Pairs, Part

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import reasons
 from assay.judge.looks import Looks, Part, Parts
 from assay.judge.metrics.metric import Component, Floats, Metric, NoValue, Reading

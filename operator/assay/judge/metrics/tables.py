@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.evidence.arrays import Counts, Sums
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
 from assay.evidence.groups import GroupCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import reasons
 from assay.judge.metrics.metric import Component, Floats, NoValue, Reading

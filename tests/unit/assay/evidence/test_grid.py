@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from assay.evidence import grid
-from assay.evidence.counts import ScoreHistogram
 from assay.evidence.errors import EvidenceError
 from assay.evidence.grid import UNIFORM, Cell, Grid, common, newest, parse_cell, sub_bins
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.member import MemberEvidence, RevisionCounts, combine
 from assay.evidence.reply import PART, member_evidence
 from assay_server.ledger import bins

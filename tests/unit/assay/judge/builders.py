@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 
 LABELS = ("0", "1")
 

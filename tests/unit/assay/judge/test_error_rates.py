@@ -9,7 +9,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import MetricSpec, Policy, RollbackOn, Verdict, judge
 
 from .builders import LABELS

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum, merge
+from assay.evidence.counts import ArmCounts, Evidence, Stratum, merge
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge
 from assay.judge.verdict import Average, MultiClass
 

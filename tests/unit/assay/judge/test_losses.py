@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import MetricSpec, reasons
 from assay.judge.metrics import NoValue, metric_of
 from assay.judge.metrics.losses import BinnedLoss, log_of, square_of

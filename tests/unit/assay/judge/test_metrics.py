@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from assay.evidence.counts import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
+from assay.evidence.histogram import ScoreHistogram
 from assay.judge import MetricSpec, Policy, Verdict, judge, reasons
 from assay.judge.metrics import METRICS, NoValue, metric_of
 from assay.judge.verdict import Average, MultiClass

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from assay.evidence.counts import ScoreHistogram
 from assay.evidence.errors import EvidenceError
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.paired import PairedCounts, PairedScores
 from assay.judge import MetricSpec, Policy, Verdict, judge_pairs, reasons
 from assay.judge.comparison import compare

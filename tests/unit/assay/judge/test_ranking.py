@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from assay.evidence.counts import ArmCounts, ScoreHistogram
+from assay.evidence.counts import ArmCounts
 from assay.evidence.groups import GroupCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import MetricSpec, reasons
 from assay.judge.metrics import NoValue, metric_of
