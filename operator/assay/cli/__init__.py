@@ -10,6 +10,7 @@ from typing_extensions import override
 
 _COMMANDS = {
     "judge": ("assay.cli.judge", "judge_command"),
+    "simulate": ("assay.cli.simulate", "simulate_command"),
     "plan": ("assay.cli.plan", "plan_command"),
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }

@@ -121,7 +121,9 @@ def show(asked: Asked, outcomes: Sequence[Outcomes], console: Console) -> None:
         console.print(note)
     opened = sum(int((each.end == OPEN).sum()) for each in outcomes)
     if opened:
-        console.print(f"Stopped: {count(opened)} rollouts were still open, the others are:")
+        console.print(
+            f"Stopped: {count(opened)} rollouts were still open; medians are of the others, the early ones."
+        )
     console.print(f"{count(len(outcomes[0].end))} rollouts of each canary", style="bold")
     console.print(_ends(asked, outcomes))
     console.print("Canaries, and the median time in each step that was reached", style="bold")
