@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} runs instead of {FULL}")
     parser.add_argument("--only", default="", metavar="NAME", help="only names that contain this")
-    parser.add_argument("--runs", type=int, metavar="N", help="runs per case")
+    parser.add_argument("--runs", type=int, metavar="N", help="runs per cell of the grid")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="worker processes")
     parser.add_argument("--fresh", action="store_true", help="forget what was found before")
     parser.add_argument(

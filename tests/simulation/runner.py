@@ -17,7 +17,7 @@ def run(tasks: Sequence[Task], runs: int, cache: Cache, jobs: int) -> Results:
     """Run what the cache does not have; Ctrl-C keeps what is finished and raises."""
     results: Results = {}
     for task in tasks:
-        found = cache.load(task, runs)
+        found = cache.load(task, task.runs(runs))
         if found is not None:
             results[task.name] = found
     left = [task for task in tasks if task.name not in results]
@@ -32,11 +32,11 @@ def run(tasks: Sequence[Task], runs: int, cache: Cache, jobs: int) -> Results:
         jobs, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
     )
     try:
-        waiting = {pool.submit(_timed, task, runs): task for task in left}
+        waiting = {pool.submit(_timed, task, task.runs(runs)): task for task in left}
         for future in concurrent.futures.as_completed(waiting):
             task = waiting[future]
             result, seconds = future.result()
-            cache.save(task, runs, result)
+            cache.save(task, task.runs(runs), result)
             results[task.name] = result
             progress.done(task, seconds)
     except BaseException:
