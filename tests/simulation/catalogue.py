@@ -51,7 +51,7 @@ class Task:
 
     def runs(self, full: int) -> int:
         """How many of it a simulation of `full` runs has: half, but where the goals are tightest."""
-        return full if self.experiment in {GRID, "near-perfect"} else full // 2
+        return full if self.experiment in {GRID, "near-perfect", "sessions"} else full // 2
 
     def run(self, runs: int) -> dict[str, Any]:
         """Simulate it."""

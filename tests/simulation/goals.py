@@ -74,7 +74,7 @@ def goals(results: Results) -> list[Goal]:
         "Scaled grid, rollback on Worse, canary worse by 2d: median <= 0.55 x n80": _grid_medians(
             results, "worse by 2d", MODES[:1], "n80", 0.55
         ),
-        "Threshold rules with W <= 1000 roll back an identical canary >= 5 x as often, prevalence <= 10 %": (
+        "Threshold rules with W <= 1000 roll back an identical canary >= 4 x as often, prevalence <= 10 %": (
             _peers(results)
         ),
         "Collapse F1 .82 to .40 at 5 % share: median rollback <= 1 000 labels": _collapse(results),
@@ -165,7 +165,7 @@ def _peers(results: Results) -> Iterator[Measure]:
                 theirs = tally["rolled_back"] / tally["runs"]
                 ratio = theirs / ours if ours else float("inf")
                 yield Measure(
-                    f"{case}, {rule}: {theirs:.1%} to {ours:.1%}", ratio, 5.0, at_least=True
+                    f"{case}, {rule}: {theirs:.1%} to {ours:.1%}", ratio, 4.0, at_least=True
                 )
 
 

@@ -24,7 +24,7 @@ def render(results: Results, meta: dict[str, Any]) -> str:
         "# How good the decisions are",
         "",
         f"Written by `{meta['command']}` on {meta['date']}: {meta['runs']} runs of each cell of "
-        f"the grid and near-perfect case, half as many of the others, commit {meta['commit']}. Not edited by hand; `make simulate` writes it again.",
+        f"the grid, near-perfect and sessions case, half as many of the others, commit {meta['commit']}. Not edited by hand; `make simulate` writes it again.",
         "",
         "Every number comes from simulated trials through the shipped decision code "
         "(`assay.judge.decision.decide`); `tests/simulation` has the models, the seeds and the rules of "
