@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from assay.cli import simulate_plot
-from assay.cli.simulate_input import Asked, Given, InputError, read
+from assay.cli.document import InputError
+from assay.cli.simulate_input import Asked, Given, read
 from assay.cli.simulate_output import report, show
 from assay.rollout.simulation import Outcomes, Simulation, runs_at_once
 

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import click
 import pydantic
 import yaml
-from typing_extensions import override
 
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.cli.document import as_number, fail
 from assay.rollout.simulation import (
     Effect,
     Member,
@@ -37,17 +36,6 @@ MOST_MEMBERS = 50
 
 _ANALYSIS = "spec.rollout.analysis"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-class InputError(click.ClickException):
-    """The input does not say what is needed; the message names the field. Exit code 2."""
-
-    exit_code = 2
-
-    @override
-    def show(self, file: Any = None) -> None:
-        """Write one line to stderr."""
-        click.echo(f"assay simulate: {self.format_message()}", file=file or sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -92,29 +80,29 @@ def read(file: str, given: Given) -> Asked:
     prevalence = _between(given.prevalence, "--prevalence", 0.0, 1.0)
     traffic = Traffic(
         label_rate=_positive(given.label_rate, "--label-rate"),
-        label_delay=_number(given.label_delay, "--label-delay"),
-        label_coverage=_number(given.label_coverage, "--label-coverage"),
+        label_delay=as_number(given.label_delay, "--label-delay"),
+        label_coverage=as_number(given.label_coverage, "--label-coverage"),
         members=_members(given.members),
     )
     if traffic.label_delay < 0.0:
-        _fail("--label-delay", f"{traffic.label_delay:g} is negative")
+        fail("--label-delay", f"{traffic.label_delay:g} is negative")
     if not 0.0 < traffic.label_coverage <= 1.0:
-        _fail("--label-coverage", f"{traffic.label_coverage:g} is not above 0 and at most 1")
+        fail("--label-coverage", f"{traffic.label_coverage:g} is not above 0 and at most 1")
     spec = _spec(_deployment(_documents(file), file))
     try:
         yardsticks = yardsticks_of(spec)
     except (UnsupportedError, ValueError) as error:
-        _fail(f"{_ANALYSIS}.metrics", str(error))
+        fail(f"{_ANALYSIS}.metrics", str(error))
     wanted = _baselines(given.baseline, yardsticks)
     known = [each for each in yardsticks if each.spec.name in wanted]
     try:
         stable = fit(known, wanted, prevalence)
     except ModelError as error:
-        _fail(f"--baseline {error.metric}", error.problem)
+        fail(f"--baseline {error.metric}", error.problem)
     try:
         trial = Trial.of(spec, yardsticks, stable, traffic, given.max_looks)
     except ValueError as error:
-        _fail(_ANALYSIS, str(error))
+        fail(_ANALYSIS, str(error))
     canaries, left_out = _canaries(given.effect, yardsticks, stable)
     off = misfits(known, wanted, stable)
     return Asked(
@@ -131,9 +119,9 @@ def _documents(file: str) -> list[Any]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return list(yaml.safe_load_all(text))
     except (OSError, UnicodeDecodeError) as error:
-        _fail(file, str(getattr(error, "strerror", None) or error))
+        fail(file, str(getattr(error, "strerror", None) or error))
     except yaml.YAMLError as error:
-        _fail(file, f"is not YAML: {' '.join(str(error).split())}")
+        fail(file, f"is not YAML: {' '.join(str(error).split())}")
 
 
 def _deployment(documents: Sequence[Any], file: str) -> Mapping[str, Any]:
@@ -144,7 +132,7 @@ def _deployment(documents: Sequence[Any], file: str) -> Mapping[str, Any]:
     ]
     if len(found) != 1:
         kinds = [str(each.get("kind")) for each in documents if isinstance(each, dict)]
-        _fail(
+        fail(
             file,
             f"must hold one ModelDeployment, not {len(found)} (it holds: "
             f"{', '.join(kinds) or 'no object'})",
@@ -158,7 +146,7 @@ def _spec(document: Mapping[str, Any]) -> ModelDeploymentSpec:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        _fail(f"spec{path}", first["msg"])
+        fail(f"spec{path}", first["msg"])
 
 
 def _baselines(words: Sequence[str], yardsticks: Sequence[Yardstick]) -> dict[str, float]:
@@ -167,14 +155,14 @@ def _baselines(words: Sequence[str], yardsticks: Sequence[Yardstick]) -> dict[st
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or name not in by_name:
-            _fail("--baseline", f"{word!r} is not NAME=VALUE; names are {', '.join(by_name)}")
+            fail("--baseline", f"{word!r} is not NAME=VALUE; names are {', '.join(by_name)}")
         if name in found:
-            _fail("--baseline", f"{name} is given twice")
+            fail("--baseline", f"{name} is given twice")
         costs = by_name[name].spec.costs
         largest = max([1.0, *(cost for *_, cost in costs)])
         found[name] = _between(text, f"--baseline {name}", 0.0, largest)
     if not found:
-        _fail("--baseline", f"is missing: stable's value of at least one of {', '.join(by_name)}")
+        fail("--baseline", f"is missing: stable's value of at least one of {', '.join(by_name)}")
     return found
 
 
@@ -190,7 +178,7 @@ def _canaries(
             found.append((effect, canary(yardsticks, stable, effect)))
         except ModelError as error:
             if words:
-                _fail(f"--effect {effect.words}", error.problem)
+                fail(f"--effect {effect.words}", error.problem)
             notes.append(f"Effect {effect.words} is left out: {error.problem}.")
     return found, notes
 
@@ -198,17 +186,15 @@ def _canaries(
 def _effect(word: str, names: Sequence[str]) -> Effect:
     name, equals, text = word.rpartition("=")
     if equals and name not in names:
-        _fail("--effect", f"{name!r} is not one of {', '.join(names)}")
+        fail("--effect", f"{name!r} is not one of {', '.join(names)}")
     if equals:
-        return Effect(_number(text, f"--effect {name}"), name)
+        return Effect(as_number(text, f"--effect {name}"), name)
     try:
         size = float(word.removesuffix("x"))
     except ValueError:
         size = math.nan
     if not math.isfinite(size):
-        _fail(
-            "--effect", f"{word!r} is neither a number of margins (-2 or -2x) nor NAME=DIFFERENCE"
-        )
+        fail("--effect", f"{word!r} is neither a number of margins (-2 or -2x) nor NAME=DIFFERENCE")
     return Effect(size)
 
 
@@ -216,20 +202,20 @@ def _members(word: str) -> tuple[Member, ...]:
     if word.isascii() and word.isdecimal():
         count = int(word)
         if not 1 <= count <= MOST_MEMBERS:
-            _fail("--members", f"{count} is not between 1 and {MOST_MEMBERS}")
+            fail("--members", f"{count} is not between 1 and {MOST_MEMBERS}")
         return tuple(Member(f"member-{place + 1}", 1.0 / count) for place in range(count))
     found: dict[str, float] = {}
     for part in word.split(","):
         name, equals, text = part.strip().partition("=")
         if not equals or not _NAME.fullmatch(name):
-            _fail("--members", f"{part.strip()!r} is neither a number nor NAME=SHARE")
+            fail("--members", f"{part.strip()!r} is neither a number nor NAME=SHARE")
         if name in found:
-            _fail("--members", f"{name} is given twice")
+            fail("--members", f"{name} is given twice")
         found[name] = _positive(text, f"--members {name}")
     total = sum(found.values())
     if abs(total - 1.0) > 1e-6 or len(found) > MOST_MEMBERS:
         problem = f"the shares sum to {total:g}, not to 1"
-        _fail("--members", problem if len(found) <= MOST_MEMBERS else f"at most {MOST_MEMBERS}")
+        fail("--members", problem if len(found) <= MOST_MEMBERS else f"at most {MOST_MEMBERS}")
     return tuple(Member(name, share / total) for name, share in found.items())
 
 
@@ -267,29 +253,15 @@ def _by_name(
     return {each.spec.name: float(v) for each, v in zip(yardsticks, found, strict=True)}
 
 
-def _number(text: str, path: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        _fail(path, f"{text!r} is not a number")
-    return number
-
-
 def _positive(text: str, path: str) -> float:
-    number = _number(text, path)
+    number = as_number(text, path)
     if number <= 0.0:
-        _fail(path, f"{number:g} is not above 0")
+        fail(path, f"{number:g} is not above 0")
     return number
 
 
 def _between(text: str, path: str, low: float, high: float) -> float:
-    number = _number(text, path)
+    number = as_number(text, path)
     if not low < number < high:
-        _fail(path, f"{number:g} is not between {low:g} and {high:g}")
+        fail(path, f"{number:g} is not between {low:g} and {high:g}")
     return number
-
-
-def _fail(path: str, problem: str) -> NoReturn:
-    raise InputError(f"{path}: {problem}")

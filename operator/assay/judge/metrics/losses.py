@@ -13,6 +13,7 @@ the value under merging is three times the error that is left: that change, the 
 ways to pair, is the credible bound, as with AUC.
 """
 
+import abc
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -159,8 +160,9 @@ class ProbabilityLoss(Metric):
             return self._several(arms, scored_classes(arms))
         return (self._of_class(arms, name, ("positive rows", "negative rows"), reasons.BURN_IN),)
 
+    @abc.abstractmethod
     def _several(self, arms: Sequence[ArmCounts], names: tuple[str, ...]) -> tuple[Reading, ...]:
-        raise NotImplementedError
+        """Read a model of several classes."""
 
     def _of_class(
         self, arms: Sequence[ArmCounts], name: str, classes: tuple[str, str], rare: str
