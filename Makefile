@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt tests/fleet/pyproject.toml
 lock: ## resolve the pinned dependencies again, with hashes
 	@for extra in operator server dev; do \
 	  $(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
-	    --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server ) \
+	    --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server --extra workbench ) \
 	    --unsafe-package assay -o requirements/$$extra.txt || exit 1; done
 
 generate: setup ## write crds/, the chart's copy and the generated docs from the types

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import Evidence, EvidenceUnavailable, ScoreHistogram, combine
-from assay.evidence.prometheus import Connection, read
+from assay.evidence.prometheus import Connection, Trial, read
 from assay.judge import Judgement, judge
 from assay.rollout.settings import metric_specs, policy
 
@@ -125,6 +125,7 @@ def read_trial(
     *,
     now: float,
     scrape_interval_seconds: float,
+    label_age_seconds: int = 0,
     at: float | None = None,
 ) -> Evidence:
     """Read the counts of the running trial from every member's Prometheus, now or as they were at `at`.
@@ -142,9 +143,7 @@ def read_trial(
     members = {
         member: read(
             connection,
-            namespace,
-            name,
-            rollout.id,
+            Trial(namespace, name, rollout.id, label_age_seconds),
             scrape_interval_seconds=scrape_interval_seconds,
             window_seconds=window,
             at=at,
@@ -174,9 +173,7 @@ def outcomes(
     for connection in connections.values():
         found = read(
             connection,
-            namespace,
-            name,
-            trial.rollout,
+            Trial(namespace, name, trial.rollout),
             scrape_interval_seconds=scrape_interval_seconds,
             window_seconds=60.0,
         )

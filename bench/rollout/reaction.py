@@ -21,6 +21,7 @@ from prometheus_api_client import PrometheusConnect
 
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.evidence import combine
+from assay.evidence.prometheus import Trial as TrialCounts
 from assay.evidence.prometheus import query_text
 from assay.evidence.reply import member_evidence
 from assay.judge import Verdict, judge
@@ -64,7 +65,9 @@ def breach(
     for moment in moments:
         seen = {}
         for member, client in clients.items():
-            query = query_text(NAMESPACE, trial.name, rollout.id, moment - began + 30.0)
+            query = query_text(
+                TrialCounts(NAMESPACE, trial.name, rollout.id), moment - began + 30.0
+            )
             rows = client.custom_query(query, {"time": f"{moment + 0.001:.3f}"})
             with contextlib.suppress(Exception):  # a member without labels yet
                 seen[member] = member_evidence(rows, trial.name, 1024)

@@ -120,11 +120,29 @@ VALID = {
             for number in range(8)
         ],
     ),
+    "labels by the client's own id": deployment("feedback.joinBy", "RequestId"),
+    "no label by an age means the negative class": deployment(
+        "feedback", {"missingLabel": "Negative", "labelAgeSeconds": 3600}
+    ),
+    "labels through the gateway": deployment("feedback.exposure", "Gateway"),
+    "labels in a database": deployment("feedback.databaseSecretName", "labels-db"),
     "a member by kubeconfig": a_cluster,
     "a member in this cluster": lambda: with_(a_cluster(), "spec.clusterSource", {"inCluster": {}}),
 }
 
 INVALID = {
+    "no label means the negative class, but by when": (
+        deployment("feedback.missingLabel", "Negative"),
+        "feedback.missingLabel Negative needs labelAgeSeconds",
+    ),
+    "labels count after they are refused": (
+        deployment("feedback", {"labelAgeSeconds": 7200, "labelWindowSeconds": 3600}),
+        "feedback.labelAgeSeconds must not be larger than labelWindowSeconds",
+    ),
+    "another way to join": (
+        deployment("feedback.joinBy", "Cookie"),
+        'spec.feedback.joinBy: Unsupported value: "Cookie": supported values: "Receipt", "RequestId"',
+    ),
     "no digest": (
         lambda: without(a_deployment(), "spec.model.digest"),
         "spec.model.digest: Required value",
@@ -361,16 +379,25 @@ def test_status_is_a_subresource(hub_with_crds: Cluster) -> None:
     assert "status" not in apply(hub_with_crds, document)
 
 
-def test_the_ledgers_storage_cannot_be_changed(hub_with_crds: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("storage.size", "2Gi", "spec.feedback.storage: Invalid value: "),
+        ("storage.size", "2Gi", "storage cannot be changed"),
+        ("databaseSecretName", "labels-db", "databaseSecretName cannot be added or taken away"),
+    ],
+)
+def test_where_labels_are_kept_cannot_be_changed(
+    hub_with_crds: Cluster, path: str, value: str, says: str
+) -> None:
     document = with_(
         a_deployment(), "spec.placement.clusterSelector.matchLabels", {"tier": "no-such-tier"}
     )
     hub_with_crds.kubectl("apply", "-f", "-", input=json.dumps(document))
     try:
         with pytest.raises(CommandError) as refusal:
-            apply(hub_with_crds, with_(document, "spec.feedback.storage.size", "2Gi"))
+            apply(hub_with_crds, with_(document, f"spec.feedback.{path}", value))
     finally:
         hub_with_crds.kubectl("delete", "mdep", "fraud", "-n", "default")
 
-    assert "spec.feedback.storage: Invalid value: " in str(refusal.value)
-    assert "storage cannot be changed" in str(refusal.value)
+    assert says in str(refusal.value)

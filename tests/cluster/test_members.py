@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -110,7 +111,7 @@ def a_plan(*, serves: bool = True, uri: str | None = None, runs: bool = True) ->
     return plan(target, MemberTarget("east", 1))
 
 
-KEYS = receipts.new_keys()
+KEYS = receipts.new_keys(time.time())
 
 
 def objects(cluster: Cluster) -> dict[str, Any]:

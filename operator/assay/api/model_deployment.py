@@ -144,11 +144,57 @@ class Storage(Model):
     )
 
 
-class Feedback(Model):
-    """How true labels come back."""
+class JoinBy(enum.StrEnum):
+    """What a label names the prediction by that it belongs to."""
 
+    RECEIPT = "Receipt"
+    REQUEST_ID = "RequestId"
+
+
+class MissingLabel(enum.StrEnum):
+    """What it means that a prediction has no label when evidence is released."""
+
+    IGNORE = "Ignore"
+    NEGATIVE = "Negative"
+
+
+class Exposure(enum.StrEnum):
+    """From where labels may be sent."""
+
+    INTERNAL = "Internal"
+    GATEWAY = "Gateway"
+
+
+class Feedback(Model):
+    """How true labels come back. Edits count at once, also during a trial."""
+
+    join_by: JoinBy = pydantic.Field(
+        JoinBy.RECEIPT,
+        description="Receipt: by the token that came with the prediction. RequestId: also by the id of the client's own request; servers then tell the ledger about every prediction.",
+    )
+    missing_label: MissingLabel = pydantic.Field(
+        MissingLabel.IGNORE,
+        description="Negative: no label by labelAgeSeconds means the negative class (fraud, churn, clicks). Binary models only.",
+    )
+    label_age_seconds: int = int32(
+        0,
+        "Labels count as evidence from this age of their request on, alike for both versions; later ones are counted as late. 0: at once.",
+        ge=0,
+        le=31536000,
+    )
     label_window_seconds: int = int32(
-        2592000, "A receipt may be labelled for this long.", ge=60, le=31536000
+        2592000,
+        "A receipt may be labelled for this long; keys are changed this often.",
+        ge=60,
+        le=31536000,
+    )
+    exposure: Exposure = pydantic.Field(
+        Exposure.INTERNAL,
+        description="Gateway: labels may come through the Gateways too, and need the token in the Secret <name>-labels of each member.",
+    )
+    database_secret_name: ObjectName | None = pydantic.Field(
+        None,
+        description="Secret in each member whose key url names a PostgreSQL database (postgresql://user:password@host/name) that keeps the labels in place of a volume. One per member: two ledgers never share one.",
     )
     storage: Storage = pydantic.Field(
         Storage(),
@@ -217,7 +263,24 @@ class ModelDeploymentSpec(Model):
     serving: Serving = pydantic.Field(Serving(), description="The pods that serve.")
     placement: Placement = pydantic.Field(Placement(), description="Which members serve.")
     traffic: Traffic = pydantic.Field(description="How requests reach the pods.")
-    feedback: Feedback = pydantic.Field(Feedback(), description="How true labels come back.")
+    feedback: Feedback = pydantic.Field(
+        Feedback(),
+        description="How true labels come back.",
+        json_schema_extra=rules(
+            (
+                "!has(self.missingLabel) || self.missingLabel == 'Ignore' || self.labelAgeSeconds > 0",
+                "feedback.missingLabel Negative needs labelAgeSeconds: by when no label means the negative class",
+            ),
+            (
+                "!has(self.labelAgeSeconds) || !has(self.labelWindowSeconds) || self.labelAgeSeconds <= self.labelWindowSeconds",
+                "feedback.labelAgeSeconds must not be larger than labelWindowSeconds: older receipts are refused",
+            ),
+            (
+                "has(self.databaseSecretName) == has(oldSelf.databaseSecretName)",
+                "feedback.databaseSecretName cannot be added or taken away: the labels are elsewhere already",
+            ),
+        ),
+    )
     rollout: Rollout = pydantic.Field(Rollout(), description="How a new version is tried.")
     revision_history_limit: int = int32(
         10, "How many retired revisions are remembered.", ge=0, le=100

@@ -12,6 +12,7 @@ _COMMANDS = {
     "judge": ("assay.cli.judge", "judge_command"),
     "simulate": ("assay.cli.simulate", "simulate_command"),
     "plan": ("assay.cli.plan", "plan_command"),
+    "labels": ("assay.cli.labels", "labels_command"),
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }
 """Module and object of every command."""

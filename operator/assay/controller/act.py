@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ async def act(
     memory: Memory,
     observed: Observation,
     status: ModelDeploymentStatus,
+    moment: datetime.datetime,
     *,
     urgent: bool,
 ) -> None:
@@ -105,7 +107,7 @@ async def act(
         for member in moved
     }
     try:
-        await _read_keys(item, memory, members)
+        await _read_keys(item, memory, members, moment.timestamp())
         templates = await _templates(hands, item, spec, memory, status, members)
     except (MemberError, ApiError) as error:
         if not urgent:
@@ -114,6 +116,9 @@ async def act(
         await _settle(hands, item, memory, running)
         memory.failures[""] = error.message
         return
+    if memory.keys is not None:
+        window = spec.feedback.label_window_seconds
+        memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
     replicas = divide(spec.serving.replicas, chosen)
     running |= {
@@ -207,7 +212,7 @@ async def _settle(
     memory.failures = failures
 
 
-async def _read_keys(item: Deployment, memory: Memory, members: list[Member]) -> None:
+async def _read_keys(item: Deployment, memory: Memory, members: list[Member], now: float) -> None:
     """Read the receipt keys from members that were not asked yet; make them if there are none."""
     new = {
         member.name: member.session.api
@@ -222,7 +227,7 @@ async def _read_keys(item: Deployment, memory: Memory, members: list[Member]) ->
             raise MemberError(
                 Reason.MEMBERS_UNREACHABLE, "the receipt keys could not be read from every member"
             )
-        memory.keys = receipts.new_keys()
+        memory.keys = receipts.new_keys(now)
     else:
         memory.keys = receipts.merge(filter(None, (memory.keys, found)))
     if complete:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from assay.api.deployment_status import RolloutStatus
 from assay.evidence import EvidenceUnavailable, MemberEvidence, errors
 from assay.evidence.moments import COARSENING, Built, wanted
+from assay.evidence.prometheus import Trial
 from assay.members.member import Member
 
 from .hub import Key
@@ -63,6 +64,7 @@ class History:
         rollout: RolloutStatus | None,
         members: Iterable[Member],
         now: datetime.datetime,
+        label_age_seconds: int = 0,
     ) -> None:
         """Read some moments that are missing, newest first, of all members at the same time."""
         if rollout is None or rollout.id != self.rollout:
@@ -74,8 +76,9 @@ class History:
         self.moments = wanted(elapsed, rollout.settings.analysis.interval_seconds)
         for name, found in self.members.items():
             self.members[name] = {at: found[at] for at in self.moments if at in found}
+        trial = Trial(*key, rollout.id, label_age_seconds)
         await asyncio.gather(
-            *(self._read(key, rollout, member) for member in members if member.state.reachable)
+            *(self._read(trial, rollout, member) for member in members if member.state.reachable)
         )
 
     def known_of_all(
@@ -113,25 +116,25 @@ class History:
             early.add(moment)
         return early
 
-    async def _read(self, key: Key, rollout: RolloutStatus, member: Member) -> None:
+    async def _read(self, trial: Trial, rollout: RolloutStatus, member: Member) -> None:
         found = self.members.setdefault(member.name, {})
         missing = [moment for moment in reversed(self.moments) if moment not in found]
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 for moment in missing[:MOMENTS_PER_LOOK]:
-                    found[moment] = await _at(key, rollout, member, moment)
+                    found[moment] = await _at(trial, rollout, member, moment)
         except (EvidenceUnavailable, TimeoutError) as error:
             log.debug("member %s: a moment of the past was not read: %s", member.name, error)
 
 
 async def _at(
-    key: Key, rollout: RolloutStatus, member: Member, moment: int
+    trial: Trial, rollout: RolloutStatus, member: Member, moment: int
 ) -> MemberEvidence | None:
     """Return what a member said at one moment; raise `EvidenceUnavailable` if it may say it yet."""
     at = rollout.started_at.timestamp() + moment
     window = moment + WINDOW_MARGIN_SECONDS
     try:
-        said = await member.evidence(*key, rollout.id, window, at)
+        said = await member.evidence(trial, window, at)
     except EvidenceUnavailable as error:
         if error.reason in _TRY_AGAIN:
             raise

@@ -18,6 +18,7 @@ from assay.evidence import (
     combine,
     moments,
 )
+from assay.evidence.prometheus import Trial
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
@@ -64,8 +65,10 @@ async def observe(
     rollout = _on_trial(item, spec)
     views, answers, _ = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
-        _read(item, rollout, [*chosen, *leaving], now),
-        memory.history.read(item.key, rollout, [*chosen, *leaving], now),
+        _read(item, spec, rollout, [*chosen, *leaving], now),
+        memory.history.read(
+            item.key, rollout, [*chosen, *leaving], now, spec.feedback.label_age_seconds
+        ),
     )
     left = {member.name for member in leaving}
     look = Look()
@@ -119,15 +122,20 @@ def _on_trial(item: Deployment, spec: ModelDeploymentSpec) -> RolloutStatus | No
 
 
 async def _read(
-    item: Deployment, rollout: RolloutStatus | None, members: list[Member], now: datetime.datetime
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    rollout: RolloutStatus | None,
+    members: list[Member],
+    now: datetime.datetime,
 ) -> Answers:
     """Ask all that can be asked at the same time."""
     if rollout is None:
         return {}
     window = (now - rollout.started_at).total_seconds() + WINDOW_MARGIN_SECONDS
     reachable = [member for member in members if member.state.reachable]
+    trial = Trial(*item.key, rollout.id, spec.feedback.label_age_seconds)
     found = await asyncio.gather(
-        *(member.evidence(*item.key, rollout.id, window) for member in reachable),
+        *(member.evidence(trial, window) for member in reachable),
         return_exceptions=True,
     )
     answers: dict[str, MemberEvidence | EvidenceUnavailable] = {}

@@ -5,10 +5,13 @@ servers end the look; whoever called tries again (`worker`).
 """
 
 import dataclasses
+import datetime
 import logging
 
 from assay.api.conditions import ConditionType, Reason, condition, update
 from assay.api.deployment_status import ModelDeploymentStatus, Stage
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.members import receipts
 from assay.members.errors import ApiError, MemberError
 from assay.rollout import decide
 from assay.rollout.observation import Decision, Event, Observation, Order
@@ -55,14 +58,16 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
     if rolling_back:
         memory.latched = status if rolled_back(status) else memory.latched
-        await act(hands, item, spec, memory, observed, status, urgent=True)
+        await act(hands, item, spec, memory, observed, status, moment, urgent=True)
         await _record(hands, item, memory, decision)
     else:
         await _record(hands, item, memory, decision)
-        await act(hands, item, spec, memory, observed, status, urgent=False)
+        await act(hands, item, spec, memory, observed, status, moment, urgent=False)
         await leave(hands, item, observed, status)
     await _report(hands, item, memory)
-    return Next(_soon(decision.wake_after, observed, memory))
+    return Next(
+        _soon(_sooner(decision.wake_after, _rotation(spec, memory, moment)), observed, memory)
+    )
 
 
 async def _record(hands: Hands, item: Deployment, memory: Memory, decision: Decision) -> None:
@@ -86,9 +91,19 @@ def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float 
     starting = any(
         not pods.is_ready for view in observed.members for pods in view.revisions.values()
     )
-    if not starting and not memory.failures:
-        return wanted
-    return RETRY_SECONDS if wanted is None else min(wanted, RETRY_SECONDS)
+    return _sooner(wanted, RETRY_SECONDS) if starting or memory.failures else wanted
+
+
+def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.datetime) -> float | None:
+    """Return when the receipt keys change next."""
+    if memory.keys is None:
+        return None
+    window = spec.feedback.label_window_seconds
+    return receipts.seconds_to_rotation(memory.keys, moment.timestamp(), window)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:

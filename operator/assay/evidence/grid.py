@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from assay.evidence.arrays import Counts
 
 Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", int, float)
 
 BINS = 1024
 SUB_BINS = 16
@@ -161,13 +162,13 @@ def common(replies: Iterable[Iterable[Cell]]) -> Grid:
     return Grid(tuple(sorted(parts - whole)))
 
 
-def newest(rows: Mapping[Cell, int]) -> dict[Cell, int]:
+def newest(rows: Mapping[Cell, Number]) -> dict[Cell, Number]:
     """Return the rows of one arm and label with each row counted once.
 
     A ledger shows a base bin as a whole or by parts, never both. Prometheus has both while two pods
     of one ledger overlap. Counts never fall, so the larger sum is the newer one.
     """
-    parts: dict[int, int] = {}
+    parts: dict[int, float] = {}
     for cell, count in rows.items():
         if cell.sub is not None:
             parts[cell.base] = parts.get(cell.base, 0) + count

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+from typing_extensions import override
 
 from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.evidence.grid import Cell, Grid, common
+from assay.evidence.groups import GroupCounts
 from assay.evidence.histogram import ScoreHistogram
+from assay.evidence.weighted import WeightedCounts
 
 if TYPE_CHECKING:
     from assay.evidence.arrays import Counts
@@ -18,6 +21,28 @@ _Key = TypeVar("_Key")
 
 GRID_BINS = 1024
 """Bins of the log-odds grid on which ledgers count scores."""
+
+BUCKETS = 128
+"""Buckets of users, by which rows of one user are counted together."""
+
+BUCKET_BINS = 32
+"""Bins of the coarser grid on which ledgers count scores by bucket."""
+
+
+class Weight(NamedTuple):
+    """Sums of inverse-probability weights and of their squares."""
+
+    total: float
+    squares: float
+
+    @override
+    def __add__(self, other: object) -> "Weight":
+        """Merge: both are sums."""
+        assert isinstance(other, Weight)
+        return Weight(self.total + other.total, self.squares + other.squares)
+
+
+NO_WEIGHT = Weight(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,14 @@ class RevisionCounts:
         Rows served, rows with a label, requests that brought the rows.
     served_as
         Rows served by predicted class.
+    users
+        Distinct users served, where users are split.
+    weights, score_weights
+        Sums of inverse-probability weights and of their squares, by the keys of `outcomes` and
+        `scores`; empty where no label came with a probability.
+    buckets, bucket_scores
+        Labelled rows by (bucket of users, true label, predicted label) and by (bucket, class, true
+        label, coarse bin); empty where users are not split.
     """
 
     outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -45,13 +78,27 @@ class RevisionCounts:
     labelled: int = 0
     requests: int = 0
     served_as: Mapping[str, int] = field(default_factory=dict)
+    users: int = 0
+    weights: Mapping[tuple[str, str], Weight] = field(default_factory=dict)
+    score_weights: Mapping[tuple[str, str, int], Weight] = field(default_factory=dict)
+    buckets: Mapping[tuple[int, str, str], int] = field(default_factory=dict)
+    bucket_scores: Mapping[tuple[int, str, str, int], int] = field(default_factory=dict)
 
     def coarser(self, factor: int) -> "RevisionCounts":
-        """Return the counts with every `factor` neighbouring base bins merged, without sub-bins."""
+        """Return the counts with every `factor` neighbouring base bins merged.
+
+        Without sub-bins and buckets: those say how rows of the present depend on each other.
+        """
         scores: Counter[tuple[str, str, int]] = Counter()
         for (name, label, place), rows in self.scores.items():
             scores[name, label, place // factor] += rows
-        return replace(self, scores=dict(scores), parts={})
+        weights: dict[tuple[str, str, int], Weight] = {}
+        for (name, label, place), weight in self.score_weights.items():
+            key = (name, label, place // factor)
+            weights[key] = weights.get(key, NO_WEIGHT) + weight
+        return replace(
+            self, scores=dict(scores), parts={}, score_weights=weights, buckets={}, bucket_scores={}
+        )
 
     def cells(self) -> Iterator[tuple[str, str, Cell, int]]:
         """Yield class, true label, finest known cell and rows."""
@@ -68,6 +115,7 @@ class RevisionCounts:
             (earlier.served, self.served),
             (earlier.labelled, self.labelled),
             (earlier.requests, self.requests),
+            (earlier.users, self.users),
         )
         return (
             all(before <= after for before, after in totals)
@@ -119,12 +167,19 @@ class Table:
         Size of the score grid.
     refined
         By class of `scored`, the finest grid on which all rows can be counted.
+    weighted
+        Whether labels came with probabilities: then every row counts by its weight, which is one
+        where nobody gave another.
+    bucketed
+        Whether rows are counted by bucket of users.
     """
 
     labels: tuple[str, ...]
     scored: tuple[str, ...]
     bins: int = GRID_BINS
     refined: Mapping[str, Grid] = field(default_factory=dict)
+    weighted: bool = False
+    bucketed: bool = False
 
 
 def combine(
@@ -175,7 +230,14 @@ def table(
         for name, _, cell, _ in counts.cells():
             cells[name].append(cell)
     refined = {name: common([found]) for name, found in cells.items()}
-    return Table(tuple(sorted(_classes(counted, positives))), tuple(sorted(scored)), bins, refined)
+    return Table(
+        tuple(sorted(_classes(counted, positives))),
+        tuple(sorted(scored)),
+        bins,
+        refined,
+        weighted=any(counts.weights for counts in counted),
+        bucketed=any(counts.buckets for counts in counted),
+    )
 
 
 def strata(
@@ -233,7 +295,45 @@ def _arm(counts: RevisionCounts, like: Table) -> ArmCounts:
         labelled=counts.labelled,
         requests=counts.requests,
         served_as=counts.served_as,
+        users=counts.users,
+        weighted=_weighted(counts, like) if like.weighted else None,
+        buckets=_buckets(counts, like) if like.bucketed else None,
     )
+
+
+def _weighted(counts: RevisionCounts, like: Table) -> WeightedCounts:
+    """Return the sums of weights; rows of a ledger that was given no probability weigh one."""
+    index = {label: position for position, label in enumerate(like.labels)}
+    confusion = np.zeros((2, len(index), len(index)))
+    for (label, predicted), weight in _weights(counts.weights, counts.outcomes).items():
+        confusion[:, index[label], index[predicted]] += weight
+    scores = {name: np.zeros((2, 2, like.bins)) for name in like.scored}
+    for (name, label, place), weight in _weights(counts.score_weights, counts.scores).items():
+        scores[name][:, int(label != name), place] += weight
+    return WeightedCounts(
+        confusion[0],
+        confusion[1],
+        {name: sums[0] for name, sums in scores.items()},
+        {name: sums[1] for name, sums in scores.items()},
+    )
+
+
+def _weights(known: Mapping[_Key, Weight], rows: Mapping[_Key, int]) -> Mapping[_Key, Weight]:
+    return known or {key: Weight(float(count), float(count)) for key, count in rows.items()}
+
+
+def _buckets(counts: RevisionCounts, like: Table) -> GroupCounts | None:
+    """Return the rows by bucket; `None` where labels were counted without one."""
+    if counts.labelled and not counts.buckets:
+        return None
+    index = {label: position for position, label in enumerate(like.labels)}
+    confusion = np.zeros((BUCKETS, len(index), len(index)), dtype=np.int64)
+    for (bucket, label, predicted), rows in counts.buckets.items():
+        confusion[bucket, index[label], index[predicted]] += rows
+    scores = {name: np.zeros((BUCKETS, 2, BUCKET_BINS), dtype=np.int64) for name in like.scored}
+    for (bucket, name, label, place), rows in counts.bucket_scores.items():
+        scores[name][bucket, int(label != name), place] += rows
+    return GroupCounts(confusion, scores)
 
 
 def _histograms(counts: RevisionCounts, like: Table) -> Iterator[tuple[str, ScoreHistogram]]:

@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -24,8 +24,14 @@ from urllib3.util.retry import Retry
 
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
-from assay.evidence.member import GRID_BINS, MemberEvidence
-from assay.evidence.reply import PART, member_evidence, series_counted
+from assay.evidence.member import MemberEvidence
+from assay.evidence.reply import (
+    LEDGER_COUNTERS,
+    LEDGER_LABELS,
+    PART,
+    member_evidence,
+    series_counted,
+)
 
 SERIES_BUDGET = 100_000
 """Series that one look may read: two revisions x strata x (K^2 + 2 x non-empty score cells).
@@ -36,6 +42,24 @@ are 20 000 series, of one whose scores all saturate 72 000 (model-server/README.
 
 STALE_AFTER_INTERVALS = 3
 """Scrape intervals after which the newest sample is too old to decide by."""
+
+
+class Trial(NamedTuple):
+    """Whose counts are read.
+
+    Attributes
+    ----------
+    namespace, deployment, rollout
+        Of the ModelDeployment; any text, it is escaped.
+    label_age_seconds
+        Labels count from this age of their request on, so rows served since then cannot have one
+        yet: what was served is read as it stood that long ago.
+    """
+
+    namespace: str
+    deployment: str
+    rollout: str
+    label_age_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,14 +145,11 @@ class Connection:
 
 def read(
     connection: Connection,
-    namespace: str,
-    deployment: str,
-    rollout: str,
+    trial: Trial,
     *,
     scrape_interval_seconds: float,
     window_seconds: float,
     series_budget: int = SERIES_BUDGET,
-    bins: int = GRID_BINS,
     at: float | None = None,
 ) -> MemberEvidence:
     """Read the counts of one trial in one member, as they stand now or stood then. One request.
@@ -137,16 +158,14 @@ def read(
     ----------
     connection
         To the member's Prometheus.
-    namespace, deployment, rollout
-        Of the ModelDeployment; any text, escaped here.
+    trial
+        Whose counts.
     scrape_interval_seconds
         Data older than three of these is refused.
     window_seconds
         How far back serving pods may have died; at least the age of the trial (at `at`).
     series_budget
         More series than this are refused.
-    bins
-        Size of the score grid.
     at
         An earlier moment, in Unix seconds; `None` for now. What is too old is then judged by that
         moment, too: ``time()`` in a query is the time at which it is evaluated.
@@ -156,26 +175,26 @@ def read(
     EvidenceUnavailable
         With a reason of `assay.evidence.errors`. Never partial counts.
     """
-    promql = query_text(namespace, deployment, rollout, window_seconds)
+    promql = query_text(trial, window_seconds)
     reply = connection.query(promql, limit=series_budget + 1, at=at)
     counted = series_counted(reply.rows)
     if len(reply.rows) > series_budget or (counted or 0) > series_budget:
         seen = f"{counted}" if counted is not None else f"more than {series_budget}"
         raise EvidenceUnavailable(
             errors.SERIES_BUDGET_EXCEEDED,
-            f"{deployment} has {seen} series in trial {rollout}, the budget is {series_budget}: "
+            f"{trial.deployment} has {seen} series in trial {trial.rollout}, the budget is {series_budget}: "
             "fewer steps, fewer classes or a coarser score grid",
         )
     if reply.warnings:
         raise EvidenceUnavailable(
             errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
         )
-    evidence = member_evidence(reply.rows, deployment, bins)
+    evidence = member_evidence(reply.rows, trial.deployment)
     allowed = STALE_AFTER_INTERVALS * scrape_interval_seconds
     if evidence.age_seconds > allowed:
         raise EvidenceUnavailable(
             errors.DATA_STALE,
-            f"the newest sample of the ledger of {deployment} is {evidence.age_seconds:.1f} s old, "
+            f"the newest sample of the ledger of {trial.deployment} is {evidence.age_seconds:.1f} s old, "
             f"at most {allowed:g} s ({STALE_AFTER_INTERVALS} scrape intervals) are allowed",
         )
     return evidence
@@ -186,32 +205,31 @@ def without_userinfo(text: str) -> str:
     return re.sub(r"//[^\s\"']*@", "//", text)
 
 
-def query_text(namespace: str, deployment: str, rollout: str, window_seconds: float) -> str:
-    """Return the PromQL of `read`. Values are escaped; the window is whole seconds, rounded up."""
-    target = f"namespace={_quoted(namespace)},deployment={_quoted(deployment)}"
-    trial = f"{target},rollout={_quoted(rollout)}"
-    counters = "assay_outcomes_total|assay_scores_total|assay_labelled_total"
-    ledger = f'{{__name__=~"{counters}",{trial}}}'
+def query_text(trial: Trial, window_seconds: float) -> str:
+    """Return the PromQL of `read`. Values are escaped; times are whole seconds, rounded up."""
+    target = f"namespace={_quoted(trial.namespace)},deployment={_quoted(trial.deployment)}"
+    own = f"{target},rollout={_quoted(trial.rollout)}"
+    ledger = f'{{__name__=~"{"|".join(LEDGER_COUNTERS)}",{own}}}'
     info = f"assay_ledger_info{{{target}}}"
-    window = max(1, math.ceil(window_seconds))
     age = f"min by (store, positive) (time() - timestamp({info}))"
-    served = (
-        f"sum by (revision, step, predicted) (max by (boot, revision, step, predicted) "
-        f"(max_over_time(assay_served_total{{{trial}}}[{window}s])))"
-    )
-    requests = (
-        f"sum by (revision, step) (max by (boot, revision, step) "
-        f"(max_over_time(assay_requests_total{{{trial}}}[{window}s])))"
-    )
+    past = f"[{max(1, math.ceil(window_seconds))}s]"
+    if trial.label_age_seconds > 0:
+        past += f" offset {trial.label_age_seconds}s"
     named = f'label_replace({ledger}, "{PART}", "$1", "__name__", "(.+)")'
     parts = (
         _marked(f"count({ledger})", "series"),  # first: a reply cut at the limit still holds it
         _marked(age, "age"),
-        _marked(served, "assay_served_total"),
-        _marked(requests, "assay_requests_total"),
-        f"max by ({PART}, revision, step, label, predicted, class, bin) ({named})",
+        _of_all_boots("assay_served_total", own, past, ("revision", "step", "predicted")),
+        _of_all_boots("assay_requests_total", own, past, ("revision", "step")),
+        f"max by ({', '.join((PART, *LEDGER_LABELS))}) ({named})",
     )
     return " or ".join(parts)
+
+
+def _of_all_boots(counter: str, own: str, past: str, labels: tuple[str, ...]) -> str:
+    """Sum the largest value that each serving process ever showed."""
+    largest = f"max by (boot, {', '.join(labels)}) (max_over_time({counter}{{{own}}}{past}))"
+    return _marked(f"sum by ({', '.join(labels)}) ({largest})", counter)
 
 
 def _marked(operand: str, part: str) -> str:

@@ -3,92 +3,141 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.grid import Cell, newest, parse_cell
-from assay.evidence.member import GRID_BINS, MemberEvidence, RevisionCounts
+from assay.evidence.member import BUCKET_BINS, BUCKETS, MemberEvidence, RevisionCounts, Weight
 
 PART = "part"
 """Label by which the query marks what a row is; the values are the keys of `_PARTS`."""
 
-
-@dataclass
-class _Gathered:
-    """What the rows read so far say; turned into frozen counts at the end."""
-
-    bins: int
-    outcomes: dict[tuple[str, int], dict[tuple[str, str], int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    scores: dict[tuple[str, int], dict[tuple[str, str], dict[Cell, int]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
-    )
-    served: dict[tuple[str, int], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    labelled: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
-    requests: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
-    stores: dict[tuple[str, str], float] = field(default_factory=dict)
-
-    def outcome(self, labels: Mapping[str, str], value: float) -> None:
-        self.outcomes[_arm(labels)][_text(labels, "label"), _text(labels, "predicted")] += _rows(
-            labels, value
-        )
-
-    def score(self, labels: Mapping[str, str], value: float) -> None:
-        """Count rows of one bin ``b``, or of sub-bin ``k`` of one that holds much, ``b.k``."""
-        try:
-            cell = parse_cell(_text(labels, "bin"))
-        except ValueError as error:
-            raise _malformed(labels, f"label bin: {error}") from None
-        if cell.base >= self.bins:
-            raise _malformed(labels, f"bin {cell.base} is not on the grid of {self.bins} bins")
-        key = (_text(labels, "class"), _text(labels, "label"))
-        self.scores[_arm(labels)][key][cell] += _rows(labels, value)
-
-    def labels_counted(self, labels: Mapping[str, str], value: float) -> None:
-        self.labelled[_arm(labels)] += _rows(labels, value)
-
-    def rows_served(self, labels: Mapping[str, str], value: float) -> None:
-        self.served[_arm(labels)][_text(labels, "predicted")] += _rows(labels, value)
-
-    def requests_answered(self, labels: Mapping[str, str], value: float) -> None:
-        self.requests[_arm(labels)] += _rows(labels, value)
-
-    def age(self, labels: Mapping[str, str], value: float) -> None:
-        if not math.isfinite(value):
-            raise _malformed(labels, f"age {value} is not a time")
-        self.stores[_text(labels, "store"), labels.get("positive", "")] = value
-
-    def score_counts(
-        self, arm: tuple[str, int]
-    ) -> tuple[dict[tuple[str, str, int], int], dict[tuple[str, str, Cell], int]]:
-        """Return the scores of an arm by base bin, and by sub-bin where these are known."""
-        whole: dict[tuple[str, str, int], int] = defaultdict(int)
-        parts: dict[tuple[str, str, Cell], int] = {}
-        for (name, label), rows in self.scores.get(arm, {}).items():
-            for cell, count in newest(rows).items():
-                whole[name, label, cell.base] += count
-                if cell.sub is not None:
-                    parts[name, label, cell] = count
-        return dict(whole), parts
-
-    def series(self, labels: Mapping[str, str], value: float) -> None:
-        """Pass over the number of series: it was read before the rows (`series_counted`)."""
+Labels = Mapping[str, str]
+Arm = tuple[str, int]
 
 
-_PARTS: dict[str, Callable[[_Gathered, Mapping[str, str], float], None]] = {
-    "assay_outcomes_total": _Gathered.outcome,
-    "assay_scores_total": _Gathered.score,
-    "assay_labelled_total": _Gathered.labels_counted,
-    "assay_served_total": _Gathered.rows_served,
-    "assay_requests_total": _Gathered.requests_answered,
-    "age": _Gathered.age,
-    "series": _Gathered.series,
+def _outcome(labels: Labels) -> tuple[str, str]:
+    return _text(labels, "label"), _text(labels, "predicted")
+
+
+def _score(labels: Labels) -> tuple[str, str, Cell]:
+    """Read a bin ``b``, or sub-bin ``k`` of one that holds much, ``b.k``."""
+    try:
+        cell = parse_cell(_text(labels, "bin"))
+    except ValueError as error:
+        raise _malformed(labels, f"label bin: {error}") from None
+    return _text(labels, "class"), _text(labels, "label"), cell
+
+
+def _bucket_outcome(labels: Labels) -> tuple[int, str, str]:
+    return _integer(labels, "bucket", BUCKETS), *_outcome(labels)
+
+
+def _bucket_score(labels: Labels) -> tuple[int, str, str, int]:
+    bucket, place = _integer(labels, "bucket", BUCKETS), _integer(labels, "bin", BUCKET_BINS)
+    return bucket, _text(labels, "class"), _text(labels, "label"), place
+
+
+def _predicted(labels: Labels) -> str:
+    return _text(labels, "predicted")
+
+
+def _all(_: Labels) -> None:
+    return None
+
+
+def _rows(labels: Labels, value: float) -> int:
+    if not math.isfinite(value) or value < 0 or value != math.floor(value):
+        raise _malformed(labels, f"{value} is not a number of rows")
+    return int(value)
+
+
+def _sum(labels: Labels, value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise _malformed(labels, f"{value} is not a sum of weights")
+    return value
+
+
+class _Counter(NamedTuple):
+    """How the rows of one counter are read: what they are counted by, and what they may say."""
+
+    key: Callable[[Labels], Any]
+    value: Callable[[Labels, float], float]
+
+
+_COUNTERS = {
+    "assay_outcomes_total": _Counter(_outcome, _rows),
+    "assay_outcome_weights_total": _Counter(_outcome, _sum),
+    "assay_outcome_weight_squares_total": _Counter(_outcome, _sum),
+    "assay_scores_total": _Counter(_score, _rows),
+    "assay_score_weights_total": _Counter(_score, _sum),
+    "assay_score_weight_squares_total": _Counter(_score, _sum),
+    "assay_bucket_outcomes_total": _Counter(_bucket_outcome, _rows),
+    "assay_bucket_scores_total": _Counter(_bucket_score, _rows),
+    "assay_labelled_total": _Counter(_all, _rows),
+    "assay_users_total": _Counter(_all, _rows),
+    "assay_served_total": _Counter(_predicted, _rows),
+    "assay_requests_total": _Counter(_all, _rows),
 }
+
+LEDGER_COUNTERS = tuple(
+    name for name in _COUNTERS if name not in {"assay_served_total", "assay_requests_total"}
+)
+"""The counters that a ledger exposes."""
+
+LEDGER_LABELS = ("revision", "step", "label", "predicted", "class", "bin", "bucket")
+"""By which labels they are counted; all others say where they come from."""
+
+
+class _Gathered:
+    """What the rows read so far say, by counter, arm and key."""
+
+    def __init__(self) -> None:
+        self.stores: dict[tuple[str, str], float] = {}
+        self._counts: dict[str, dict[Arm, dict[Any, Any]]] = {
+            name: defaultdict(lambda: defaultdict(int)) for name in _COUNTERS
+        }
+
+    def add(self, labels: Labels, value: float) -> None:
+        part = labels.get(PART, "")
+        if counter := _COUNTERS.get(part):
+            key = counter.key(labels)
+            self._counts[part][_arm(labels)][key] += counter.value(labels, value)
+        elif part == "age":
+            if not math.isfinite(value):
+                raise _malformed(labels, f"age {value} is not a time")
+            self.stores[_text(labels, "store"), labels.get("positive", "")] = value
+        elif part != "series":  # the number of series was read before the rows
+            raise _malformed(labels, f"nobody asked for a series {part!r}")
+
+    def arms(self) -> set[Arm]:
+        """Return all arms of which anything is known."""
+        return {arm for counts in self._counts.values() for arm in counts}
+
+    def counts(self, arm: Arm) -> RevisionCounts:
+        """Return the counts of one arm."""
+        by = {name: dict(counts.get(arm, {})) for name, counts in self._counts.items()}
+        scores, parts = _placed(by["assay_scores_total"])
+        score_weights, _ = _placed(by["assay_score_weights_total"])
+        score_squares, _ = _placed(by["assay_score_weight_squares_total"])
+        served = by["assay_served_total"]
+        return RevisionCounts(
+            outcomes=by["assay_outcomes_total"],
+            scores=scores,
+            parts=parts,
+            served=sum(served.values()),
+            labelled=by["assay_labelled_total"].get(None, 0),
+            requests=by["assay_requests_total"].get(None, 0),
+            served_as=served,
+            users=by["assay_users_total"].get(None, 0),
+            weights=_weights(
+                by["assay_outcome_weights_total"], by["assay_outcome_weight_squares_total"]
+            ),
+            score_weights=_weights(score_weights, score_squares),
+            buckets=by["assay_bucket_outcomes_total"],
+            bucket_scores=by["assay_bucket_scores_total"],
+        )
 
 
 def series_counted(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -100,9 +149,7 @@ def series_counted(rows: Sequence[Mapping[str, Any]]) -> int | None:
     return None
 
 
-def member_evidence(
-    rows: Sequence[Mapping[str, Any]], deployment: str, bins: int = GRID_BINS
-) -> MemberEvidence:
+def member_evidence(rows: Sequence[Mapping[str, Any]], deployment: str) -> MemberEvidence:
     """Read the rows of one reply.
 
     Parameters
@@ -112,21 +159,15 @@ def member_evidence(
         each marked with the label `PART`.
     deployment
         For messages.
-    bins
-        Size of the score grid.
 
     Raises
     ------
     EvidenceUnavailable
         ``MalformedReply``, ``DataStale`` (no ledger at all) or ``LedgerAmbiguous``.
     """
-    gathered = _Gathered(bins)
+    gathered = _Gathered()
     for row in rows:
-        labels, value = _row(row)
-        part = _PARTS.get(labels.get(PART, ""))
-        if part is None:
-            raise _malformed(labels, f"nobody asked for a series {labels.get(PART)!r}")
-        part(gathered, labels, value)
+        gathered.add(*_row(row))
     if not gathered.stores:
         raise EvidenceUnavailable(
             errors.DATA_STALE,
@@ -141,34 +182,43 @@ def member_evidence(
             "it clears when the series of the old one end",
         )
     (store, positive), age = min(gathered.stores.items(), key=lambda item: item[1])
-    arms = (
-        gathered.outcomes.keys()
-        | gathered.scores.keys()
-        | gathered.served.keys()
-        | gathered.labelled.keys()
-        | gathered.requests.keys()
-    )
-    counts = {}
-    for arm in sorted(arms):
-        scores, parts = gathered.score_counts(arm)
-        counts[arm] = RevisionCounts(
-            outcomes=dict(gathered.outcomes.get(arm, {})),
-            scores=scores,
-            parts=parts,
-            served=sum(gathered.served.get(arm, {}).values()),
-            labelled=gathered.labelled.get(arm, 0),
-            requests=gathered.requests.get(arm, 0),
-            served_as=dict(gathered.served.get(arm, {})),
-        )
     return MemberEvidence(
-        counts=counts,
+        counts={arm: gathered.counts(arm) for arm in sorted(gathered.arms())},
         store=store,
         age_seconds=age,
         positive=positive or None,
     )
 
 
-def _row(row: Mapping[str, Any]) -> tuple[Mapping[str, str], float]:
+def _placed(
+    scores: Mapping[tuple[str, str, Cell], Any],
+) -> tuple[dict[tuple[str, str, int], Any], dict[tuple[str, str, Cell], Any]]:
+    """Return scores by base bin, and by sub-bin where these are known."""
+    by_label: dict[tuple[str, str], dict[Cell, Any]] = defaultdict(dict)
+    for (name, label, cell), rows in scores.items():
+        by_label[name, label][cell] = rows
+    whole: dict[tuple[str, str, int], Any] = defaultdict(int)
+    parts: dict[tuple[str, str, Cell], Any] = {}
+    for (name, label), cells in by_label.items():
+        for cell, rows in newest(cells).items():
+            whole[name, label, cell.base] += rows
+            if cell.sub is not None:
+                parts[name, label, cell] = rows
+    return dict(whole), parts
+
+
+def _weights(totals: Mapping[Any, float], squares: Mapping[Any, float]) -> dict[Any, Weight]:
+    """Join the sums of weights with those of their squares; one scrape has both."""
+    lacking = totals.keys() ^ squares.keys()
+    if lacking:
+        raise EvidenceUnavailable(
+            errors.MALFORMED_REPLY,
+            f"the weights of {min(map(str, lacking))} have a sum or a sum of squares only",
+        )
+    return {key: Weight(total, squares[key]) for key, total in totals.items()}
+
+
+def _row(row: Mapping[str, Any]) -> tuple[Labels, float]:
     try:
         labels = row["metric"]
         _, text = row["value"]
@@ -179,30 +229,26 @@ def _row(row: Mapping[str, Any]) -> tuple[Mapping[str, str], float]:
         ) from None
 
 
-def _arm(labels: Mapping[str, str]) -> tuple[str, int]:
+def _arm(labels: Labels) -> Arm:
     return _text(labels, "revision"), _integer(labels, "step")
 
 
-def _text(labels: Mapping[str, str], name: str) -> str:
+def _text(labels: Labels, name: str) -> str:
     value = labels.get(name, "")
     if not value:
         raise _malformed(labels, f"label {name} is missing")
     return value
 
 
-def _integer(labels: Mapping[str, str], name: str) -> int:
+def _integer(labels: Labels, name: str, end: int | None = None) -> int:
     text = _text(labels, name)
     if not (text.isascii() and text.isdigit()):
         raise _malformed(labels, f"label {name} is {text!r}, not a whole number")
+    if end is not None and int(text) >= end:
+        raise _malformed(labels, f"label {name} is {text}, beyond {end - 1}")
     return int(text)
 
 
-def _rows(labels: Mapping[str, str], value: float) -> int:
-    if not math.isfinite(value) or value < 0 or value != math.floor(value):
-        raise _malformed(labels, f"{value} is not a number of rows")
-    return int(value)
-
-
-def _malformed(labels: Mapping[str, str], problem: str) -> EvidenceUnavailable:
+def _malformed(labels: Labels, problem: str) -> EvidenceUnavailable:
     named = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     return EvidenceUnavailable(errors.MALFORMED_REPLY, f"{problem} in {{{named}}}")

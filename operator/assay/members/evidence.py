@@ -14,7 +14,7 @@ from assay.api.model_cluster import PrometheusSource
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import MemberEvidence
-from assay.evidence.prometheus import Connection, read
+from assay.evidence.prometheus import Connection, Trial, read
 
 from .kubeconfig import Credentials
 
@@ -70,9 +70,7 @@ class PrometheusReader:
 
     async def read(
         self,
-        namespace: str,
-        deployment: str,
-        rollout: str,
+        trial: Trial,
         window_seconds: float,
         at: float | None = None,
     ) -> MemberEvidence:
@@ -82,7 +80,7 @@ class PrometheusReader:
         further question is asked for the same ModelDeployment. The past has a thread of its own:
         it never keeps the present waiting.
         """
-        key = (namespace, deployment, at is not None)
+        key = (trial.namespace, trial.deployment, at is not None)
         late = self._reading.get(key)
         if late and not late.done():
             raise self._late()
@@ -91,9 +89,7 @@ class PrometheusReader:
         asked = threads.submit(
             read,
             self._connection,
-            namespace,
-            deployment,
-            rollout,
+            trial,
             scrape_interval_seconds=self.interval,
             window_seconds=window_seconds,
             at=at,

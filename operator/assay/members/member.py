@@ -16,6 +16,7 @@ from assay.api.model_cluster import ModelClusterSpec
 from assay.evidence import errors as evidence_errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import MemberEvidence
+from assay.evidence.prometheus import Trial
 from assay.render.member import MemberPlan
 from assay.render.record import read_record
 from assay.rollout.observation import MemberView
@@ -163,9 +164,7 @@ class Member:
 
     async def evidence(
         self,
-        namespace: str,
-        deployment: str,
-        rollout: str,
+        trial: Trial,
         window_seconds: float,
         at: float | None = None,
     ) -> MemberEvidence:
@@ -173,7 +172,7 @@ class Member:
         session = self._session
         if session is None:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
-        return await session.prometheus.read(namespace, deployment, rollout, window_seconds, at)
+        return await session.prometheus.read(trial, window_seconds, at)
 
     def submit(
         self, namespace: str, name: str, plan: MemberPlan, *, urgent: bool = False

@@ -1,10 +1,19 @@
-"""The ledger of a member: keys, Service and StatefulSet."""
+"""The ledger of a member: keys, tokens, Service and StatefulSet."""
 
 import base64
+import hmac
 import json
 from collections.abc import Mapping
+from typing import Any
 
-from assay.api.model_deployment import Feedback, ResourceAmounts, Resources
+from assay.api.model_deployment import (
+    Exposure,
+    Feedback,
+    JoinBy,
+    MissingLabel,
+    ResourceAmounts,
+    Resources,
+)
 
 from . import pods
 from .naming import (
@@ -17,8 +26,11 @@ from .naming import (
     metadata,
     pod_labels,
     receipts_name,
+    tokens_name,
 )
 from .serving import service_port
+
+TOKENS_DIRECTORY = "/etc/assay/tokens"
 
 _RESOURCES = Resources(
     requests=ResourceAmounts(cpu="50m", memory="96Mi"), limits=ResourceAmounts(memory="256Mi")
@@ -33,7 +45,7 @@ def ledger_objects(
     member: str,
     feedback_urls: Mapping[str, str | None],
 ) -> tuple[Manifest, ...]:
-    """Return Secret, Service and StatefulSet of the ledger in `member`.
+    """Return Secrets, Service and StatefulSet of the ledger in `member`.
 
     Parameters
     ----------
@@ -45,19 +57,48 @@ def ledger_objects(
         Where labels are sent, by member; the ledger names it to clients that come to a wrong one.
     """
     return (
-        _keys(identity, keys),
+        _secret(
+            identity,
+            receipts_name(identity.name),
+            {"keys.json": keys, "feedback.json": _told_to_servers(feedback)},
+        ),
+        _secret(identity, tokens_name(identity.name), tokens(keys)),
         _service(identity),
         _stateful_set(identity, feedback, image, member, feedback_urls),
     )
 
 
-def _keys(identity: Identity, keys: str) -> Manifest:
+def tokens(keys: str) -> dict[str, str]:
+    """Return the tokens that the ledger asks of who labels through a Gateway, and of who exports.
+
+    They follow from the salt in keys.json, so they are the same in all members and need no place
+    of their own.
+    """
+    salt = base64.b64decode(json.loads(keys)["salt"])
+    return {
+        f"{name}-token": base64.urlsafe_b64encode(
+            hmac.digest(salt, f"assay {name} token".encode(), "sha256")[:24]
+        ).decode()
+        for name in ("label", "export")
+    }
+
+
+def _told_to_servers(feedback: Feedback) -> str:
+    """Return what running servers must know of `feedback`: a file, so that no pod restarts."""
+    by_id = feedback.join_by is JoinBy.REQUEST_ID
+    all_rows = by_id or feedback.missing_label is MissingLabel.NEGATIVE
+    return json.dumps({"ship": "All" if all_rows else "None"}, sort_keys=True)
+
+
+def _secret(identity: Identity, name: str, files: Mapping[str, str]) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(identity, receipts_name(identity.name), LEDGER),
+        "metadata": metadata(identity, name, LEDGER),
         "type": "Opaque",
-        "data": {"keys.json": base64.b64encode(keys.encode()).decode()},
+        "data": {
+            file: base64.b64encode(content.encode()).decode() for file, content in files.items()
+        },
     }
 
 
@@ -85,19 +126,29 @@ def _stateful_set(
     member: str,
     feedback_urls: Mapping[str, str | None],
 ) -> Manifest:
+    own_volume = feedback.database_secret_name is None
     container = {
         "name": "ledger",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["ledger", "--store", "sqlite:////data/ledger.db", "--http-port", "8080"],
-        "env": pods.environment(
-            namespace=identity.namespace,
-            deployment=identity.name,
-            member=member,
-            keys_file=f"{pods.KEYS_DIRECTORY}/keys.json",
-            label_window_seconds=str(feedback.label_window_seconds),
-            members=json.dumps(dict(feedback_urls), sort_keys=True, separators=(",", ":")),
-        ),
+        "args": ["ledger", "--http-port", "8080"],
+        "env": [
+            *pods.environment(
+                namespace=identity.namespace,
+                deployment=identity.name,
+                member=member,
+                keys_file=f"{pods.KEYS_DIRECTORY}/keys.json",
+                missing_label=feedback.missing_label.value,
+                label_age_seconds=str(feedback.label_age_seconds),
+                label_window_seconds=str(feedback.label_window_seconds),
+                members=json.dumps(dict(feedback_urls), sort_keys=True, separators=(",", ":")),
+                label_token_file=f"{TOKENS_DIRECTORY}/label-token"
+                if feedback.exposure is Exposure.GATEWAY
+                else None,
+                export_token_file=f"{TOKENS_DIRECTORY}/export-token",
+            ),
+            _store(feedback),
+        ],
         "ports": [pods.http_port()],
         "resources": pods.resources(_RESOURCES),
         "securityContext": pods.container_security(),
@@ -105,8 +156,9 @@ def _stateful_set(
         # It counts its whole store before it answers.
         **pods.probes(start_seconds=600),
         "volumeMounts": [
-            {"name": "data", "mountPath": "/data"},
+            *([{"name": "data", "mountPath": "/data"}] if own_volume else []),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "tokens", "mountPath": TOKENS_DIRECTORY, "readOnly": True},
             pods.keys_mount(),
         ],
     }
@@ -138,12 +190,30 @@ def _stateful_set(
                     "terminationGracePeriodSeconds": pods.GRACE_SECONDS,
                     "securityContext": pods.security(),
                     "containers": [container],
-                    "volumes": [{"name": "tmp", "emptyDir": {}}, pods.keys_volume(identity.name)],
+                    "volumes": [
+                        {"name": "tmp", "emptyDir": {}},
+                        pods.keys_volume(identity.name),
+                        {
+                            "name": "tokens",
+                            "secret": {
+                                "secretName": tokens_name(identity.name),
+                                "defaultMode": 0o440,
+                            },
+                        },
+                    ],
                 },
             },
-            "volumeClaimTemplates": [_claim(identity, feedback)],
+            **({"volumeClaimTemplates": [_claim(identity, feedback)]} if own_volume else {}),
         },
     }
+
+
+def _store(feedback: Feedback) -> dict[str, Any]:
+    """Return where the ledger keeps its labels; the address of a database holds a password."""
+    if feedback.database_secret_name is None:
+        return {"name": "ASSAY_STORE", "value": "sqlite:////data/ledger.db"}
+    source = {"secretKeyRef": {"name": feedback.database_secret_name, "key": "url"}}
+    return {"name": "ASSAY_STORE", "valueFrom": source}
 
 
 def _claim(identity: Identity, feedback: Feedback) -> Manifest:

@@ -35,7 +35,7 @@ class Target:
         Pod templates by revision: the stored ones, but the fresh one while
         `revision.follows_spec`.
     keys
-        Content of keys.json.
+        Content of keys.json; empty: not known, and then there is no ledger in the plan.
     feedback_urls
         Where labels are sent, by member.
     image
@@ -105,7 +105,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             deployment.image,
             member.name,
             deployment.feedback_urls,
-        ),
+        )
+        if deployment.keys
+        else (),
         revisions=tuple(
             revision_objects(
                 identity,
@@ -119,7 +121,13 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
         ),
         route=None
         if view is None
-        else http_route(identity, deployment.spec.traffic, view, _version(status, view.stable)),
+        else http_route(
+            identity,
+            deployment.spec.traffic,
+            view,
+            _version(status, view.stable),
+            deployment.spec.feedback.exposure,
+        ),
         keep_revisions=keep | run,
         run_revisions=run,
     )
@@ -131,8 +139,7 @@ def traffic_plan(deployment: Target, member: str) -> MemberPlan:
     It needs neither templates nor keys, so a rollback waits for neither. It is all that is
     written to a member that placement does not choose any more.
     """
-    bare = replace(deployment, templates={}, keys="")
-    return replace(plan(bare, MemberTarget(member, 0)), ledger=())
+    return plan(replace(deployment, templates={}, keys=""), MemberTarget(member, 0))
 
 
 def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:

@@ -48,6 +48,11 @@ def receipts_name(name: str) -> str:
     return f"{name}-receipts"
 
 
+def tokens_name(name: str) -> str:
+    """Return the name of the Secret with the tokens of those who label and export."""
+    return f"{name}-labels"
+
+
 def record_name(name: str) -> str:
     """Return the name of the ConfigMap with the member record."""
     return f"{name}-rollout"

@@ -1,20 +1,22 @@
 """The HTTPRoute of a member, written and read.
 
-It keeps one shape (design 5): one rule with two backendRefs, both with a positive weight and a
+It keeps one shape (design 5): its first rule has two backendRefs, both with a positive weight and a
 filter of their own. The first is stable, the second the canary slot, which points to stable too
 outside of a trial. Measured on Envoy Gateway 1.9.1: changing positive weights and switching the
-slot lose no request, adding and removing a backendRef does.
+slot lose no request, adding and removing a backendRef does. A second rule brings labels to the
+ledger where they may come through the Gateway.
 """
 
 from typing import Any
 
-from assay.api.model_deployment import Traffic
+from assay.api.model_deployment import Exposure, Traffic
 from assay.rollout.observation import RouteView
 
 from .naming import (
     ROUTE,
     Identity,
     Manifest,
+    ledger_name,
     metadata,
     revision_name,
     revision_of,
@@ -24,7 +26,11 @@ STRATUM_HEADER = "assay-stratum"
 
 
 def http_route(
-    identity: Identity, traffic: Traffic, view: RouteView, version: str | None
+    identity: Identity,
+    traffic: Traffic,
+    view: RouteView,
+    version: str | None,
+    exposure: Exposure = Exposure.INTERNAL,
 ) -> Manifest:
     """Return the HTTPRoute that does what `view` says; `version` is the one that serves as stable."""
     spec: dict[str, Any] = {
@@ -43,11 +49,21 @@ def http_route(
     }
     if traffic.hostnames:
         spec["hostnames"] = list(traffic.hostnames)
+    if exposure is Exposure.GATEWAY:
+        spec["rules"].append(_labels(identity))
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": metadata(identity, identity.name, ROUTE, view.stable, version),
         "spec": spec,
+    }
+
+
+def _labels(identity: Identity) -> dict[str, Any]:
+    path = f"/v2/models/{identity.name}/feedback"
+    return {
+        "matches": [{"path": {"type": "Exact", "value": path}, "method": "POST"}],
+        "backendRefs": [{"name": ledger_name(identity.name), "port": 80}],
     }
 
 
@@ -68,7 +84,7 @@ def _backend(identity: Identity, revision: str, weight: int, stratum: str) -> di
 def read_route(manifest: Manifest) -> RouteView | None:
     """Return what an HTTPRoute in the API server does; None if it has not our shape (then it is written again)."""
     try:
-        [rule] = manifest["spec"]["rules"]
+        rule, *_ = manifest["spec"]["rules"]
         stable, canary = rule["backendRefs"]
         [modifier] = canary["filters"]
         [header] = modifier["requestHeaderModifier"]["set"]

@@ -14,6 +14,7 @@ from assay.api.model_deployment import Rollout
 from assay.controller import history as module
 from assay.controller.history import MOMENTS_PER_LOOK, SETTLED_SECONDS, History
 from assay.evidence import EvidenceUnavailable, MemberEvidence, RevisionCounts, errors
+from assay.evidence.prometheus import Trial
 
 START = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
 KEY = ("ml", "fraud")
@@ -45,10 +46,8 @@ class Fake:
     def state(self) -> Any:
         return types.SimpleNamespace(reachable=self.reachable)
 
-    async def evidence(
-        self, namespace: str, name: str, rollout: str, window: float, at: float
-    ) -> MemberEvidence:
-        assert (namespace, name) == KEY
+    async def evidence(self, trial: Trial, window: float, at: float) -> MemberEvidence:
+        assert (trial.namespace, trial.deployment) == KEY
         moment = round(at - START.timestamp())
         self.asked.append(moment)
         self.windows.append(window)

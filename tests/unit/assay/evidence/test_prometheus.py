@@ -12,6 +12,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from assay.evidence import EvidenceUnavailable, combine, errors, prometheus
+from assay.evidence.member import Weight
+from assay.evidence.prometheus import Trial
 from assay.judge.metrics.positive import positive_class
 
 
@@ -79,11 +81,13 @@ def fake():
         yield prometheus_server
 
 
-def read(fake, **options):
+def read(fake, label_age_seconds=0, **options):
     settings = {"scrape_interval_seconds": 1.0, "window_seconds": 60.0} | options
     connection = prometheus.Connection(fake.url, timeout_seconds=5.0)
     try:
-        return prometheus.read(connection, "ml", "fraud", "0123456789", **settings)
+        return prometheus.read(
+            connection, Trial("ml", "fraud", "0123456789", label_age_seconds), **settings
+        )
     finally:
         connection.close()
 
@@ -182,7 +186,10 @@ def test_a_trial_without_labels_yet_is_evidence_of_nothing(fake):
 def test_label_values_are_escaped(fake):
     connection = prometheus.Connection(fake.url)
     prometheus.read(
-        connection, 'a"} or up{x="', "b\\", "c\nd", scrape_interval_seconds=1, window_seconds=1
+        connection,
+        Trial('a"} or up{x="', "b\\", "c\nd"),
+        scrape_interval_seconds=1,
+        window_seconds=1,
     )
     (asked,) = fake.asked
     assert 'namespace="a\\"} or up{x=\\""' in asked["query"]
@@ -198,6 +205,40 @@ def test_the_query_counts_pods_that_died_and_never_extrapolates(fake):
     assert "[62s]" in query
     assert "rate(" not in query
     assert "increase(" not in query
+
+
+def test_what_was_served_is_read_at_the_age_at_which_labels_count(fake):
+    read(fake, label_age_seconds=3600)
+    query = fake.asked[0]["query"]
+    assert query.count("[60s] offset 3600s") == 2
+    assert "offset" not in query.partition("assay_served_total{")[0]
+
+
+def test_weights_buckets_and_users_are_counted(fake):
+    arm = {"revision": "new", "step": "0"}
+    outcome = {"label": "1", "predicted": "1"}
+    score = {"class": "1", "label": "1", "bin": "1000"}
+    fake.body = Prometheus.vector(
+        [
+            AGE,
+            *ledger(),
+            sample("assay_outcome_weights_total", 7.5, **outcome, **arm),
+            sample("assay_outcome_weight_squares_total", 14.25, **outcome, **arm),
+            sample("assay_score_weights_total", 3.5, **{**score, "bin": "1000.3"}, **arm),
+            sample("assay_score_weights_total", 4, **{**score, "bin": "1000.4"}, **arm),
+            sample("assay_score_weight_squares_total", 6.25, **{**score, "bin": "1000.3"}, **arm),
+            sample("assay_score_weight_squares_total", 8, **{**score, "bin": "1000.4"}, **arm),
+            sample("assay_bucket_outcomes_total", 5, bucket="127", **outcome, **arm),
+            sample("assay_bucket_scores_total", 5, bucket="127", **{**score, "bin": "31"}, **arm),
+            sample("assay_users_total", 9, **arm),
+        ]
+    )
+    new = read(fake).counts["new", 0]
+    assert new.weights == {("1", "1"): Weight(7.5, 14.25)}
+    assert new.score_weights == {("1", "1", 1000): Weight(7.5, 14.25)}
+    assert new.buckets == {(127, "1", "1"): 5}
+    assert new.bucket_scores == {(127, "1", "1", 31): 5}
+    assert new.users == 9
 
 
 @pytest.mark.parametrize(
@@ -229,6 +270,19 @@ def test_the_query_counts_pods_that_died_and_never_extrapolates(fake):
                 [AGE, sample("assay_scores_total", 1, revision="n", step="0", label="1", bin="1024", **{"class": "1"})]
             ),
             errors.MALFORMED_REPLY, "bin 1024 is not on the grid of 1024 bins", id="another grid",
+        ),
+        pytest.param(
+            Prometheus.vector(
+                [AGE, sample("assay_outcome_weights_total", 1.5, revision="n", step="0", label="1", predicted="0")]
+            ),
+            errors.MALFORMED_REPLY, "the weights of ('1', '0') have a sum or a sum of squares only",
+            id="half of the weights",
+        ),
+        pytest.param(
+            Prometheus.vector(
+                [AGE, sample("assay_bucket_outcomes_total", 1, revision="n", step="0", label="1", predicted="0", bucket="128")]
+            ),
+            errors.MALFORMED_REPLY, "label bucket is 128, beyond 127", id="no such bucket",
         ),
         pytest.param(
             Prometheus.vector([AGE, sample("up", 1)]), errors.MALFORMED_REPLY, "nobody asked",
@@ -287,7 +341,9 @@ def test_the_session_of_the_caller_is_used_as_it_is(fake):
     adapter = HTTPAdapter(pool_maxsize=3)
     session.mount("http://", adapter)
     connection = prometheus.Connection(fake.url + "/", session=session)
-    prometheus.read(connection, "ml", "fraud", "r", scrape_interval_seconds=1, window_seconds=9)
+    prometheus.read(
+        connection, Trial("ml", "fraud", "r"), scrape_interval_seconds=1, window_seconds=9
+    )
     assert session.get_adapter(fake.url) is adapter
     assert fake.asked
 

@@ -6,6 +6,7 @@ import pytest
 
 from assay.api.model_cluster import PrometheusSource
 from assay.evidence.errors import EvidenceUnavailable
+from assay.evidence.prometheus import Trial
 from assay.members.evidence import PrometheusReader, service_url
 from assay.members.kubeconfig import Credentials
 
@@ -28,7 +29,7 @@ def test_what_prometheus_says_wrong_is_unavailable_and_not_retried() -> None:
             source = PrometheusSource(service="monitoring/prometheus:9090")
             reader = PrometheusReader(source, Credentials(server=server.url, token="t0ken"))
             with pytest.raises(EvidenceUnavailable) as caught:
-                await reader.read("ml", "fraud", "0123456789", 60)
+                await reader.read(Trial("ml", "fraud", "0123456789"), 60)
             assert caught.value.reason == "PrometheusUnreachable"
             assert "t0ken" not in str(caught.value)
             assert len(server.requests) == 1
@@ -47,7 +48,7 @@ def test_a_look_does_not_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) ->
             reader = PrometheusReader(source, Credentials(server=server.url))
             for _ in range(3):
                 with pytest.raises(EvidenceUnavailable, match="did not answer within"):
-                    await reader.read("ml", "fraud", "0123456789", 60)
+                    await reader.read(Trial("ml", "fraud", "0123456789"), 60)
             assert len(server.requests) == 1
             reader.close()
 
@@ -65,12 +66,12 @@ def test_the_past_keeps_the_present_from_nothing(monkeypatch: pytest.MonkeyPatch
             reader = PrometheusReader(source, Credentials(server=server.url))
             for name in ("a", "b", "c", "d", "e"):
                 with pytest.raises(EvidenceUnavailable, match="did not answer within"):
-                    await reader.read("ml", name, "0123456789", 60, 1700000000.0)
+                    await reader.read(Trial("ml", name, "0123456789"), 60, 1700000000.0)
             assert len(server.requests) == 1
             server.delay.clear()
             server.refuse[f"GET {PROXY}/api/v1/query"] = (503, "no endpoints available")
             with pytest.raises(EvidenceUnavailable, match="no endpoints available"):
-                await reader.read("ml", "a", "0123456789", 60)
+                await reader.read(Trial("ml", "a", "0123456789"), 60)
             reader.close()
 
     asyncio.run(scenario())

@@ -9,6 +9,7 @@ from assay.render.revision import pod_template, revision_hash
 
 SEVEN, EIGHT, NINE = "7" * 10, "8" * 10, "9" * 10
 IMAGE = "example.com/assay-server:1"
+KEYS = '{"active":"k1","keys":{"k1":"c2VjcmV0"},"salt":"c2FsdA=="}'
 ORIGIN = "6f1c9a52-0000-4000-8000-000000000001"
 
 
@@ -83,6 +84,7 @@ def a_target(
     status: ModelDeploymentStatus,
     spec: ModelDeploymentSpec | None = None,
     known: tuple[str, ...] = (SEVEN, EIGHT),
+    keys: str = KEYS,
 ) -> Target:
     spec = spec or a_spec()
     templates = {
@@ -97,7 +99,7 @@ def a_target(
         spec=spec,
         status=status,
         templates=templates,
-        keys='{"active":"k1","keys":{"k1":"c2VjcmV0"}}',
+        keys=keys,
         feedback_urls={"east": "http://feedback.east.example.com", "west": None},
         image=IMAGE,
     )

@@ -1,6 +1,5 @@
 """What should exist in a member."""
 
-import base64
 import json
 import pathlib
 from dataclasses import replace
@@ -336,24 +335,6 @@ def test_the_record_lets_a_rebuilt_hub_go_on() -> None:
 @pytest.mark.parametrize("data", [{}, {"record.json": "{"}, {"record.json": "{}"}, None])
 def test_a_record_that_cannot_be_read_says_nothing(data: Any) -> None:
     assert read_record({"data": data}) is None
-
-
-def test_the_ledger_is_one_process_with_a_volume_that_goes_with_it() -> None:
-    plan = a_plan(a_status(), spec=a_spec(serving__image="example.com/own:2"))
-    ledger = the(plan, "StatefulSet", "fraud-ledger")["spec"]
-    [container] = ledger["template"]["spec"]["containers"]
-    settings = {item["name"]: item["value"] for item in container["env"]}
-
-    assert ledger["replicas"] == 1
-    assert ledger["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
-    assert container["image"] == IMAGE
-    assert json.loads(settings["ASSAY_MEMBERS"]) == {
-        "east": "http://feedback.east.example.com",
-        "west": None,
-    }
-    secret = the(plan, "Secret", "fraud-receipts")
-    keys = json.loads(base64.b64decode(secret["data"]["keys.json"]))
-    assert keys["active"] == "k1"
 
 
 if __name__ == "__main__":
