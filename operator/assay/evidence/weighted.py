@@ -6,7 +6,7 @@ Reference: Horvitz, Thompson (1952).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from typing_extensions import override
@@ -57,6 +57,14 @@ class WeightedCounts:
             {name: sums + other.score_squares[name] for name, sums in self.score_squares.items()},
         )
 
+    def coarser(self, bins: int) -> "WeightedCounts":
+        """Return the sums with neighbouring score bins merged, so that `bins` are left."""
+        return replace(
+            self,
+            scores={name: _merged(sums, bins) for name, sums in self.scores.items()},
+            score_squares={name: _merged(sums, bins) for name, sums in self.score_squares.items()},
+        )
+
     @override
     def __eq__(self, other: object) -> bool:
         """Compare sum by sum."""
@@ -79,6 +87,11 @@ class WeightedCounts:
             *self.scores.values(),
             *self.score_squares.values(),
         ]
+
+
+def _merged(sums: Sums, bins: int) -> Sums:
+    merged: Sums = sums.reshape(2, bins, -1).sum(axis=-1)
+    return merged
 
 
 def _check_squares(name: str, sums: Sums, squares: Sums) -> None:

@@ -5,14 +5,14 @@ Nulls: promotion rejects ``gain <= -promote_shift``, rollback rejects ``gain >= 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from assay.judge import eprocess, exact
 from assay.judge.looks import Looks, Parts
-from assay.judge.measurement import Borders, Measured, measure
+from assay.judge.measurement import Borders, Measured, matters, measure
 from assay.judge.metrics.metric import Bools, Floats
 from assay.judge.verdict import MetricSpec
 
@@ -48,7 +48,7 @@ class Outcome:
     @property
     def passes(self) -> Bools:
         """Whether both variances reach the limit."""
-        return np.minimum(self.log_e, self.cautious) >= self.limit
+        return (self.log_e >= self.limit) & (self.cautious >= self.limit)
 
     @property
     def held_back(self) -> Bools:
@@ -84,14 +84,14 @@ class Comparison:
     latest: Floats
     members: Bools
 
-    @cached_property
+    @property
     def in_force(self) -> Bools:
         """Whether the rollback test may decide: past burn-in, with users enough."""
         return _in_force(self.measured)
 
     def is_coarse(self, margin: float) -> Bools:
         """Whether what the bins may hide forbids to promote."""
-        return _matters(self.measured.resolution, margin) | self.measured.blind
+        return matters(self.measured.resolution, margin) | self.measured.blind
 
 
 def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
@@ -99,20 +99,10 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
     shares = borders.shares
     with np.errstate(all="ignore"):
         found = measure(spec, looks.parts, borders)
-        gain = borders.better * found.difference
         late, latest = _late(spec, looks, borders, shares.late)
-        promote, rollback = _tests(spec, found, borders, gain, shares.whole)
-        decided = found.guards.rollback & rollback.passes
-        worse = -gain - borders.rollback_shift
-        # Where not even a fixed-sample test sees anything, the second net does not either.
-        seen = worse > FAINT * np.sqrt(rollback.variance)
-        promoted, rolled_back = _exact(
-            looks.parts,
-            found,
-            borders,
-            (found.guards.near_perfect, seen & ~decided),
-            (borders.promote_alpha * (1.0 - eprocess.SHARP), borders.rollback_alpha * shares.exact),
-        )
+        promote = _promotion(spec, found, borders)
+        rollback = _rollback(spec, found, borders, shares.whole)
+        promoted, rolled_back = _exact(looks.parts, found, borders, rollback)
         return Comparison(
             measured=found,
             promote=promote,
@@ -126,59 +116,87 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
         )
 
 
-def _tests(
-    spec: MetricSpec, found: Measured, borders: Borders, gain: Floats, share: float
-) -> tuple[Outcome, Outcome]:
-    """Ask the promotion and the rollback test, each with both variances."""
-    slack = np.where(_matters(found.resolution, spec.margin), found.resolution, 0.0)
-    promote, rollback = gain + borders.promote_shift, -gain - borders.rollback_shift
-    dist = np.array([[promote, promote], [rollback, rollback - slack]])
-    variances = found.variances[:, :2].swapaxes(0, 1)
-    log_e = eprocess.BOTH.log_e(dist, variances, spec.margin)
-    limits = -math.log(borders.promote_alpha), -math.log(borders.rollback_alpha * share)
-    return (
-        Outcome(log_e[0, 0], log_e[0, 1], limits[0], variances[0, 0]),
-        Outcome(log_e[1, 0], log_e[1, 1], limits[1], variances[1, 0]),
-    )
+def _promotion(spec: MetricSpec, found: Measured, borders: Borders) -> Outcome:
+    dist = borders.better * found.difference + borders.promote_shift
+    limit = -math.log(borders.promote_alpha)
+    return _outcome(eprocess.PROMOTE, (dist, dist), found.variances[:, 0], spec.margin, limit)
 
 
-def _matters(resolution: Floats, margin: float) -> Bools:
-    """Whether what bins may hide of the difference matters beside the margin."""
-    matters: Bools = resolution > margin / 4.0
-    return matters
+def _rollback(spec: MetricSpec, found: Measured, borders: Borders, share: float) -> Outcome:
+    """Ask the rollback test; cautiously, what bins may hide is not the canary's fault."""
+    dist = cautious = -borders.better * found.difference - borders.rollback_shift
+    coarse = matters(found.resolution, spec.margin)
+    if coarse.any():
+        cautious = dist - np.where(coarse, found.resolution, 0.0)
+    limit = -math.log(borders.rollback_alpha * share)
+    return _outcome(eprocess.ROLLBACK, (dist, cautious), found.variances[:, 1], spec.margin, limit)
+
+
+def _outcome(
+    test: eprocess.Test,
+    dist: tuple[Floats, Floats],
+    variances: Floats,
+    margin: float,
+    limit: float,
+) -> Outcome:
+    """Ask a test with the specified and with the cautious distance and variance, (V, R)."""
+    log_e = cautious = test.log_e(dist[0], variances[0], margin)
+    if dist[1] is not dist[0] or len(variances) > 1:
+        cautious = test.log_e(dist[1], variances[-1], margin)
+    return Outcome(log_e, cautious, limit, variances[0])
 
 
 def _exact(
-    parts: Parts,
-    found: Measured,
-    borders: Borders,
-    wanted: tuple[Bools, Bools],
-    alphas: tuple[float, float],
+    parts: Parts, found: Measured, borders: Borders, rollback: Outcome
 ) -> tuple[Bools, Bools]:
-    """Whether the exact tests promote and roll back, at the looks where that is `wanted`.
+    """Whether the exact tests promote and roll back, at the looks where that is to be asked.
 
     Never for sums of weights or several parts, which are no Bernoulli streams, nor for pairs, which
     are not independent.
     """
-    passed = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, dtype=bool)
     part = parts[0]
     link = part.component.link()
     if len(parts) > 1 or link is None or part.squares is not None or part.pairs is not None:
-        return passed
-    streams = part.component.stream(found.both[0].effective)
-    if streams is None:
-        return passed
-    tests = (
-        (exact.log_e_not_worse, borders.promote_shift),
-        (exact.log_e_worse, borders.rollback_shift),
+        nowhere = found.known & False
+        return nowhere, nowhere
+    worse = -borders.better * found.difference - borders.rollback_shift
+    # Where not even a fixed-sample test sees anything, the second net does not either.
+    seen = worse > FAINT * np.sqrt(rollback.variance)
+    return (
+        _exact_test(
+            found,
+            found.known & found.guards.near_perfect,
+            exact.log_e_not_worse,
+            borders.promote_shift,
+            borders.promote_alpha * (1.0 - eprocess.SHARP),
+        ),
+        _exact_test(
+            found,
+            found.known & seen & ~(found.guards.rollback & rollback.passes),
+            exact.log_e_worse,
+            borders.rollback_shift,
+            borders.rollback_alpha * borders.shares.exact,
+        ),
     )
-    for index, (test, shift) in enumerate(tests):
-        looks = wanted[index] & found.known
-        if looks.any():
-            hits, rows = (_independent(each, found)[:, looks] for each in streams)
-            limit = -math.log(alphas[index])
-            log_e = test((hits[1], rows[1]), (hits[0], rows[0]), link, shift, limit)
-            passed[index][looks] = log_e >= limit
+
+
+def _exact_test(
+    found: Measured, looks: Bools, test: Callable[..., Floats], shift: float, alpha: float
+) -> Bools:
+    """Ask one of the exact tests at some `looks`, (R,)."""
+    if not looks.any():
+        return looks
+    component = found.parts[0].component
+    stream = component.stream(found.both[0].effective)
+    if stream is None:
+        return looks & False
+    hits, rows = (_independent(each, found) for each in stream)
+    if looks.ndim:
+        hits, rows = hits[:, looks], rows[:, looks]
+    limit = -math.log(alpha)
+    log_e = test((hits[1], rows[1]), (hits[0], rows[0]), component.link(), shift, limit)
+    passed = np.array(looks)
+    passed[looks] = log_e >= limit
     return passed
 
 
@@ -191,9 +209,8 @@ def _below_floor(
     spec: MetricSpec, parts: Parts, found: Measured, borders: Borders, share: float
 ) -> Bools:
     """Whether the canary is proven beyond its floor: exactly where possible, else past burn-in."""
-    no = np.zeros(found.canary.shape, dtype=bool)
     if spec.floor is None or share <= 0.0:
-        return no
+        return found.known & False
     limit = -math.log(borders.rollback_alpha * share)
     beyond = found.known & (borders.better * (found.canary - spec.floor) < 0.0)
     part = parts[0]
@@ -204,7 +221,7 @@ def _below_floor(
         log_e = exact.log_e_below((hits, rows), link, borders.better * spec.floor)
         return beyond & (log_e >= limit)
     dist = -borders.better * (found.canary - spec.floor)
-    log_e = eprocess.PROMOTE.log_e(dist, found.variances[1, 2], spec.margin)
+    log_e = eprocess.PROMOTE.log_e(dist, found.variances[-1, 2], spec.margin)
     return beyond & found.guards.rollback & (log_e >= limit)
 
 
@@ -214,30 +231,28 @@ def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tup
     A mixture of e-processes that start at fixed later moments is an e-process again: one that has
     not started yet is 1.
     """
-    shape = looks.parts[0].cells.shape[1]
+    shape = looks.parts[0].cells.shape[1:-2]
     if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
         return np.zeros(shape, dtype=bool), np.zeros(shape)
     found = measure(spec, looks.restarts, borders)
-    gain = borders.better * found.difference
-    _, outcome = _tests(spec, found, borders, gain, share)
+    outcome = _rollback(spec, found, borders, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)
     usable = found.known & _in_force(found)
-    log_e = np.where(usable, log_e, -np.inf).reshape(shape, -1)
+    log_e = np.where(usable, log_e, -np.inf).reshape(*shape, -1)
     terms = np.log(looks.restart_weights) + log_e
-    total = np.logaddexp.reduce(terms, axis=1)
-    return total >= outcome.limit, np.argmax(terms, axis=1).astype(np.float64)
+    total = np.logaddexp.reduce(terms, axis=-1)
+    return total >= outcome.limit, np.argmax(terms, axis=-1).astype(np.float64)
 
 
 def _members(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> Bools:
     """Whether one member's own counts prove the canary worse there; they share the error chance."""
-    shape = looks.parts[0].cells.shape[1]
+    shape = looks.parts[0].cells.shape[1:-2]
     rows = []
     for parts in looks.members.values() if share > 0.0 else ():
         found = measure(spec, parts, borders)
-        gain = borders.better * found.difference
-        _, outcome = _tests(spec, found, borders, gain, share / len(looks.members))
+        outcome = _rollback(spec, found, borders, share / len(looks.members))
         rows.append(found.known & _in_force(found) & outcome.passes)
-    return np.array(rows) if rows else np.zeros((0, shape), dtype=bool)
+    return np.array(rows) if rows else np.zeros((0, *shape), dtype=bool)
 
 
 def _in_force(found: Measured) -> Bools:

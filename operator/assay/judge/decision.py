@@ -4,7 +4,8 @@ One table of rules for one verdict or a hundred thousand simulated ones; the fir
 decides. Words are `judge`'s matter.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,7 @@ class Decisions:
         return self.comparison.rollback.log_e
 
 
+@functools.lru_cache(maxsize=256)
 def borders(spec: MetricSpec, policy: Policy, metrics: int) -> Borders:
     """Where the nulls of one of `metrics` metrics are: rollback shares its chance of error."""
     alpha = 1.0 - policy.confidence
@@ -104,15 +106,15 @@ def decide(spec: MetricSpec, policy: Policy, looks: Looks, metrics: int = 1) -> 
     verdict of a trial that is not Hold, so callers latch it.
     """
     found = compare(spec, looks, borders(spec, policy, metrics))
-    rules = list(_rules(spec, policy, looks, found))
-    # The first rule that holds decides; the last one always does.
-    held = np.array([condition for condition, *_ in rules])
-    first = np.argmax(held, axis=0)
-    verdicts = np.array([verdict for _, verdict, _ in rules], dtype=np.int8)
-    codes = np.array([_CODES[reason] for *_, reason in rules], dtype=np.int8)
+    rules: Iterable[_Rule] = _rules(spec, policy, looks, found)
+    # The first rule that holds decides; the last one always does. One look asks no further.
+    if found.measured.known.ndim == 0:
+        rules = [next(rule for rule in rules if rule[0])]
+    held, verdicts, why = zip(*rules, strict=True)
+    first = np.argmax(np.array(held), axis=0)
     return Decisions(
-        verdict=verdicts[first],
-        reason=codes[first],
+        verdict=np.array(verdicts, dtype=np.int8)[first],
+        reason=np.array([_CODES[reason] for reason in why], dtype=np.int8)[first],
         past_burn_in=found.measured.known & found.in_force,
         comparison=found,
     )
@@ -151,7 +153,7 @@ def _rules(spec: MetricSpec, policy: Policy, looks: Looks, found: Comparison) ->
     if policy.growth is not None:
         short = _underpowered(spec, policy.growth, found)
         yield short, HOLD, reasons.UNDERPOWERED
-    yield np.ones_like(known), HOLD, reasons.UNDECIDED
+    yield known | ~known, HOLD, reasons.UNDECIDED
 
 
 def _beyond_floor(spec: MetricSpec, floor: float, value: Floats) -> Bools:

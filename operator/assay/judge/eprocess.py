@@ -30,55 +30,54 @@ _SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 _STEPS = 100
 _FAR = -5.0
+_LEAST_VARIANCE = 1e-100
 
 
 class Test:
-    """A mixture of e-processes against ``dist <= 0``, or several tests side by side.
+    """A mixture of e-processes against ``dist <= 0``.
 
     Parameters
     ----------
-    tests
-        For each test the (weight, mean, scale) of its normal priors on (0, inf), mean and scale in
-        margins; a mean of 0 is the half-normal mixture. Weights of a test sum to 1. With several
-        tests the first axis of all arguments and results is the test.
+    components
+        The (weight, mean, scale) of the normal priors on (0, inf), at most two, mean and scale in
+        margins; a mean of 0 is the half-normal mixture. Weights sum to 1.
     """
 
-    def __init__(self, *tests: tuple[tuple[float, float, float], ...]) -> None:
-        size = max(len(test) for test in tests)
-        padded = [(*test, *((0.0, 1.0, 1.0),) * (size - len(test))) for test in tests]
-        table = np.array(padded).transpose(1, 0, 2)  # (components, tests, 3)
-        if len(tests) == 1:
-            table = table[:, 0]
-        weight, mean, scale = (table[..., column] for column in range(3))
+    def __init__(self, *components: tuple[float, float, float]) -> None:
+        weight, mean, scale = (np.array(column) for column in zip(*components, strict=True))
         self._standard, self._scale = mean / scale, scale
-        with np.errstate(divide="ignore"):
-            self._offset = np.log(weight) - _log_mills(self._standard)
-        if len(tests) == 1:
-            columns = (self._offset, self._standard, self._scale)
-            self._floats = list(zip(*(each.tolist() for each in columns), strict=True))
+        self._offset = np.log(weight) - _log_mills(self._standard)
+        columns = (self._offset, self._standard, self._scale)
+        self._floats = list(zip(*(each.tolist() for each in columns), strict=True))
 
-    def log_e(self, dist: Values, var: Values, margin: Values | float) -> Values:
+    def log_e(self, dist: Values, var: Values, margin: float) -> Values:
         """Log e-value of a distance from the null, its variance > 0 and the margin > 0.
 
-        An infinite variance means no information and gives 0.
+        An infinite variance means no information and gives 0. The arguments have one shape. One
+        look is done in plain floats, because a verdict waits for it and arrays of one number are
+        slow.
         """
-        return _sum_of_exponentials(self._parts(dist, var, margin))
+        if dist.size == 1:
+            one, its_variance = dist.item(), var.item()
+            if _LEAST_VARIANCE < its_variance < math.inf and math.isfinite(one):
+                log_e = self._at(one, its_variance, margin)[0]
+                result: Values = np.full(dist.shape, log_e)[()]
+                return result
+        shape = (-1,) + (1,) * dist.ndim
+        with np.errstate(all="ignore"):
+            parts = self._parts(dist, var, margin, shape)
+            total: Values = parts[0] if len(parts) == 1 else np.logaddexp(parts[0], parts[1])
+        return total
 
     def critical_distance(self, var: float, margin: float, limit: float) -> float:
-        """Find the `dist` at which the log e-value of one test at one look reaches `limit`.
+        """Find the `dist` at which the log e-value of one look reaches `limit`.
 
         That is half of the display band. By Newton's method: the log e-value is convex and
         increasing in the distance, so from the second step on the iterates fall towards the root.
-        In plain floats, because a verdict waits for it and arrays of one number are slow.
         """
         dist = math.sqrt((2.0 * limit + 1.6) * var)
         for _ in range(_STEPS):
-            log_e, slope = -math.inf, 0.0
-            for offset, standard, scale in self._floats:
-                part, steep = _component(dist, var, scale * margin, standard)
-                total = float(np.logaddexp(log_e, offset + part))
-                slope = slope * math.exp(log_e - total) + steep * math.exp(offset + part - total)
-                log_e = total
+            log_e, slope = self._at(dist, var, margin)
             step = (log_e - limit) / slope
             dist -= step
             # Convergence is quadratic: after a step of 1e-6 the error is of the order of 1e-12.
@@ -87,13 +86,12 @@ class Test:
         msg = f"no root of the test for variance {var}, margin {margin}, limit {limit}"
         raise ArithmeticError(msg)
 
-    def _parts(self, dist: Values, var: Values, margin: Values | float) -> Values:
+    def _parts(self, dist: Values, var: Values, margin: float, shape: tuple[int, ...]) -> Values:
         """Return the weighted log e-values of the components on a new first axis.
 
         Written so that nothing cancels: with ``u`` the posterior mean in its own standard
         deviations, the quadratic terms of the textbook form are ``u^2/2 - (mean/scale)^2/2``.
         """
-        shape = self._scale.shape + (1,) * (np.ndim(dist) + 1 - self._scale.ndim)
         scale = self._scale.reshape(shape) * margin
         information = scale / var
         spread = 1.0 + information * scale
@@ -101,27 +99,28 @@ class Test:
         parts: Values = self._offset.reshape(shape) + _log_mills(u) - 0.5 * np.log(spread)
         return parts
 
-
-def _component(dist: float, var: float, scale: float, standard: float) -> tuple[float, float]:
-    """Return what a component adds to its offset, and the derivative of that along `dist`."""
-    information = scale / var
-    spread = 1.0 + information * scale
-    root = math.sqrt(spread)
-    u = (standard + information * dist) / root
-    mills = float(_log_mills(np.asarray(u))) if u < _FAR else _near_log_mills(u)
-    # The derivative of ln Phi(u) + u^2/2 is u + phi(u)/Phi(u).
-    slope = (u + _DENSITY * math.exp(-mills)) * information / root
-    return mills - 0.5 * math.log(spread), slope
-
-
-def _near_log_mills(u: float) -> float:
-    return 0.5 * u * u + math.log(0.5 * math.erfc(-u * _SQRT_HALF))
-
-
-def _sum_of_exponentials(parts: Values) -> Values:
-    """Add e-values given by their logarithms along the first axis."""
-    result: Values = parts[0] if len(parts) == 1 else np.logaddexp(parts[0], parts[1])
-    return result
+    def _at(self, dist: float, var: float, margin: float) -> tuple[float, float]:
+        """Return the same of one look, added up, and its derivative along `dist`."""
+        log_e, slope = -math.inf, 0.0
+        for offset, standard, scale in self._floats:
+            information = scale * margin / var
+            spread = 1.0 + information * scale * margin
+            root = math.sqrt(spread)
+            u = (standard + information * dist) / root
+            if u < _FAR:
+                mills = math.log(0.5 * float(erfcx(-u * _SQRT_HALF)))
+            else:
+                mills = 0.5 * u * u + math.log(0.5 * math.erfc(-u * _SQRT_HALF))
+            part = offset + mills - 0.5 * math.log(spread)
+            # The derivative of ln Phi(u) + u^2/2 is u + phi(u)/Phi(u).
+            steep = (u + _DENSITY * math.exp(-mills)) * information / root
+            if log_e == -math.inf:
+                log_e, slope = part, steep
+                continue
+            total = max(log_e, part) + math.log1p(math.exp(-abs(log_e - part)))
+            slope = slope * math.exp(log_e - total) + steep * math.exp(part - total)
+            log_e = total
+        return log_e, slope
 
 
 def _log_mills(u: Values) -> Values:
@@ -133,14 +132,8 @@ def _log_mills(u: Values) -> Values:
         return result
 
 
-_PROMOTE = ((1.0, 1.0, 0.5),)
-_ROLLBACK = ((SHARP, 1.0, 0.5), (1.0 - SHARP, 0.0, WIDE))
-
-PROMOTE = Test(_PROMOTE)
+PROMOTE = Test((1.0, 1.0, 0.5))
 """`dist` is the difference minus its null."""
 
-ROLLBACK = Test(_ROLLBACK)
+ROLLBACK = Test((SHARP, 1.0, 0.5), (1.0 - SHARP, 0.0, WIDE))
 """`dist` is the null minus the difference."""
-
-BOTH = Test(_PROMOTE, _ROLLBACK)
-"""The two side by side."""

@@ -108,7 +108,8 @@ class _Border:
 
     def nearest(self, rate: Values) -> tuple[Values, Values]:
         """Return the pair in which stable has the success probability that it shows."""
-        goodness = np.clip(self.goodness(rate), self.span[0] + self.shift, self.span[1])
+        goodness = np.maximum(self.goodness(rate), self.span[0] + self.shift)
+        goodness = np.minimum(goodness, self.span[1])
         return self.of_canary(goodness - self.shift), self.of_stable(goodness)
 
 
@@ -120,18 +121,20 @@ def _log_e(
     least: float,
 ) -> Values:
     of_stable = _rate(*stable)
-    free = _log_likelihood(canary, _rate(*canary)) + _log_likelihood(stable, of_stable)
     mixture = _mixture(canary) + _mixture(stable)
     # Any point of the null bounds what the null explains from below.
     some = border.nearest(of_stable)
     explained = _log_likelihood(canary, some[0]) + _log_likelihood(stable, some[1])
-    explained = np.where(holds, free, explained)
+    if holds.any():
+        free = _log_likelihood(canary, _rate(*canary)) + _log_likelihood(stable, of_stable)
+        explained = np.where(holds, free, explained)
     # The likelihood is concave and, where the null does not hold, its peak is outside: the best
     # point of the null is on its border.
     search = ~holds & (mixture - explained >= least)
     if search.any():
-        chosen = [(hits[search], rows[search]) for hits, rows in (canary, stable)]
-        explained[search] = _maximum(chosen[0], chosen[1], border)
+        explained = np.asarray(explained)
+        of_arms = np.array([*canary, *stable])[:, search]
+        explained[search] = _maximum((of_arms[0], of_arms[1]), (of_arms[2], of_arms[3]), border)
     log_e = mixture - explained
     return np.where((canary[1] > 0.0) & (stable[1] > 0.0), log_e, 0.0)
 

@@ -39,9 +39,11 @@ def seen(metric: Metric, policy: Policy, values: Values, labelled: tuple[int, in
 def no_value(looks: Looks) -> NoValue:
     """Say why there is no difference."""
     for part in looks.parts:
-        for name, cells in zip(("stable version", "canary"), part.cells[:, 0], strict=True):
+        for name, cells in zip(("stable version", "canary"), part.cells, strict=True):
             total = cells.sum(axis=0)
-            if not np.isfinite(part.component.value(total)):
+            with np.errstate(all="ignore"):
+                value = part.component.value(total)
+            if not np.isfinite(value):
                 return part.component.undefined(name, total)
     return NoValue(
         reasons.NO_LABELS, "no stratum has labels of both versions: nothing to compare yet"
@@ -60,7 +62,7 @@ def explain(
     if reason == reasons.BURN_IN:
         return _burn_in(looks, decided)
     if reason in {reasons.WORSE, reasons.WORSE_THAN_MARGIN}:
-        asymptotic = decided.past_burn_in[0] and decided.comparison.rollback.passes[0]
+        asymptotic = decided.past_burn_in and decided.comparison.rollback.passes
         words = _worse(spec, policy) + ("" if asymptotic else " (by the exact test)")
     elif reason == reasons.WORSE_LATELY:
         words = _lately(spec, policy, looks, decided, restarts)
@@ -72,7 +74,7 @@ def explain(
         words = "proven better than stable"
         if reason == reasons.NOT_WORSE:
             words = f"proven not worse than stable by {decimal(spec.margin)} or more"
-        words += " (by the exact test)" if decided.comparison.exact_promotes[0] else ""
+        words += " (by the exact test)" if decided.comparison.exact_promotes else ""
     else:
         words = _held(spec, decided, reason)
     return reason, words
@@ -87,7 +89,7 @@ def _worse(spec: MetricSpec, policy: Policy) -> str:
 def _lately(
     spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions, restarts: Sequence[float]
 ) -> str:
-    index = int(decided.comparison.latest[0])
+    index = int(decided.comparison.latest)
     found = _measured(spec, policy, looks.restarts)
     return (
         f"{_worse(spec, policy)} since {restarts[index]:.0f} s after the start: "
@@ -97,12 +99,12 @@ def _lately(
 
 
 def _in_member(spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions) -> str:
-    index = int(np.argmax(decided.comparison.members[:, 0]))
+    index = int(np.argmax(decided.comparison.members))
     name, parts = list(looks.members.items())[index]
     found = _measured(spec, policy, parts)
     return (
-        f"{_worse(spec, policy)} in {name}: {decimal(float(found.canary[0]))} against "
-        f"{decimal(float(found.stable[0]))} there"
+        f"{_worse(spec, policy)} in {name}: {decimal(float(found.canary))} against "
+        f"{decimal(float(found.stable))} there"
     )
 
 
@@ -125,9 +127,9 @@ def _floor(spec: MetricSpec, reason: str) -> str:
 def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
     guards = decided.comparison.measured.guards
     for part, both in zip(looks.parts, decided.comparison.measured.both, strict=True):
-        reason, missing = part.component.missing(both.effective[0, 0], both.effective[1, 0])
+        reason, missing = part.component.missing(both.effective[0], both.effective[1])
         if missing:
-            early = "too early to promote" if guards.rollback[0] else "too early to judge"
+            early = "too early to promote" if guards.rollback else "too early to judge"
             return reason, f"{early}: {missing}"
     return (
         reasons.BURN_IN,
@@ -139,15 +141,15 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
     found = decided.comparison
     if reason == reasons.TOO_FEW_USERS and found.measured.freedom is not None:
         return (
-            f"the labels come from so few users that {found.measured.freedom[0]:.0f} independent "
+            f"the labels come from so few users that {found.measured.freedom:.0f} independent "
             f"groups are left of them, {LEAST_FREEDOM:.0f} are needed"
         )
     if reason == reasons.BINS_TOO_COARSE:
         hidden = (
-            f"up to {found.measured.half_width[0]:.4f} of one value, for nearly all scores fall "
+            f"up to {found.measured.half_width:.4f} of one value, for nearly all scores fall "
             "into the same bins"
-            if found.measured.blind[0]
-            else f"{found.measured.resolution[0]:.4f} of the difference, at most "
+            if found.measured.blind
+            else f"{found.measured.resolution:.4f} of the difference, at most "
             f"{spec.margin / 4.0:.4f} may be"
         )
         return (
@@ -159,8 +161,8 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
         )
         return f"{side} the {name} of {decimal(spec.floor or 0.0)}, which is not proven yet"
     evidence = (
-        f"evidence to promote {found.promote.log_e[0]:.2f} of {found.promote.limit:.2f}, "
-        f"to roll back {found.rollback.log_e[0]:.2f} of {found.rollback.limit:.2f}"
+        f"evidence to promote {found.promote.log_e:.2f} of {found.promote.limit:.2f}, "
+        f"to roll back {found.rollback.log_e:.2f} of {found.rollback.limit:.2f}"
     )
     if reason == reasons.UNDERPOWERED:
         return (

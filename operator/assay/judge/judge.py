@@ -128,25 +128,31 @@ def _decide_one(
     except NoValue as hold:
         return hold
     decisions = decide(spec, policy, looks, metrics)
-    if not decisions.comparison.measured.known[0]:
+    if not decisions.comparison.measured.known:
         return explanation.no_value(looks)
-    reason = REASONS[decisions.reason[0]]
+    if float(decisions.comparison.promote.variance) <= 0.0:
+        return NoValue(
+            reasons.ONE_CLASS_ONLY,
+            f"{metric.name} cannot be compared yet: all rows so far are of one class and were "
+            "predicted so, which says nothing about how much it varies",
+        )
+    reason = REASONS[decisions.reason]
     reason, why = explanation.explain(spec, policy, looks, decisions, reason, restarts)
     return _Decided(spec, metric, decisions, reason, why)
 
 
 def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> MetricJudgement:
     found = item.decisions.comparison
-    difference = float(found.measured.difference[0])
+    difference = float(found.measured.difference)
     # The band ends where the tests decide: it excludes exactly what they reject.
     promote, rollback = (
-        test.critical_distance(float(outcome.variance[0]), item.spec.margin, outcome.limit)
+        test.critical_distance(float(outcome.variance), item.spec.margin, outcome.limit)
         for test, outcome in ((PROMOTE, found.promote), (ROLLBACK, found.rollback))
     )
     below, above = (promote, rollback) if item.metric.higher_is_better else (rollback, promote)
     values = explanation.Values(
-        stable=float(found.measured.stable[0]),
-        canary=float(found.measured.canary[0]),
+        stable=float(found.measured.stable),
+        canary=float(found.measured.canary),
         difference=difference,
         lower=difference - below,
         upper=difference + above,
@@ -154,7 +160,7 @@ def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> Met
     seen = explanation.seen(item.metric, policy, values, labelled)
     return MetricJudgement(
         name=item.spec.name,
-        verdict=VERDICTS[item.decisions.verdict[0]],
+        verdict=VERDICTS[item.decisions.verdict],
         reason=item.reason,
         message=f"{seen}: {item.why}",
         labels_stable=labelled[0],
@@ -164,10 +170,10 @@ def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> Met
         difference=difference,
         lower=values.lower,
         upper=values.upper,
-        log_e_promote=float(found.promote.log_e[0]),
-        log_e_rollback=float(found.rollback.log_e[0]),
+        log_e_promote=float(found.promote.log_e),
+        log_e_rollback=float(found.rollback.log_e),
         limit_promote=found.promote.limit,
         limit_rollback=found.rollback.limit,
-        half_width=float(found.measured.half_width[0]),
-        past_burn_in=bool(item.decisions.past_burn_in[0]),
+        half_width=float(found.measured.half_width),
+        past_burn_in=bool(item.decisions.past_burn_in),
     )

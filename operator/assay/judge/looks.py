@@ -1,7 +1,8 @@
 """What is judged: the cells of both arms, for R looks at once.
 
 One verdict is R = 1; a simulation judges the looks of many trials in one call, through the same
-code. Shapes: R looks, H strata, C cells, G groups (user buckets or time batches).
+code. Shapes: R looks, H strata, C cells, G groups (user buckets or time batches). One look alone has no
+axis R, for numpy's plain numbers are many times faster than arrays of one.
 """
 
 from collections.abc import Mapping

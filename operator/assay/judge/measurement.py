@@ -12,8 +12,12 @@ import numpy as np
 
 from assay.judge import strata
 from assay.judge.looks import Pairs, Part, Parts
-from assay.judge.metrics.metric import Bools, Component, Floats, Guards
+from assay.judge.metrics.metric import Bools, Component, Floats, Guards, block_sums
 from assay.judge.verdict import MetricSpec, Policy
+
+ROUNDING = 1e-20
+"""Part of the credible variance below which the specified one is but rounding: it is that of a
+perfect ranking, and whether it comes out as 0 or as 1e-32 is chance."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +85,19 @@ class Measured:
     stable, canary
         Standardised metric values; NaN where there is none.
     variances
-        (2, 3, R) of the difference at the border of promotion and of rollback, and of the canary
-        alone at the border of its floor; first as specified, then as credible.
+        (V, F, R) of the difference at the border of promotion and of rollback, and of the canary
+        alone at the border of its floor where there is one. V is 1, or 2 where what is specified
+        is not all that is credible: then the latter is second.
     guards
         Burn-in.
     freedom
         Effective number of groups that the variance rests on; `None` for independent rows.
     design_effect
         By how much dependence of the rows multiplies the variance, >= 1; `None` likewise.
-    half_width, resolution
-        Hard bound of what bins hide in one arm; credible bound for the difference.
-    blind
-        Whether that bound is not to be believed in one of the arms.
-    both
-        The standardised arms of each part.
+    parts, both
+        What was measured, and the standardised arms of each part.
+    margin
+        The metric's.
     """
 
     stable: Floats
@@ -103,12 +106,11 @@ class Measured:
     guards: Guards
     freedom: Floats | None
     design_effect: Floats | None
-    half_width: Floats
-    resolution: Floats
-    blind: Bools
+    parts: Parts
     both: tuple[strata.Standardised, ...]
+    margin: float
 
-    @cached_property
+    @property
     def difference(self) -> Floats:
         """Canary less stable."""
         return self.canary - self.stable
@@ -116,8 +118,50 @@ class Measured:
     @cached_property
     def known(self) -> Bools:
         """Where there is a difference and a variance."""
-        known: Bools = np.isfinite(self.difference) & np.isfinite(self.variances).all(axis=(0, 1))
+        known: Bools = np.isfinite(self.difference + np.add.reduce(self.variances, axis=(0, 1)))
         return known
+
+    @property
+    def half_width(self) -> Floats:
+        """Hard bound of what bins hide in one arm."""
+        return self._hidden[0]
+
+    @property
+    def resolution(self) -> Floats:
+        """Credible bound of what they hide of the difference; where that is small the hard one."""
+        return self._hidden[1]
+
+    @property
+    def blind(self) -> Bools:
+        """Whether no credible bound is to be believed in one of the arms."""
+        return self._hidden[2]
+
+    @cached_property
+    def _hidden(self) -> tuple[Floats, Floats, Bools]:
+        nothing = np.zeros(self.stable.shape)[()]
+        half_width = hard = credible = nothing
+        blind = self.known & False
+        each = list(zip(self.parts, self.both, strict=True))
+        for part, both in each:
+            width = part.component.half_width(both.shares)
+            if width is not None:
+                half_width = half_width + part.weight * np.maximum(width[0], width[1])
+                hard = hard + part.weight * (width[0] + width[1])
+                blind = blind | np.logical_or(*part.component.is_blind(both.shares, width))
+        # The credible bound is never above the hard one, and dear.
+        if half_width is nothing or not matters(hard, self.margin).any():
+            return half_width, hard, blind
+        for part, both in each:
+            width = part.component.resolution(both.shares)
+            if width is not None:
+                credible = credible + part.weight * (width[0] + width[1])
+        return half_width, credible, blind
+
+
+def matters(resolution: Floats, margin: float) -> Bools:
+    """Whether what bins may hide of the difference matters beside the margin."""
+    result: Bools = resolution > margin / 4.0
+    return result
 
 
 def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
@@ -136,7 +180,7 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
         guards = guards & other.guards
     total = {
         name: sum(w * getattr(m, name) for w, m in zip(weights, measured, strict=True))
-        for name in ("stable", "canary", "half_width", "resolution")
+        for name in ("stable", "canary")
     }
     return Measured(
         **total,
@@ -144,26 +188,30 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
         guards=guards,
         freedom=_of_known(np.minimum, [each.freedom for each in measured]),
         design_effect=_of_known(np.maximum, [each.design_effect for each in measured]),
-        blind=np.logical_or.reduce([each.blind for each in measured]),
+        parts=parts,
         both=tuple(both for each in measured for both in each.both),
+        margin=spec.margin,
     )
 
 
 def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     component = part.component
     both = strata.standardise(part)
-    stable, canary = component.value(both.shares)
-    floors, alone = _floors(spec, component, borders, stable, canary)
-    of_canary, of_stable = _variances(component, both, floors)
-    of_canary[:, :2] += of_stable[:, None]
-    of_canary[:, 2] *= alone
+    (stable, canary), gradient = component.value_and_gradient(
+        both.shares, both.smooth, both.effective
+    )
+    factors = _floors(spec, component, borders, stable, canary)
+    variances = _variances(component, both, gradient, factors)
     if part.pairs is not None:
-        of_canary[:, :2] = _paired(component, part.pairs)[:, None]
+        variances[:, :2] = _paired(component, part.pairs)[:, None]
     effect, freedom = _dependence(component, part)
-    variances = of_canary if effect is None else of_canary * effect
-    # Where the specified variance is zero or not finite only the credible one has a meaning.
-    variances[0] = np.where(variances[0] > 0.0, variances[0], variances[1])
-    half_width = component.half_width(both.shares)
+    if effect is not None:
+        variances *= effect
+    if len(variances) > 1:
+        # Where the specified variance is zero (but for rounding) or not finite only the credible one
+        # has a meaning.
+        vain = ~(variances[0] > ROUNDING * variances[1])
+        np.copyto(variances[0], variances[1], where=vain)
     return Measured(
         stable=stable,
         canary=canary,
@@ -171,53 +219,50 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
         guards=component.guards(both.effective[0], both.effective[1]),
         freedom=freedom,
         design_effect=effect,
-        half_width=np.maximum(*half_width),
-        resolution=np.add(*component.resolution(both.shares)),
-        blind=np.logical_or(*component.is_blind(both.shares, half_width)),
+        parts=(part,),
         both=(both,),
+        margin=spec.margin,
     )
 
 
 def _floors(
     spec: MetricSpec, component: Component, borders: Borders, stable: Floats, canary: Floats
-) -> tuple[Floats, Floats]:
+) -> Floats:
     """How much wider one row varies at the nulls than as measured, at least 1.
 
-    Returns (3, R) factors of stable's variance at the borders of promotion and rollback, and 0; and
-    (R,) of the canary's own at the border of its floor.
+    Returns (2, R) factors of stable's variance at the borders of promotion and rollback, and a
+    third of the canary's own where that has a floor.
     """
-    floor = canary if spec.floor is None else np.full_like(canary, spec.floor)
-    spread = component.spread(
-        np.array(
-            [
-                stable,
-                stable - borders.better * borders.promote_shift,
-                stable - borders.better * borders.rollback_shift,
-                canary,
-                floor,
-            ]
-        )
-    )
-    factors = np.maximum(1.0, spread[[1, 2, 4]] / spread[[0, 0, 3]])
-    alone = factors[2].copy()
-    factors[2] = 0.0
-    return factors, alone
+    measured = [stable, stable]
+    nulls = [
+        stable - borders.better * borders.promote_shift,
+        stable - borders.better * borders.rollback_shift,
+    ]
+    if spec.floor is not None:
+        measured.append(canary)
+        nulls.append(0.0 * canary + spec.floor)
+    of_measured, of_nulls = component.spread(np.array([measured, nulls]))
+    factors: Floats = np.maximum(1.0, of_nulls / of_measured)
+    return factors
 
 
 def _variances(
-    component: Component, both: strata.Standardised, floors: Floats
-) -> tuple[Floats, Floats]:
-    return strata.variances(
-        both,
-        component.gradient(both.smooth, both.effective),
-        component.components(both.shares.shape[-1]),
-        floors,
-        component.least_square(both.effective),
-    )
+    component: Component, both: strata.Standardised, gradient: Floats, factors: Floats
+) -> Floats:
+    """Make the variances of `Measured`, (V, F, R), with the (F, R) `factors` of `_floors`."""
+    least = component.least_square(both.effective)
+    if len(factors) == 2:
+        of_canary, of_stable = strata.variances(both, gradient, factors, least)
+        return of_canary + of_stable[:, None]
+    floors = np.array([factors[0], factors[1], 0.0 * factors[2]])
+    of_canary, of_stable = strata.variances(both, gradient, floors, least)
+    of_canary[:, :2] += of_stable[:, None]
+    of_canary[:, 2] *= factors[2]
+    return of_canary
 
 
 def _paired(component: Component, pairs: Pairs) -> Floats:
-    """Variance of the difference over the same rows, (2, R): as specified and as credible.
+    """Variance of the difference over the same rows, (V, R): as specified and as credible.
 
     A row that moves both versions alike moves the difference not at all (statistics 2c).
     """
@@ -226,16 +271,15 @@ def _paired(component: Component, pairs: Pairs) -> Floats:
     total = counts.sum(axis=-1)
     shares = counts / total[..., None]
     influence = component.gradient(shares, counts)
-    moved = influence[1][:, None, :] - influence[0][:, :, None]
-    chances = joint / total[0][:, None, None]
-    mean = (chances * moved).sum(axis=(1, 2))
-    plain = ((chances * moved * moved).sum(axis=(1, 2)) - mean * mean) / total[0]
+    moved = influence[1][..., None, :] - influence[0][..., :, None]
+    chances = joint / total[0][..., None, None]
+    mean = (chances * moved).sum(axis=(-2, -1))
+    plain = ((chances * moved * moved).sum(axis=(-2, -1)) - mean * mean) / total[0]
     least = component.least_square(counts)
     if least is None:
-        return np.stack([plain, plain])
-    parts = component.components(counts.shape[-1])
-    held = np.stack([counts[1, :, cells].sum(axis=-1) for cells in parts], axis=-1)
-    return np.stack([plain, np.maximum(plain, (least[1] / held).sum(axis=-1))])
+        return np.array([plain])
+    held = block_sums(counts[1], component.parts)
+    return np.array([plain, np.maximum(plain, (least[1] / held).sum(axis=-1))])
 
 
 def _dependence(component: Component, part: Part) -> tuple[Floats | None, Floats | None]:
@@ -246,14 +290,15 @@ def _dependence(component: Component, part: Part) -> tuple[Floats | None, Floats
     if part.groups is None:
         return None, None
     both = strata.standardise(
-        Part(component, part.weight, part.groups.sum(axis=2), groups=part.groups)
+        Part(component, part.weight, part.groups.sum(axis=-3), groups=part.groups)
     )
-    of_canary, of_stable = _variances(component, both, np.zeros((1, part.cells.shape[1])))
+    gradient = component.gradient(both.smooth, both.effective)
+    of_canary, of_stable = strata.variances(both, gradient, np.zeros((1, *part.cells.shape[1:-2])))
     independent = of_canary[0, 0] + of_stable[0]
-    moved = strata.residuals(both, component.gradient(both.smooth, both.effective)) ** 2
-    total = moved.sum(axis=1)
-    count = (moved > 0.0).sum(axis=1)
-    freedom = np.where(total > 0.0, total * total / (moved * moved).sum(axis=1), 0.0)
+    moved = strata.residuals(both, gradient) ** 2
+    total = moved.sum(axis=-1)
+    count = (moved > 0.0).sum(axis=-1)
+    freedom = np.where(total > 0.0, total * total / (moved * moved).sum(axis=-1), 0.0)
     between = total * np.where(count > 1, count / np.maximum(count - 1.0, 1.0), np.inf)
     effect = np.maximum(1.0, between / independent)
     return np.where(np.isfinite(effect), effect, 1.0), freedom
@@ -262,4 +307,4 @@ def _dependence(component: Component, part: Part) -> tuple[Floats | None, Floats
 def _of_known(choose: np.ufunc, values: Sequence[Floats | None]) -> Floats | None:
     """Reduce what several parts know; parts of the same rows all know it or none does."""
     known = [each for each in values if each is not None]
-    return choose.reduce(known) if known else None
+    return choose.reduce(np.array(known)) if known else None

@@ -22,7 +22,7 @@ SMOOTHING = 0.125
 
 
 def read_pairs(metric: Metric, counts: PairedCounts) -> Looks:
-    """Read one look (R = 1). Raises `NoValue` when there is nothing that the metric counts."""
+    """Read one look. Raises `NoValue` when there is nothing that the metric counts."""
     if counts.rows == 0 and not counts.scores:
         raise NoValue(reasons.NO_LABELS, "no shadowed row has a label: nothing to compare yet")
     arms = [counts.stable, counts.canary]
@@ -33,7 +33,7 @@ def read_pairs(metric: Metric, counts: PairedCounts) -> Looks:
         pairs = _of_scores(metric, counts)
     return Looks(
         tuple(
-            Part(item.component, item.weight, item.cells[:2].reshape(2, 1, 1, -1), pairs=each)
+            Part(item.component, item.weight, item.cells[:2].reshape(2, 1, -1), pairs=each)
             for item, each in zip(by_outcome, pairs, strict=True)
         )
     )
@@ -63,7 +63,7 @@ def _of_outcomes(counts: PairedCounts, cells: Floats) -> Pairs:
         return pairs
 
     smoothing = np.full(counts.outcomes.shape, SMOOTHING)
-    return Pairs(by_cells(counts.outcomes.astype(np.float64))[None], by_cells(smoothing))
+    return Pairs(by_cells(counts.outcomes.astype(np.float64)), by_cells(smoothing))
 
 
 def _of_scores(metric: Metric, counts: PairedCounts) -> list[Pairs]:
@@ -88,4 +88,4 @@ def _joint(counts: PairedCounts, item: Reading, owners: Sequence[str]) -> Pairs:
         joint = counts.scores[name].joint
         where = item.cells[np.asarray(owners) == name].reshape(2, joint.shape[1], -1)
         total += np.einsum("lsc,lsi,lcj->ij", joint.astype(np.float64), where, where)
-    return Pairs(total[None], np.zeros_like(total))
+    return Pairs(total, np.zeros_like(total))

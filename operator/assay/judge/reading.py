@@ -23,14 +23,17 @@ Equal shares, fixed beforehand: which moments are remembered changes nothing for
 
 
 def read_looks(metric: Metric, evidence: Evidence) -> Looks:
-    """Read one look (R = 1). Raises `NoValue` when an arm has nothing that the metric counts."""
-    labelled = evidence.labelled
-    if not evidence.strata or min(labelled) == 0:
+    """Read one look. Raises `NoValue` when an arm has nothing that the metric counts."""
+    strata = evidence.strata
+    if not (
+        any(each.stable.labelled for each in strata)
+        and any(each.canary.labelled for each in strata)
+    ):
+        stable, canary = evidence.labelled
         raise NoValue(
             reasons.NO_LABELS,
-            f"stable has {labelled[0]} labels and the canary {labelled[1]}: nothing to compare yet",
+            f"stable has {stable} labels and the canary {canary}: nothing to compare yet",
         )
-    strata = evidence.strata
     columns = [_column(item, len(strata)) for item in metric.read(_arms(strata))]
     past = _past(metric, evidence) if evidence.history else []
     restarts, restart_weights = _restarts(evidence, past)
@@ -45,7 +48,7 @@ def read_looks(metric: Metric, evidence: Evidence) -> Looks:
 
 def _column(item: Reading, strata: int) -> Part:
     """Arrange a reading of all strata of stable and then of the canary as one look."""
-    shape = (2, 1, strata, item.cells.shape[-1])
+    shape = (2, strata, item.cells.shape[-1])
     return Part(
         item.component,
         item.weight,
@@ -53,7 +56,7 @@ def _column(item: Reading, strata: int) -> Part:
         None if item.squares is None else item.squares.reshape(shape),
         None
         if item.groups is None
-        else item.groups.reshape(2, 1, strata, *item.groups.shape[1:]).swapaxes(2, 3),
+        else item.groups.reshape(2, strata, *item.groups.shape[1:]).swapaxes(1, 2),
     )
 
 
@@ -66,7 +69,7 @@ class _Past:
     cells, squares
         (T + 1, 2, H, C'), cumulative; the last is now.
     batches
-        What came between the moments, (2, 1, T, H, C'); `None` when there are too few of them.
+        What came between the moments, (2, T, H, C'); `None` when there are too few of them.
     """
 
     component: Component
@@ -82,19 +85,20 @@ def _arms(strata: Sequence[Stratum]) -> list[ArmCounts]:
 
 def _members(strata: Sequence[Stratum], columns: Sequence[Part]) -> dict[str, Parts]:
     """Return the parts of each member's own strata, if there are several members."""
-    places: dict[str, list[int]] = {}
-    for index, stratum in enumerate(strata):
-        places.setdefault(stratum.name.rpartition("/")[0], []).append(index)
-    if len(places) < 2:
+    names = [stratum.name.rpartition("/")[0] for stratum in strata]
+    if len(set(names)) < 2:
         return {}
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        places.setdefault(name, []).append(index)
     return {
         member: tuple(
             Part(
                 each.component,
                 each.weight,
-                each.cells[:, :, own],
-                None if each.squares is None else each.squares[:, :, own],
-                None if each.groups is None else each.groups[:, :, :, own],
+                each.cells[:, own],
+                None if each.squares is None else each.squares[:, own],
+                None if each.groups is None else each.groups[:, :, own],
             )
             for each in columns
         )
@@ -118,7 +122,7 @@ def _past(metric: Metric, evidence: Evidence) -> list[_Past]:
         squares = None if item.squares is None else item.squares.reshape(shape)
         batches = None
         if len(moments) >= FEWEST_BATCHES:
-            batches = np.diff(cells, axis=0).swapaxes(0, 1)[:, None]
+            batches = np.diff(cells, axis=0).swapaxes(0, 1)
         past.append(_Past(item.component, item.weight, cells, squares, batches))
     return past
 
@@ -128,7 +132,7 @@ def _restarts(evidence: Evidence, past: Sequence[_Past]) -> tuple[Parts, Floats 
     starts = len(evidence.history)
     if not past:
         return (), None
-    weights = np.full((1, starts), 1.0 / max(starts, RESTARTS))
+    weights = np.full(starts, 1.0 / max(starts, RESTARTS))
     parts = []
     for each in past:
         since = (each.cells[-1] - each.cells[:starts]).swapaxes(0, 1)
@@ -157,7 +161,8 @@ def _on_grid_of(strata: Sequence[Stratum], moments: Sequence[Sequence[Stratum]])
             name: each if each.bins == size else each.coarser(each.bins // size)
             for name, each in arm.scores.items()
         }
-        return replace(arm, scores=scores)
+        weighted = arm.weighted and arm.weighted.coarser(size)
+        return replace(arm, scores=scores, weighted=weighted)
 
     return [
         replace(each, stable=coarse(each.stable), canary=coarse(each.canary)) for each in strata

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
-from assay.evidence.counts import Evidence
+from assay.evidence.counts import Evidence, Stratum
 from assay.judge import reasons
 from assay.judge.verdict import MetricSpec
 from assay.judge.wording import count, percent
@@ -20,8 +20,12 @@ from assay.judge.wording import count, percent
 ALARM = 1000.0
 """E-value at which a mismatch is taken as proven: at most one false alarm in a thousand trials."""
 
+_LIMIT = math.log(ALARM)
+
 CONCENTRATION = 100.0
 """Rows that the prior is worth: how small a mismatch it looks for first."""
+
+_LOG_GAMMA = math.lgamma(CONCENTRATION)
 
 Values = npt.NDArray[np.float64]
 
@@ -59,23 +63,46 @@ def log_e_mismatch(
     parts = parts.reshape(parts.shape + (1,) * (rows.ndim - parts.ndim))
     prior = CONCENTRATION * parts
     each = gammaln(prior + rows) - gammaln(prior) - rows * np.log(parts)
-    total: Values = (
-        math.lgamma(CONCENTRATION) - gammaln(CONCENTRATION + rows.sum(axis=0)) + each.sum(axis=0)
-    )
+    total: Values = _LOG_GAMMA - gammaln(CONCENTRATION + rows.sum(axis=0)) + each.sum(axis=0)
     return total
+
+
+Pair = tuple[float, float, float]
+"""Counts of stable and of the canary, and the canary's share that is to be expected."""
 
 
 def findings(
     evidence: Evidence, min_coverage: float, metrics: Sequence[MetricSpec]
 ) -> list[Finding]:
     """Find what is wrong with the sample, most serious first; empty when nothing is."""
+    weighted = [each for each in evidence.strata if each.weight is not None]
+    sticky = any(each.stable.users + each.canary.users for each in weighted)
+    split = _split(weighted, sticky=sticky)
     found = (
         _coverage_low(evidence, min_coverage),
         _depends_on_prediction(evidence, metrics),
-        _ratio_mismatch(evidence),
-        _coverage_mismatch(evidence),
+        _ratio_mismatch(split, "users" if sticky else "requests")
+        if log_e_of_pairs(split) >= _LIMIT
+        else None,
+        _coverage_mismatch(evidence)
+        if log_e_of_pairs(_labels(evidence.strata)) >= _LIMIT
+        else None,
     )
     return [finding for finding in found if finding is not None]
+
+
+def log_e_of_pairs(pairs: Sequence[Pair]) -> float:
+    """Log e-value of pairs of counts, as `log_e_mismatch`; in plain floats, for a verdict waits for it."""
+    log_gamma = math.lgamma
+    total = 0.0
+    for stable, canary, share in pairs:
+        first, second = CONCENTRATION * (1.0 - share), CONCENTRATION * share
+        total += (
+            (log_gamma(first + stable) - log_gamma(first) - stable * math.log(1.0 - share))
+            + (log_gamma(second + canary) - log_gamma(second) - canary * math.log(share))
+            + (_LOG_GAMMA - log_gamma(CONCENTRATION + stable + canary))
+        )
+    return total
 
 
 def _coverage_low(evidence: Evidence, minimum: float) -> Finding | None:
@@ -111,7 +138,7 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
         arm
         for each in evidence.strata
         for arm in (each.stable, each.canary)
-        if arm.weighted is None and len(arm.served_as) > 1 and arm.labelled
+        if len(arm.served_as) > 1 and arm.weighted is None and arm.labelled
     ]
     if not arms:
         return None
@@ -122,7 +149,7 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     rows = np.maximum(served, labelled)
     shares = np.maximum(rows / rows.sum(axis=1, keepdims=True), 1e-12)
     counts = labelled * np.array([[_independent(arm.served, arm.requests)] for arm in arms])
-    if float(log_e_mismatch(counts.T, shares.T).sum()) < math.log(ALARM):
+    if float(log_e_mismatch(counts.T, shares.T).sum()) < _LIMIT:
         return None
     rates = labelled.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
     seen = np.nonzero(rows.sum(axis=0) > 0.0)[0]
@@ -136,56 +163,45 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     )
 
 
-def _ratio_mismatch(evidence: Evidence) -> Finding | None:
-    # What a gateway draws lots for: users where the split is sticky, else requests; the rows of
-    # one go the same way.
-    strata = [each for each in evidence.strata if each.weight is not None]
-    sticky = any(each.stable.users + each.canary.users for each in strata)
-    kind = "users" if sticky else "requests"
-    units = np.array(
-        [
-            (each.stable.users, each.canary.users)
-            if sticky
-            else (each.stable.requests, each.canary.requests)
-            for each in strata
-        ],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    asked = np.array([each.weight for each in strata], dtype=np.float64)
-    log_e = float(log_e_mismatch(units.T, (1.0 - asked, asked)).sum())
-    if log_e < math.log(ALARM):
-        return None
-    total = units.sum()
+def _split(strata: Sequence[Stratum], *, sticky: bool) -> list[Pair]:
+    """Return what a gateway draws lots for: users where the split is sticky, else requests.
+
+    The rows of one go the same way.
+    """
+    return [
+        (each.stable.users, each.canary.users, each.weight or 0.0)
+        if sticky
+        else (each.stable.requests, each.canary.requests, each.weight or 0.0)
+        for each in strata
+    ]
+
+
+def _ratio_mismatch(split: Sequence[Pair], kind: str) -> Finding:
+    units = np.array(split)
+    total = units[:, :2].sum(axis=1)
+    canary = units[:, 1].sum()
     return Finding(
         reasons.SAMPLE_RATIO_MISMATCH,
-        f"the canary answered {count(units[:, 1].sum())} of {count(total)} {kind} "
-        f"({percent(units[:, 1].sum() / total)}), the routes were asked for "
-        f"{percent((units.sum(axis=1) @ asked) / total)}: {kind} go where they should not",
+        f"the canary answered {count(canary)} of {count(total.sum())} {kind} "
+        f"({percent(canary / total.sum())}), the routes were asked for "
+        f"{percent((total @ units[:, 2]) / total.sum())}: {kind} go where they should not",
         blocks_rollback=False,
     )
 
 
-def _coverage_mismatch(evidence: Evidence) -> Finding | None:
-    pairs = [
-        (each.stable, each.canary)
-        for each in evidence.strata
-        if min(each.stable.served, each.canary.served) > 0
-    ]
-    served, labelled, requests = (
-        np.array(
-            [(getattr(s, name), getattr(c, name)) for s, c in pairs], dtype=np.float64
-        ).reshape(-1, 2)
-        for name in ("served", "labelled", "requests")
-    )
-    total = served.sum(axis=1)
-    share = served[:, 1] / total
-    asked = requests.sum(axis=1)
-    # Rows of one request tend to be labelled together: they count as one.
-    independent = np.where(asked > 0.0, np.minimum(1.0, asked / total), 1.0)
-    counts = labelled * independent[:, None]
-    log_e = float(log_e_mismatch(counts.T, (1.0 - share, share)).sum())
-    if log_e < math.log(ALARM):
-        return None
+def _labels(strata: Sequence[Stratum]) -> list[Pair]:
+    """Return the labels that came back, which should be the same share of both arms' rows."""
+    pairs = []
+    for each in strata:
+        stable, canary = each.stable, each.canary
+        if min(stable.served, canary.served) > 0:
+            served = stable.served + canary.served
+            part = _independent(served, stable.requests + canary.requests)
+            pairs.append((part * stable.labelled, part * canary.labelled, canary.served / served))
+    return pairs
+
+
+def _coverage_mismatch(evidence: Evidence) -> Finding:
     labels, rows = evidence.labelled, evidence.served
     return Finding(
         reasons.LABEL_COVERAGE_MISMATCH,

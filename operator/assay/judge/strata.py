@@ -15,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.judge.looks import Part
+from assay.judge.metrics.metric import block_sums, blocks
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SMALLEST_STRATUM = 30.0
 """Rows that both arms of a stratum need for a variance of their own."""
+
+_NOTHING = 1e-300
+"""Stands for no rows where these are divided by; what is divided is 0 then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +35,17 @@ class Standardised:
     ----------
     weights
         Of the strata, (R, H).
-    cells, squares
-        Labelled rows per stratum and cell, or sums of weights, and sums of squared weights,
-        (2, R, H, C). The same array where rows are not weighted.
-    rows
-        Their sums over the cells, (2, R, H).
-    sizes
-        Rows that would know as much without weights, (2, R, H).
+    cells
+        Labelled rows per stratum and cell, or sums of weights, (2, R, H, C).
+    squares
+        Sums of squared weights, likewise; `None` where rows are not weighted.
+    held, rows
+        Sums of `cells` over the cells of each of the component's parts, (2, R, H, parts), and over
+        all, (2, R, H), never quite 0.
+    per_row
+        What one row of a stratum weighs, (2, R, H).
+    precision
+        What one pseudo-row of every stratum weighs, (2, R, 1).
     shares
         Standardised cell shares, (2, R, C), summing to 1; NaN where no stratum has rows of both.
     smooth
@@ -48,64 +56,69 @@ class Standardised:
     groups
         As in `ArmCells`, (2, R, G, H, C'), or `None`.
     pseudo
-        The pseudo-counts, (C,).
+        The pseudo-counts, (1, C), or `None`.
     """
 
     weights: Floats
     cells: Floats
-    squares: Floats
+    squares: Floats | None
+    held: Floats
     rows: Floats
-    sizes: Floats
+    per_row: Floats
+    precision: Floats
     shares: Floats
     smooth: Floats
     effective: Floats
     groups: Floats | None
-    pseudo: Floats
+    pseudo: Floats | None
 
 
 def standardise(part: Part) -> Standardised:
     """Standardise both arms of a part; small strata find their neighbour by its component."""
-    component = part.component
     cells, squares, groups = part.cells, part.squares, part.groups
-    pseudo = component.pseudo(cells.shape[-1])
-    rows = cells.sum(axis=-1)
-    smaller = np.minimum(rows[0], rows[1])
-    both = smaller > 0.0
-    totals = np.where(both, rows[0] + rows[1], 0.0)
-    if both.shape[1] > 1:
-        thin = np.where(both, smaller, np.inf).min(axis=1) < SMALLEST_STRATUM
-        merging = np.nonzero(thin & (both.sum(axis=1) > 1))[0]
-        if merging.size:
+    held = block_sums(cells, part.component.parts)
+    rows = _total(held)
+    totals = rows[0] + rows[1]
+    if (rows < SMALLEST_STRATUM).any():
+        smaller = np.minimum(rows[0], rows[1])
+        both = smaller > 0.0
+        totals *= both
+        thin = (both & (smaller < SMALLEST_STRATUM)).any(axis=-1)
+        merging = thin & (both.sum(axis=-1) > 1)
+        if merging.any():
             cells, squares, groups, totals = _merged(part, totals, both, merging)
-            rows = cells.sum(axis=-1)
-    sizes = rows
-    if squares is None:
-        squares = cells
-    else:
-        sizes = _over(rows * rows, squares.sum(axis=-1))
-    weights = totals / totals.sum(axis=1, keepdims=True)
-    per_row = _over(weights, rows)
-    shares = (per_row[..., None, :] @ cells)[..., 0, :]
-    known = 1.0 / (weights * _over(weights, sizes)).sum(axis=-1, keepdims=True)
+            held = block_sums(cells, part.component.parts)
+            rows = _total(held)
+        rows = np.maximum(rows, _NOTHING)
+    weights = totals / np.add.reduce(totals, axis=-1, keepdims=True)
+    per_row = weights / rows
+    precision = np.vecdot(per_row, weights)[..., None]
+    alone = cells.shape[-2] == 1
+    shares = per_row * cells[..., 0, :] if alone else (per_row[..., None, :] @ cells)[..., 0, :]
+    if squares is not None:
+        effective = shares / np.vecdot(per_row * per_row, squares.sum(axis=-1))[..., None]
+    else:  # counts of a single stratum stay what they are, to the last bit
+        effective = cells[..., 0, :] if alone else shares / precision
+    pseudo = part.component.pseudo(cells.shape[-1])
     return Standardised(
         weights=weights,
         cells=cells,
         squares=squares,
+        held=held,
         rows=rows,
-        sizes=sizes,
+        per_row=per_row,
+        precision=precision,
         shares=shares,
-        smooth=shares + (per_row * weights).sum(axis=-1, keepdims=True) * pseudo,
-        # Counts of a single stratum stay what they are, to the last bit.
-        effective=cells[:, :, 0] if cells.shape[2] == 1 and squares is cells else shares * known,
+        smooth=shares if pseudo is None else shares + precision * pseudo,
+        effective=effective,
         groups=groups,
-        pseudo=pseudo,
+        pseudo=None if pseudo is None else pseudo[None],
     )
 
 
 def variances(
     both: Standardised,
     gradient: Floats,
-    components: tuple[slice, ...],
     floors: Floats,
     least: Floats | None = None,
 ) -> tuple[Floats, Floats]:
@@ -115,32 +128,26 @@ def variances(
     ----------
     gradient
         Influence of one row by cell, (2, R, C), at the arms' smooth shares.
-    components
-        Cells that are floored together: one slice for F1, two (positives, negatives) for AUC.
     floors
-        Factors k, (F, R): per component and stratum the canary's mean square influence is at least
-        k times stable's (a lucky canary sample must not also look precise).
+        Factors k, (F, R): per part and stratum the canary's mean square influence is at least k
+        times stable's (a lucky canary sample must not also look precise).
     least
-        Smallest credible mean square influence per component, (2, R, components); `None` for no
-        such limit.
+        Smallest credible mean square influence per part, (2, R, parts); `None` for no such limit.
 
     Returns
     -------
     canary, stable
-        Shapes (2, F, R) and (2, R): first as specified, then no smaller than `least` makes it.
+        Shapes (V, F, R) and (V, R). V is 1, or 2 with a `least`: as specified, then no smaller than
+        that makes it.
     """
-    pieces = _pieces(both, gradient, components)
-    square = pieces.square[None]  # (1 or 2, arm, R, H, components)
+    pieces = _pieces(both, gradient)
+    square = pieces.square[None]  # (V, arm, R, H, parts)
     if least is not None:
-        square = np.concatenate([square, np.maximum(square, least[None, :, :, None, :])])
-    of_stable = pieces.variance(square[:, 0], 0)
+        square = np.concatenate([square, np.maximum(square, least[..., None, :])])
     floored = np.maximum(
-        square[:, None, 1], floors[:, :, None, None] * square[:, None, 0]
-    )  # (1 or 2, F, R, H, components)
-    of_canary = pieces.variance(floored, 1)
-    if least is None:
-        return np.concatenate([of_canary, of_canary]), np.concatenate([of_stable, of_stable])
-    return of_canary, of_stable
+        square[:, None, 1], floors[..., None, None] * square[:, None, 0]
+    )  # (V, F, R, H, parts)
+    return pieces.variance(floored, 1), pieces.variance(square[:, 0], 0)
 
 
 def residuals(both: Standardised, gradient: Floats) -> Floats:
@@ -151,11 +158,10 @@ def residuals(both: Standardised, gradient: Floats) -> Floats:
     """
     if both.groups is None:
         raise AssertionError("asked for groups that are not there")
-    per_row = _over(both.weights, both.rows)
-    mean = _over((both.cells @ gradient[..., None])[..., 0], both.rows)
-    moved = np.einsum("arghc,arc->argh", both.groups, gradient)
-    moved -= mean[:, :, None, :] * both.groups.sum(axis=-1)
-    each = (moved * per_row[:, :, None, :]).sum(axis=-1)
+    mean = (both.cells @ gradient[..., None])[..., 0] / both.rows
+    moved = np.einsum("a...ghc,a...c->a...gh", both.groups, gradient)
+    moved -= mean[..., None, :] * both.groups.sum(axis=-1)
+    each = (moved * both.per_row[..., None, :]).sum(axis=-1)
     difference: Floats = each[1] - each[0]
     return difference
 
@@ -164,87 +170,81 @@ def residuals(both: Standardised, gradient: Floats) -> Floats:
 class _Pieces:
     """What the variances of both arms are made of.
 
-    `square` (2, R, H, components) is the mean square influence of a component's rows, the influence
-    times the component's overall share so that the two arms' values compare like with like; `mass`
-    carries the inverse and the component's share of the stratum. `shift` (2, R, H) is the squared
-    mean influence, `per_row` (2, R, H) the squared weight of one row times the rows.
+    `square` (2, R, H, parts) is the mean square influence of a part's rows, the influence times the
+    part's overall share so that the two arms' values compare like with like; `mass` carries the
+    inverse and the part's share of the stratum (`None` for 1). `shift` (2, R, H) is the squared mean influence,
+    `per_row` (2, R, H) the squared weight of one row times the rows.
     """
 
-    mass: Floats
+    mass: Floats | None
     square: Floats
     shift: Floats
     per_row: Floats
 
     def variance(self, square: Floats, arm: int) -> Floats:
-        """Variance (..., R) of one arm for mean squares (..., R, H, components)."""
-        spread = np.maximum(0.0, (self.mass[arm] * square).sum(axis=-1) - self.shift[arm])
-        result: Floats = (self.per_row[arm] * spread).sum(axis=-1)
+        """Variance (..., R) of one arm for mean squares (..., R, H, parts)."""
+        total = square[..., 0] if self.mass is None else np.vecdot(self.mass[arm], square)
+        spread = np.maximum(0.0, total - self.shift[arm])
+        result: Floats = np.vecdot(self.per_row[arm], spread)
         return result
 
 
-def _pieces(both: Standardised, gradient: Floats, components: tuple[slice, ...]) -> _Pieces:
+def _pieces(both: Standardised, gradient: Floats) -> _Pieces:
     """Sum shares, squares and influence over the cells of each stratum.
 
     A stratum's shares are shrunk by one pseudo-row towards the arm's standardised ones, which
     keeps empty cells from looking certain and changes nothing when there is one stratum. The sums
     are linear in the shares, so the (R, H, C) shares themselves are never made.
     """
-    parts = len(components)
-    squares = gradient * gradient
-    overall = _sums(both.smooth, gradient, squares, components)[..., None, :]
-    found = _sums(both.squares, gradient[..., None, :], squares[..., None, :], components)
-    pseudo = (
-        overall
-        + both.weights[..., None]
-        * (
-            _sums(np.broadcast_to(both.pseudo, gradient.shape), gradient, squares, components)[
-                ..., None, :
-            ]
-        )
-    )
-    weighted = both.squares is not both.cells
-    heavy = both.squares.sum(axis=-1) if weighted else both.rows
-    found = (found + pseudo) / (heavy + 1.0)[..., None]
-    total = found[..., :parts].sum(axis=-1)
-    held = found[..., :parts] / total[..., None]
-    share = overall[..., :parts] / overall[..., :parts].sum(axis=-1, keepdims=True)
-    moment = mean = found[..., -1]
-    if weighted:
-        first = np.vecdot(both.cells, gradient[..., None, :])
-        mean = (first + pseudo[..., -1]) / (both.rows + 1.0)
-    squared = share * share
-    return _Pieces(
-        mass=held / squared,
-        square=found[..., parts:-1] * squared / held,
-        shift=(2.0 * mean * moment - mean * mean) / total,
-        per_row=_over(both.weights * both.weights, both.sizes),
-    )
+    parts = both.held.shape[-1]
+    powers = np.empty((2, *gradient.shape))
+    powers[0] = gradient
+    np.multiply(gradient, gradient, out=powers[1])
+    sums = _sums(both.cells, both.held, powers)  # (3, 2, R, H, parts)
+    overall = (both.per_row[..., None, :] @ sums)[..., 0, :]
+    smoothing = overall[..., None, :]
+    if both.pseudo is not None:
+        pseudo = _sums(both.pseudo, block_sums(both.pseudo, parts), powers)  # (3, 2, R, 1, parts)
+        overall = overall + both.precision * pseudo[..., 0, :]
+        smoothing = overall[..., None, :] + both.weights[..., None] * pseudo
+    if both.squares is None:
+        found = (sums + smoothing) / (both.rows + 1.0)[..., None]
+        mean = twice = _total(found[1])
+        per_row = both.per_row * both.weights
+    else:
+        held = block_sums(both.squares, parts)
+        heavy = _total(held)
+        found = (_sums(both.squares, held, powers) + smoothing) / (heavy + 1.0)[..., None]
+        mean = _total(sums[1] + smoothing[1]) / (both.rows + 1.0)
+        twice = 2.0 * _total(found[1]) - mean
+        per_row = both.per_row * both.per_row * heavy
+    mass, square, total = None, found[2], _total(found[0])
+    if parts > 1:
+        share = overall[0] / _total(overall[0])[..., None]
+        mass = found[0] / ((share * share)[..., None, :] * total[..., None])
+        square = square / mass
+    return _Pieces(mass, square, mean * twice / total, per_row)
 
 
-def _sums(
-    table: Floats, gradient: Floats, squares: Floats, components: tuple[slice, ...]
-) -> Floats:
-    """Sum counts, counts times squared influence (of each component), counts times influence.
+def _sums(table: Floats, held: Floats, powers: Floats) -> Floats:
+    """Sum counts (that is `held`), counts times influence, counts times squared influence.
 
-    From a table (..., C) to (..., 2 components + 1).
+    From a table ([2, R,] H, C) to (3, 2, R, H, parts).
     """
-    parts = len(components)
-    shape = np.broadcast_shapes(table.shape, gradient.shape)[:-1]
-    sums = np.empty((*shape, 2 * parts + 1))
-    for index, cells in enumerate(components):
-        table[..., cells].sum(axis=-1, out=sums[..., index])
-        np.vecdot(table[..., cells], squares[..., cells], out=sums[..., parts + index])
-    np.vecdot(table, gradient, out=sums[..., -1])
+    by_part = blocks(powers, held.shape[-1])[..., None, :, :]
+    sums = np.empty((3, *by_part.shape[1:-3], *held.shape[-2:]))
+    sums[0] = held
+    np.vecdot(blocks(table, held.shape[-1]), by_part, out=sums[1:])
     return sums
 
 
-def _over(numerator: Floats, rows: Floats) -> Floats:
-    """Divide by rows; where there are none the result is 0."""
-    return np.divide(numerator, rows, out=np.zeros(rows.shape), where=rows > 0.0)
+def _total(held: Floats) -> Floats:
+    """Add up the parts, (..., parts)."""
+    return held[..., 0] if held.shape[-1] == 1 else np.add.reduce(held, axis=-1)
 
 
 def _merged(
-    part: Part, totals: Floats, both: Bools, looks: npt.NDArray[np.intp]
+    part: Part, totals: Floats, both: Bools, looks: Bools
 ) -> tuple[Floats, Floats | None, Floats | None, Floats]:
     """Merge the small strata of some looks; a group's place is that of its first stratum.
 
@@ -253,21 +253,24 @@ def _merged(
     cells, totals = part.cells.copy(), totals.copy()
     squares = None if part.squares is None else part.squares.copy()
     groups = None if part.groups is None else part.groups.copy()
-    for look in looks:
-        mixes, totals[look] = _mixes(part, totals[look], np.nonzero(both[look])[0], int(look))
-        cells[:, look] = mixes @ cells[:, look]
+    for look in map(tuple, np.argwhere(looks)):
+        arms = (slice(None), *look)
+        mixes, totals[look] = _mixes(
+            part, totals[look], np.nonzero(both[look])[0], part.cells[arms]
+        )
+        cells[arms] = mixes @ cells[arms]
         if squares is not None:
-            squares[:, look] = (mixes * mixes) @ squares[:, look]
+            squares[arms] = (mixes * mixes) @ squares[arms]
         if groups is not None:
-            groups[:, look] = mixes[:, None] @ groups[:, look]
+            groups[arms] = mixes[:, None] @ groups[arms]
     return cells, squares, groups, totals
 
 
 def _mixes(
-    part: Part, totals: Floats, places: npt.NDArray[np.intp], look: int
+    part: Part, totals: Floats, places: npt.NDArray[np.intp], cells: Floats
 ) -> tuple[Floats, Floats]:
     """Return how strata are mixed in each arm, (2, H, H), and the rows of the merged ones, (H,)."""
-    stable, canary = part.cells[:, look]
+    stable, canary = cells
     mixes = np.zeros((2, len(totals), len(totals)))
     merged = np.zeros(len(totals))
     for group in _groups(stable[places], canary[places], part.component.value):

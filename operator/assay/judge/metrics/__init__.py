@@ -5,6 +5,7 @@ confusion matrix are in `ratios` (their components in `binary_ratio` and `class_
 rows in `cost` and `losses`, rankings in `roc_auc` and `average_precision`.
 """
 
+import functools
 from collections.abc import Callable
 
 from assay.judge.metrics.average_precision import AveragePrecision
@@ -30,8 +31,9 @@ METRICS: dict[str, Callable[[MetricSpec], Metric]] = {
 """By type, as in the API."""
 
 
+@functools.lru_cache(maxsize=256)
 def metric_of(spec: MetricSpec) -> Metric:
-    """Make the metric that `spec` asks for.
+    """Make the metric that `spec` asks for; metrics have no state, so it is made once.
 
     Raises
     ------

@@ -62,10 +62,9 @@ class Precision(Ranked):
         held = positives.sum(axis=-1)[..., None]
         result = np.empty_like(shares)
         middle = positives.shape[-1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value = self.value(shares)[..., None]
-            result[..., :middle] = (1.0 - over / full + _below(by_above) - value) / held
-            result[..., middle:] = (0.5 * by_over + _below(by_over)) / held
+        value = self.value(shares)[..., None]
+        result[..., :middle] = (1.0 - over / full + _below(by_above) - value) / held
+        result[..., middle:] = (0.5 * by_over + _below(by_over)) / held
         return result
 
     @override
@@ -111,9 +110,8 @@ def _value(positives: Floats, negatives: Floats, *, within: float) -> Floats:
     above, over = _above(positives, 0.0), _above(negatives, within)
     missed = np.vecdot(over, np.log1p(positives / np.maximum(above + over, _NOTHING)))
     held, rest = positives.sum(axis=-1), negatives.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        result: Floats = 1.0 - missed / np.where(rest > 0.0, held, np.nan)
-        return np.where(held > 0.0, result, np.nan)
+    result: Floats = 1.0 - missed / np.where(rest > 0.0, held, np.nan)
+    return np.where(held > 0.0, result, np.nan)
 
 
 def _above(rows: Floats, within: float) -> Floats:

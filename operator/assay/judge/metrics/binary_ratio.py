@@ -8,7 +8,9 @@ other kind.
 """
 
 import abc
+import functools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from typing_extensions import override
@@ -16,7 +18,9 @@ from typing_extensions import override
 from assay.judge import reasons
 from assay.judge.exact import Link, Stream
 from assay.judge.metrics.burn_in import ERRORS, SUCCESSES, TRIALS, at_least, enough, rows
-from assay.judge.metrics.metric import SPREAD_RANGE, Component, Floats, Guards, NoValue
+from assay.judge.metrics.metric import SPREAD_RANGE, Component, Floats, Guards, NoValue, within
+
+_CORRECT = np.array([1.0, 0.0])
 
 
 class _Trials(Component):
@@ -51,7 +55,7 @@ class _Trials(Component):
         (hits, errors), (won, lost) = self.trials(stable), self.trials(canary)
         seen = at_least(hits + errors, TRIALS) & at_least(won + lost, TRIALS)
         in_force = seen & at_least(hits, SUCCESSES)
-        enough_errors = at_least(np.minimum(errors, lost), ERRORS)
+        enough_errors = at_least(errors, ERRORS) & at_least(lost, ERRORS)
         return Guards(
             promote=in_force & enough_errors & at_least(won, SUCCESSES),
             rollback=in_force,
@@ -106,15 +110,13 @@ class AccuracyComponent(_Trials):
 
     @override
     def value(self, cells: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            result: Floats = cells[..., 0] / cells.sum(axis=-1)
+        result: Floats = cells[..., 0] / cells.sum(axis=-1)
         return result
 
     @override
     def gradient(self, shares: Floats, effective: Floats) -> Floats:
         total = shares.sum(axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            result: Floats = (np.array([1.0, 0.0]) - shares[..., :1] / total) / total
+        result: Floats = (_CORRECT - shares[..., :1] / total) / total
         return result
 
     @override
@@ -159,30 +161,20 @@ class BinaryRatio(_Trials):
 
     @override
     def value(self, cells: Floats) -> Floats:
-        hits = (self.true + self.predicted) * cells[..., 3]
-        with np.errstate(invalid="ignore"):
-            result: Floats = hits / self._denominator(cells)
+        result: Floats = self._both * cells[..., 3] / np.vecdot(cells, self._weights)
         return result
 
     @override
     def gradient(self, shares: Floats, effective: Floats) -> Floats:
-        denominator = self._denominator(shares)
-        both = self.true + self.predicted
-        with np.errstate(invalid="ignore", divide="ignore"):
-            per_error = 1.0 / denominator
-            value = both * shares[..., 3] * per_error
-        result = np.empty_like(shares)
-        result[..., 0] = 0.0
-        result[..., 1] = -self.predicted * value * per_error
-        result[..., 2] = -self.true * value * per_error
-        result[..., 3] = both * (1.0 - value) * per_error
+        per_error = 1.0 / np.vecdot(shares, self._weights)
+        value = self._both * shares[..., 3] * per_error
+        result: Floats = (self._gain - value[..., None] * self._weights) * per_error[..., None]
         return result
 
     @override
     def pseudo(self, size: int) -> Floats:
         """One success and one error, of the kinds that count as much as they count."""
-        both = self.true + self.predicted
-        return np.array([0.0, self.predicted / both, self.true / both, 1.0])
+        return self._weights / self._both
 
     @override
     def spread(self, value: Floats) -> Floats:
@@ -192,32 +184,43 @@ class BinaryRatio(_Trials):
     def link(self) -> Link:
         if not self._balanced:
             return _SAME
-        heavy = max(self.true, self.predicted) / (self.true + self.predicted)
-        return between(heavy, 1.0 - heavy)
+        return between(max(self.true, self.predicted) / self._both)
 
     @property
     def _balanced(self) -> bool:
         return self.true > 0.0 and self.predicted > 0.0
 
-    def _denominator(self, cells: Floats) -> Floats:
-        """``u true + v predicted`` rows, as a product: the quickest way for one verdict."""
-        weights = np.array([0.0, self.predicted, self.true, self.true + self.predicted])
-        result: Floats = cells @ weights
-        return result
+    @property
+    def _both(self) -> float:
+        return self.true + self.predicted
+
+    # What follows are factors of the four cells.
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """Make the denominator, ``u true + v predicted`` rows."""
+        return np.array([0.0, self.predicted, self.true, self._both])
+
+    @cached_property
+    def _gain(self) -> Floats:
+        """Make the numerator."""
+        return np.array([0.0, 0.0, 0.0, self._both])
 
 
-def between(heavy: float, light: float) -> Link:
-    """Link the success rate J with F-beta, whose errors weigh `heavy` or `light` (their sum is 1).
+@functools.lru_cache(maxsize=64)
+def between(heavy: float) -> Link:
+    """Link the success rate J with F-beta, whose errors weigh `heavy` or ``1 - heavy``.
 
     ``F = J / (J + w (1 - J))``, w the mean weight of the errors that were made.
     """
+    light = 1.0 - heavy
 
     def value(weight: float, rate: Floats) -> Floats:
         result: Floats = rate / (rate + weight * (1.0 - rate))
         return result
 
     def chance(weight: float, goodness: Floats) -> Floats:
-        inside = np.clip(goodness, 0.0, 1.0)
+        inside = within(goodness, 0.0, 1.0)
         result: Floats = weight * inside / (1.0 - inside + weight * inside)
         return result
 
@@ -231,9 +234,9 @@ def between(heavy: float, light: float) -> Link:
 
 def ratio_spread(value: Floats, *, balanced: bool) -> Floats:
     """How the variance of a row goes with a rate, or with one balanced between two (F-beta)."""
-    inside = np.clip(value, *SPREAD_RANGE)
+    inside = within(value, *SPREAD_RANGE)
     result: Floats = inside * (1.0 - inside)
     return result * (2.0 - inside) if balanced else result
 
 
-_SAME = Link.exact(value=lambda rate: rate, chance=lambda value: np.clip(value, 0.0, 1.0))
+_SAME = Link.exact(value=lambda rate: rate, chance=lambda value: within(value, 0.0, 1.0))

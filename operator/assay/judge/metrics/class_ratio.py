@@ -44,13 +44,12 @@ class ClassRatio(Component):
     @override
     def value(self, cells: Floats) -> Floats:
         hits, truly, denominator = self._sums(self._matrix(cells))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = (self.true + self.predicted) * hits / denominator
-            if self.weighted:
-                # A class without rows has no say, whether or not its ratio has a value.
-                parts = np.where(truly > 0.0, truly * ratios, 0.0)
-                result: Floats = parts.sum(axis=-1) / truly.sum(axis=-1)
-                return result
+        ratios = (self.true + self.predicted) * hits / denominator
+        if self.weighted:
+            # A class without rows has no say, whether or not its ratio has a value.
+            parts = np.where(truly > 0.0, truly * ratios, 0.0)
+            result: Floats = parts.sum(axis=-1) / truly.sum(axis=-1)
+            return result
         mean: Floats = ratios.mean(axis=-1)
         return mean
 
@@ -59,15 +58,14 @@ class ClassRatio(Component):
         matrix = self._matrix(shares)
         hits, truly, denominator = self._sums(matrix)
         both = self.true + self.predicted
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = both * hits / denominator
-            # What one unit of a class's ratio is worth in the mean.
-            total = shares.sum(axis=-1, keepdims=True)
-            worth = truly / total if self.weighted else np.full_like(truly, 1.0 / len(self.used))
-            per_row = worth / denominator
-            of_row = -self.true * ratios * per_row
-            if self.weighted:
-                of_row += (ratios - (worth * ratios).sum(axis=-1, keepdims=True)) / total
+        ratios = both * hits / denominator
+        # What one unit of a class's ratio is worth in the mean.
+        total = shares.sum(axis=-1, keepdims=True)
+        worth = truly / total if self.weighted else np.full_like(truly, 1.0 / len(self.used))
+        per_row = worth / denominator
+        of_row = -self.true * ratios * per_row
+        if self.weighted:
+            of_row += (ratios - (worth * ratios).sum(axis=-1, keepdims=True)) / total
         result = np.zeros_like(matrix)
         places = np.array(self.used)
         result[..., places, :] += of_row[..., :, None]

@@ -30,16 +30,14 @@ class Linear(Component):
 
     @override
     def value(self, cells: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            result: Floats = (cells @ self.losses(cells.shape[-1])) / cells.sum(axis=-1)
+        result: Floats = (cells @ self.losses(cells.shape[-1])) / cells.sum(axis=-1)
         return result
 
     @override
     def gradient(self, shares: Floats, effective: Floats) -> Floats:
         total = shares.sum(axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            excess = self.losses(shares.shape[-1]) - self.value(shares)[..., None]
-            result: Floats = excess / total
+        excess = self.losses(shares.shape[-1]) - self.value(shares)[..., None]
+        result: Floats = excess / total
         return result
 
     @override

@@ -83,11 +83,11 @@ class BinnedLoss(Linear):
 
     @override
     def half_width(self, shares: Floats) -> Floats:
-        return self._bounds(shares)[0]
+        return self._mean(1, shares)
 
     @override
     def resolution(self, shares: Floats) -> Floats:
-        hard, even, odd = self._bounds(shares)
+        hard, even, odd = (self._mean(which, shares) for which in (1, 2, 3))
         return np.minimum(np.maximum(np.abs(even), np.abs(odd)), hard)
 
     @override
@@ -135,12 +135,11 @@ class BinnedLoss(Linear):
         sums: Floats = cells.reshape(*cells.shape[:-1], len(self.blocks), -1).sum(axis=-1)
         return sums
 
-    def _bounds(self, shares: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the hard bound, and the changes under both ways to merge bins in pairs."""
-        bounds = _of_bins(self.loss, self.blocks, shares.shape[-1])[1:]
-        with np.errstate(invalid="ignore"):
-            hard, even, odd = ((shares @ bound) / shares.sum(axis=-1) for bound in bounds)
-        return hard, even, odd
+    def _mean(self, which: int, shares: Floats) -> Floats:
+        """Return the mean over the rows of one of the columns of `_of_bins`."""
+        bound = _of_bins(self.loss, self.blocks, shares.shape[-1])[which]
+        result: Floats = (shares @ bound) / shares.sum(axis=-1)
+        return result
 
 
 class ProbabilityLoss(Metric):

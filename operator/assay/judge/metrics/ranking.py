@@ -5,7 +5,7 @@ bin, ascending score.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from typing_extensions import override
@@ -21,6 +21,7 @@ from assay.judge.metrics.metric import (
     Metric,
     NoValue,
     Reading,
+    block_sums,
 )
 from assay.judge.metrics.positive import positive_class, scored_classes
 from assay.judge.metrics.tables import Table, flat, score_table
@@ -55,6 +56,7 @@ class Ranked(Component):
     whole_ends: Ends = (True, True)
     refined: bool = False
 
+    parts = 2
     needs = (1, 1)
     """Positives and negatives that each arm needs."""
 
@@ -73,7 +75,7 @@ class Ranked(Component):
     @override
     def is_blind(self, shares: Floats, half_width: Floats) -> Bools:
         wide = super().is_blind(shares, half_width)
-        if not self.refined:
+        if not self.refined or not wide.any():
             return wide
         positives, negatives = halves(shares)
         shared = ((positives > 0.0) & (negatives > 0.0)).sum(axis=-1)
@@ -81,16 +83,10 @@ class Ranked(Component):
         return blind
 
     @override
-    def components(self, size: int) -> tuple[slice, ...]:
-        return slice(0, size // 2), slice(size // 2, size)
-
-    @override
     def guards(self, stable: Floats, canary: Floats) -> Guards:
-        counts = [half.sum(axis=-1) for arm in (stable, canary) for half in halves(arm)]
-        passed = np.logical_and.reduce(
-            [at_least(count, needed) for count, needed in zip(counts, 2 * self.needs, strict=True)]
-        )
-        return Guards(passed, passed, np.zeros_like(passed))
+        fewest = np.minimum(block_sums(stable, 2), block_sums(canary, 2))
+        passed = at_least(fewest[..., 0], self.needs[0]) & at_least(fewest[..., 1], self.needs[1])
+        return Guards(passed, passed, passed & False)
 
     @override
     def missing(self, stable: Floats, canary: Floats) -> tuple[str, str]:
@@ -182,16 +178,17 @@ class Ranking(Metric):
 def _used(table: Table) -> Table:
     """Leave out the bins at both ends in which nobody has rows: often half of the grid."""
     bins = table.cells.shape[-1]
-    used = np.flatnonzero(table.cells.sum(axis=(0, 1)))
+    used = table.cells.reshape(-1, bins).max(axis=0).nonzero()[0]
     if used.size == 0:
         return table
     first, last = int(used[0]), int(used[-1]) + 1
     own = slice(first, last)
-    return replace(
-        table,
-        cells=table.cells[..., own],
-        squares=None if table.squares is None else table.squares[..., own],
-        whole_ends=(table.whole_ends[0] and first == 0, table.whole_ends[1] and last == bins),
+    return Table(
+        table.cells[..., own].astype(np.float64),
+        None if table.squares is None else table.squares[..., own],
+        table.groups,
+        (table.whole_ends[0] and first == 0, table.whole_ends[1] and last == bins),
+        table.refined,
     )
 
 

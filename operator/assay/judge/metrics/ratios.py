@@ -5,6 +5,7 @@ One formula for all that look at a class k, with weights u of its true and v of 
 F1 (1, 1), F-beta (beta^2, 1).
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,15 +43,14 @@ class Ratio(Metric):
         self.name = name if binary else f"{spec.average.value.lower()} {name}"
         self._spec = spec
         self._weights = true, predicted
+        self._binary = BinaryRatio(self.name, true, predicted)
 
     @override
     def read(self, arms: Sequence[ArmCounts]) -> tuple[Reading, ...]:
         if self._spec.average is Average.BINARY:
             place = arms[0].labels.index(counted_class(arms, self._spec.positive_label))
-            component = BinaryRatio(self.name, *self._weights)
-            return (
-                confusion_table(arms).reading(component, lambda table: collapsed(table, place)),
-            )
+            table = confusion_table(arms)
+            return (table.reading(self._binary, lambda cells: collapsed(cells, place)),)
         table = confusion_table(arms)
         truly, predicted = table.cells.sum(axis=(0, 2)), table.cells.sum(axis=(0, 1))
         kept = np.nonzero(truly + predicted > 0.0)[0]
@@ -90,11 +90,17 @@ def collapsed(matrix: Floats, place: int) -> Floats:
 
     Cells (..., 4): true negatives, false positives, false negatives, true positives.
     """
-    hits = matrix[..., place, place]
-    missed = matrix[..., place, :].sum(axis=-1) - hits
-    false = matrix[..., :, place].sum(axis=-1) - hits
-    rest = matrix.sum(axis=(-2, -1)) - hits - missed - false
-    return np.stack([rest, false, missed, hits], axis=-1)
+    cells: Floats = flat(matrix) @ _membership(matrix.shape[-1], place)
+    return cells
+
+
+@functools.lru_cache(maxsize=256)
+def _membership(size: int, place: int) -> Floats:
+    """To which of the four cells a true and a predicted class belong, (size^2, 4)."""
+    own = np.arange(size) == place
+    cells: Floats = np.eye(4)[(2 * own[:, None] + own).ravel()]
+    cells.setflags(write=False)
+    return cells
 
 
 def _correct(matrix: Floats) -> Floats:

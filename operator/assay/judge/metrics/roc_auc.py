@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
-from assay.judge.metrics.metric import Floats
+from assay.judge.metrics.metric import Floats, block_sums, blocks
 from assay.judge.metrics.ranking import Ranked, Ranking, halves
 from assay.judge.verdict import Average, MetricSpec, MultiClass
 
@@ -38,27 +38,35 @@ class Area(Ranked):
     @override
     def value(self, cells: Floats) -> Floats:
         positives, negatives = halves(cells)
-        below = np.cumsum(negatives, axis=-1) - 0.5 * negatives
-        with np.errstate(invalid="ignore"):
-            result: Floats = np.vecdot(positives, below) / _pairs(positives, negatives)
+        below = np.add.accumulate(negatives, axis=-1) - 0.5 * negatives
+        result: Floats = np.vecdot(positives, below) / _pairs(cells)
         return result
 
     @override
     def gradient(self, shares: Floats, effective: Floats) -> Floats:
         """Compare the placement of each bin with A; unbiased (n / (n - 1)) as in DeLong."""
-        middle = shares.shape[-1] // 2
-        positives, negatives = halves(shares)
-        held, others = positives.sum(axis=-1)[..., None], negatives.sum(axis=-1)[..., None]
-        counts = [half.sum(axis=-1)[..., None] for half in halves(effective)]
-        unbiased = [np.sqrt(1.0 + 1.0 / (np.maximum(count, 2.0) - 1.0)) for count in counts]
-        result = np.empty_like(shares)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            wins = (np.cumsum(negatives, axis=-1) - 0.5 * negatives) / others
-            losses = 1.0 - (np.cumsum(positives, axis=-1) - 0.5 * positives) / held
-            area = np.vecdot(positives, wins)[..., None] / held
-            result[..., :middle] = (wins - area) * (unbiased[0] / held)
-            result[..., middle:] = (losses - area) * (unbiased[1] / others)
-        return result
+        return self.value_and_gradient(shares, shares, effective)[1]
+
+    @override
+    def value_and_gradient(
+        self, shares: Floats, smooth: Floats, effective: Floats
+    ) -> tuple[Floats, Floats]:
+        """Both rest on the rows below each bin, so they are made together."""
+        bins = blocks(smooth, 2)
+        held = np.add.reduce(bins, axis=-1)
+        below = np.add.accumulate(bins, axis=-1)
+        below -= 0.5 * bins
+        value = np.vecdot(bins[..., 0, :], below[..., 1, :]) / (held[..., 0] * held[..., 1])
+        below /= held[..., None]
+        # A positive wins over the negatives below it, a negative over the positives not below it.
+        # Less what all win on average; of a perfect ranking nothing is left, not even rounding.
+        wins = np.empty_like(below)
+        wins[..., 0, :] = below[..., 1, :]
+        np.subtract(1.0, below[..., 0, :], out=wins[..., 1, :])
+        wins -= (np.vecdot(bins[..., 0, :], wins[..., 0, :]) / held[..., 0])[..., None, None]
+        counts = np.maximum(block_sums(effective, 2), 2.0)
+        wins *= (np.sqrt(1.0 + 1.0 / (counts - 1.0)) / held)[..., None]
+        return value, wins.reshape(shares.shape)
 
     @override
     def least_square(self, effective: Floats) -> Floats:
@@ -68,15 +76,12 @@ class Area(Ranked):
         Without this limit a canary at the border is promoted in 9 % (stable's AUC .995) to 24 %
         (.9999) of 500 simulated trials with margin .02, with it in 3 %.
         """
-        counts = np.stack([half.sum(axis=-1) for half in halves(effective)], axis=-1)
-        result: Floats = 0.25 / np.maximum(1.0, counts)
+        result: Floats = 0.25 / np.maximum(1.0, block_sums(effective, 2))
         return result
 
     @override
     def half_width(self, shares: Floats) -> Floats:
-        positives, negatives = halves(shares)
-        with np.errstate(invalid="ignore"):
-            result: Floats = 0.5 * np.vecdot(positives, negatives) / _pairs(positives, negatives)
+        result: Floats = 0.5 * np.vecdot(*halves(shares)) / _pairs(shares)
         return result
 
     @override
@@ -90,8 +95,7 @@ class Area(Ranked):
         for end, whole in zip((0, -1), self.whole_ends, strict=True):
             if whole:
                 credible = credible + ties[..., end]
-        with np.errstate(invalid="ignore"):
-            result: Floats = np.minimum(credible, ties.sum(axis=-1)) / _pairs(positives, negatives)
+        result: Floats = np.minimum(credible, ties.sum(axis=-1)) / _pairs(shares)
         return result
 
 
@@ -104,6 +108,7 @@ class ROCAUC(Ranking):
             self.name = f"{spec.average.value.lower()} one-vs-one AUC"
 
 
-def _pairs(positives: Floats, negatives: Floats) -> Floats:
-    result: Floats = positives.sum(axis=-1) * negatives.sum(axis=-1)
+def _pairs(cells: Floats) -> Floats:
+    held = np.add.reduce(blocks(cells, 2), axis=-1)
+    result: Floats = held[..., 0] * held[..., 1]
     return result

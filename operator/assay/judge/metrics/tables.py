@@ -37,7 +37,7 @@ class Table:
         Whether bins with many rows are split.
     """
 
-    cells: Floats
+    cells: Floats | Counts
     squares: Floats | None = None
     groups: Floats | None = None
     whole_ends: tuple[bool, bool] = (True, True)
@@ -50,7 +50,7 @@ class Table:
         return Reading(
             component,
             weight,
-            arrange(self.cells),
+            arrange(self.cells.astype(np.float64, copy=False)),
             None if self.squares is None else arrange(self.squares),
             None if self.groups is None else arrange(self.groups),
         )
@@ -62,7 +62,12 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     sums = _weighted(arms, lambda part: part.confusion)
     squares = _weighted(arms, lambda part: part.confusion_squares)
     if sums is None or squares is None:
-        return Table(np.array([arm.confusion for arm in arms], dtype=np.float64), None, groups)
+        size = len(arms[0].labels)
+        return Table(
+            np.concatenate([arm.confusion for arm in arms]).reshape(len(arms), size, size),
+            None,
+            groups,
+        )
     return Table(sums, squares, groups)
 
 
@@ -76,18 +81,19 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, refined: bool = False) 
     base = [arm.scores.get(name) for arm in arms]
     fine = _refined(arms, base) if refined else None
     found = fine or base
-    bins = max((each.bins for each in found if each is not None), default=0)
-    if not bins:
+    sizes = {each.positive.size for each in found if each is not None}
+    if not any(sizes):
         raise NoValue(reasons.NO_SCORES, f"no scores of class {name!r} have been counted yet")
     groups = _grouped(arms, lambda part: part.scores.get(name))
     sums = _weighted(arms, lambda part: part.scores.get(name))
     squares = _weighted(arms, lambda part: part.score_squares.get(name))
     if sums is None or squares is None:
-        cells = np.zeros((len(arms), 2, bins))
-        for row, histogram in zip(cells, found, strict=True):
-            if histogram is not None:
-                row[0] = histogram.positive
-                row[1] = histogram.negative
+        (bins,) = sizes
+        empty = np.zeros(bins, np.int64)
+        rows: list[Counts] = []
+        for each in found:
+            rows += (empty, empty) if each is None else (each.positive, each.negative)
+        cells = np.concatenate(rows).reshape(len(arms), 2, bins)
         ends = (True, True)
         if fine is not None:
             ends = next(each.whole_ends for each in base if each is not None)
@@ -99,6 +105,8 @@ def _refined(
     arms: Sequence[ArmCounts], base: Sequence[ScoreHistogram | None]
 ) -> list[ScoreHistogram | None] | None:
     """Return the histograms on the refined grid if all arms with scores have it."""
+    if all(each is None or each.refined is None for each in base):
+        return None
     fine = [None if each is None else each.refined for each in base]
     sizes = {each.bins for each in fine if each is not None}
     lacking = any(b is not None and f is None for b, f in zip(base, fine, strict=True))
@@ -115,7 +123,7 @@ def own_rows_table(arms: Sequence[ArmCounts], names: Sequence[str]) -> Table:
     squares = [table.squares for table in tables if table.squares is not None]
     groups = [table.groups for table in tables if table.groups is not None]
     return Table(
-        _own_rows([table.cells for table in tables]),
+        _own_rows([table.cells.astype(np.float64, copy=False) for table in tables]),
         _own_rows(squares) if len(squares) == len(tables) else None,
         _own_rows(groups) if len(groups) == len(tables) else None,
     )
@@ -137,12 +145,16 @@ def _own_rows(tables: Sequence[Floats]) -> Floats:
 def _grouped(
     arms: Sequence[ArmCounts], part: Callable[[GroupCounts], Counts | None]
 ) -> Floats | None:
+    if all(arm.buckets is None for arm in arms):
+        return None
     return _of_all(arms, [None if arm.buckets is None else part(arm.buckets) for arm in arms])
 
 
 def _weighted(
     arms: Sequence[ArmCounts], part: Callable[[WeightedCounts], Sums | None]
 ) -> Floats | None:
+    if all(arm.weighted is None for arm in arms):
+        return None
     return _of_all(arms, [None if arm.weighted is None else part(arm.weighted) for arm in arms])
 
 

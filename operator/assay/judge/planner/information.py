@@ -109,6 +109,6 @@ def _expected_crossing(gap: float, alpha: float) -> float:
 
     def short(log_information: float) -> float:
         var = np.asarray(math.exp(-log_information))
-        return float(eprocess.ROLLBACK.log_e(np.asarray(gap), var, 1.0)) - limit
+        return eprocess.ROLLBACK.log_e(np.asarray(gap), var, 1.0).item() - limit
 
     return math.exp(float(brentq(short, -20.0, 20.0, xtol=1e-9)))

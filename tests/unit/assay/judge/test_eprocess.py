@@ -28,7 +28,7 @@ def integral(dist, var, mean, scale):
 
 def log_e(dist, var, mean, scale):
     """One component; its prior is given in margins, and the margin is 1."""
-    test = eprocess.Test(((1.0, mean, scale),))
+    test = eprocess.Test((1.0, mean, scale))
     return float(test.log_e(np.array(dist), np.array(var), 1.0))
 
 
@@ -85,8 +85,11 @@ def test_the_band_ends_where_the_test_decides(var, margin, limit):
         assert test.log_e(np.array(reach), np.array(var), margin) == pytest.approx(limit, abs=1e-6)
 
 
-def test_tests_side_by_side_say_what_each_says_alone():
-    dist, var = np.array([[0.01, -0.2], [0.05, 0.3]]), np.array([[1e-4, 1e-3], [1e-2, 1e-5]])
-    both = eprocess.BOTH.log_e(dist, var, 0.02)
-    for index, test in enumerate((eprocess.PROMOTE, eprocess.ROLLBACK)):
-        assert both[index] == pytest.approx(test.log_e(dist[index], var[index], 0.02))
+@given(dist=st.floats(-1, 1), var=st.floats(1e-14, 1e6), margin=st.floats(1e-4, 0.9))
+def test_one_look_in_floats_says_what_many_say_in_arrays(dist, var, margin):
+    for test in (eprocess.PROMOTE, eprocess.ROLLBACK):
+        many = test.log_e(np.array([dist, dist]), np.array([var, var]), margin)
+        for shape in ((), (1,), (1, 1)):
+            one = test.log_e(np.full(shape, dist), np.full(shape, var), margin)
+            assert one.shape == shape
+            assert one.item() == pytest.approx(many[0], rel=1e-12, abs=1e-12)

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from assay.evidence.counts import ArmCounts, Evidence, Stratum, merge
 from assay.evidence.histogram import ScoreHistogram
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge
+from assay.judge.decision import decide
+from assay.judge.looks import Looks
+from assay.judge.metrics import metric_of
+from assay.judge.reading import read_looks
 from assay.judge.verdict import Average, MultiClass
 
 LABELS = ("a", "b", "c")
@@ -64,6 +68,30 @@ def test_neither_the_order_nor_the_splitting_of_counts_matters(spec, pieces, ran
     shuffled = list(each)
     random.shuffle(shuffled)
     assert judge([spec], POLICY, merge(each)) == judge([spec], POLICY, merge(shuffled))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("size", [7, 60])
+def test_one_look_is_decided_as_it_is_among_many(spec, size):
+    """It has no axis of looks, which spares time: nothing else may follow from that."""
+    counts = Evidence(
+        tuple(Stratum(f"m{at}/0", arm(at, size), arm(at + 9, size)) for at in range(3))
+    )
+    looks = read_looks(metric_of(spec), counts)
+
+    def thrice(parts):
+        return tuple(
+            dataclasses.replace(each, cells=np.stack([each.cells] * 3, axis=1)) for each in parts
+        )
+
+    members = {name: thrice(parts) for name, parts in looks.members.items()}
+    one = decide(spec, POLICY, looks)
+    many = decide(spec, POLICY, Looks(thrice(looks.parts), members=members))
+    for name in ("verdict", "reason", "past_burn_in"):
+        assert getattr(many, name).tolist() == [getattr(one, name).item()] * 3
+    for name in ("difference", "log_e_promote", "log_e_rollback"):
+        expected = [getattr(one, name)] * 3
+        np.testing.assert_allclose(getattr(many, name), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

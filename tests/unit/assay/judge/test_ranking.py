@@ -294,12 +294,14 @@ def test_rankings_wait_for_rows_of_both_classes(component, positives, negatives)
 
 
 @pytest.mark.parametrize("component", [AUC, AP], ids=["AUC", "AP"])
+@np.errstate(all="ignore")
 def test_rows_of_one_class_only_have_no_value(component):
     for cells in ([5.0, 5, 0, 0], [0.0, 0, 5, 5]):
         assert np.isnan(component.value(np.array(cells)))
         assert component.undefined("canary", np.array(cells)).reason == reasons.ONE_CLASS_ONLY
 
 
+@np.errstate(all="ignore")
 def test_a_class_of_several_that_an_arm_has_not_seen_is_rare():
     _, _, arm = several_of(np.random.default_rng(1), 300)
     empty = np.zeros(BINS, np.int64)

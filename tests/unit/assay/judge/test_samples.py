@@ -17,6 +17,18 @@ def test_the_e_value_is_the_published_one():
     assert samples.log_e_mismatch(counts, shares) == pytest.approx(mixed - null, abs=1e-9)
 
 
+def test_pairs_in_floats_say_what_arrays_say():
+    rng = np.random.default_rng(5)
+    rows = rng.integers(0, 10 ** rng.integers(1, 7, (60, 1)), (60, 2)).astype(float)
+    shares = rng.uniform(0.01, 0.99, 60)
+    each = samples.log_e_mismatch(rows.T, (1.0 - shares, shares))
+    pairs = [(*row, share) for row, share in zip(rows.tolist(), shares.tolist(), strict=True)]
+    for pair, expected in zip(pairs, each, strict=True):
+        assert samples.log_e_of_pairs([pair]) == pytest.approx(expected, rel=1e-12, abs=1e-7)
+    assert samples.log_e_of_pairs(pairs) == pytest.approx(each.sum(), rel=1e-12)
+    assert samples.log_e_of_pairs([]) == 0.0
+
+
 @pytest.mark.parametrize(
     ("asked", "got", "within"),
     [(0.05, 0.04, 20_000), (0.2, 0.18, 20_000), (0.5, 0.48, 30_000), (0.5, 0.45, 6_000)],

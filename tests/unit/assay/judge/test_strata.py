@@ -92,12 +92,10 @@ def test_the_variance_of_unlike_strata_is_what_resampling_shows(kind):
         ArmCells(np.array([draws(rng, sizes, probabilities) for _ in range(runs)]))
         for sizes in ((1900, 1600, 1000), (100, 400, 1000))
     )
-    width = stable.cells.shape[-1]
     both = standardised(kind, stable, canary)
     of_canary, of_stable = strata.variances(
         both,
         kind.gradient(both.smooth, both.effective),
-        kind.components(width),
         np.zeros((1, runs)),
     )
     stable_values, canary_values = kind.value(both.shares)
@@ -119,7 +117,6 @@ def test_the_variance_of_weighted_rows_is_what_resampling_shows():
     of_canary, of_stable = strata.variances(
         both,
         F1.gradient(both.smooth, both.effective),
-        F1.components(4),
         np.zeros((1, runs)),
     )
     values = F1.value(both.shares)
