@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make .venv with everything for development
 
@@ -51,7 +51,10 @@ test: setup lint unit decisions clusters ## everything, what CI runs
 demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
 	@$(PY) -m demo
 
-bench: setup ## all measurements; each prints its table
-	@for file in bench/*/*.py; do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
+bench: setup ## all short measurements; each prints its table
+	@for file in $(filter-out bench/server/compare.py,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
-.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench
+bench-server: setup ## model servers side by side (half an hour, and GBs of peers once); writes docs/benchmarks.md
+	@exec $(PY) -m bench.server.compare
+
+.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench bench-server

@@ -1,16 +1,19 @@
-"""Write what is generated from the types: crds/ and the chart's copy of it.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
 
 import pathlib
 import sys
+import tempfile
 
 import yaml
+from grpc_tools import protoc
 
 from assay.api import schema
 
 ROOT = pathlib.Path(__file__).parent.parent
+PROTO = pathlib.Path("assay_server/rpc/open_inference.proto")
 HEADER = "# Generated from operator/assay/api by tools/generate.py (make generate). Do not edit.\n"
 
 
@@ -21,7 +24,26 @@ def documents() -> dict[pathlib.Path, str]:
         text = HEADER + yaml.safe_dump(definition, sort_keys=False, width=100, allow_unicode=True)
         texts[ROOT / "crds" / name] = text
         texts[ROOT / "charts/assay/files/crds" / name] = text
+    texts.update(messages())
     return texts
+
+
+def messages() -> dict[pathlib.Path, str]:
+    """Return the protobuf messages of the Open Inference Protocol and their types."""
+    source = ROOT / "model-server"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["protoc", f"-I{source}", f"--python_out={folder}", f"--pyi_out={folder}"]
+        if protoc.main([*arguments, str(PROTO)]):
+            raise SystemExit(f"protoc failed on {PROTO}")
+        made = {path: path.read_text() for path in pathlib.Path(folder).rglob("*_pb2.py*")}
+        # A pool of their own: other people's clients register the same names in the common one, and
+        # could not be used in the same process.
+        return {
+            source / path.relative_to(folder): text.replace(
+                "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
+            )
+            for path, text in made.items()
+        }
 
 
 def main() -> int:

@@ -5,23 +5,35 @@
 
 import time
 
-from assay_server.ledger.counts import Cell, Counts
+from assay_server.exposition import negotiated
+from assay_server.ledger.bins import fine_from_base
+from assay_server.ledger.counts import Counts
+from assay_server.ledger.metrics import Exposition
+from assay_server.ledger.predictions import Cell
+from assay_server.ledger.totals import Kind, Sum, score_place
 
-counts = Counts("fraud")
-for rollout in range(3):
-    for revision in ("stable", "canary"):
-        for score_bin in range(1024):
-            for label in "01":
-                predicted = "1" if score_bin > 512 else "0"
-                cell = Cell(revision, f"r{rollout}", 0, predicted, label, "1", score_bin)
-                counts.add(cell, 1 + score_bin, rollout)
+counts = Counts()
+cells = [
+    Cell(revision, f"r{rollout}", 0, None, label, ("0", "1"), "1")
+    for rollout in range(3)
+    for revision in ("stable", "canary")
+    for label in "01"
+]
+counts.learn(dict(enumerate(cells)))
+counts.add(
+    ((number, int(Kind.SCORE), score_place(1, fine_from_base(base))), Sum(1 + base))
+    for number in range(len(cells))
+    for base in range(1024)
+)
+exposition = Exposition("fraud")
 times = []
 for _ in range(20):
     start = time.perf_counter()
-    text = counts.text("0123456789abcdef", {"counted": 1})
+    gauges = {"pending": 0, "waiting": 0}
+    text = exposition.text(counts, "0123456789abcdef", {"counted": 1}, gauges)
+    body, _ = negotiated(text, "application/openmetrics-text")
     times.append(time.perf_counter() - start)
-lines = text.count("\n")
-print(f"{lines} lines, {len(text.encode()) / 1e6:.2f} MB")
+print(f"{text.count(chr(10))} lines, {len(body) / 1e6:.2f} MB")
 print(
     f"first scrape {times[0] * 1e3:.1f} ms, then {sorted(times[1:])[9] * 1e3:.1f} ms (median of 19)"
 )

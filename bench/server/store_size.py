@@ -1,9 +1,11 @@
-"""Bytes on the disk per label that is kept, with the label window rolling several times over.
+"""Bytes on the disk per row that is kept, with the label window rolling several times over.
 
-    .venv/bin/python bench/server/store_size.py [folder [labels in a window]]
+    .venv/bin/python bench/server/store_size.py [labels|negative [folder [rows in a window]]]
 
-Time is simulated: a window is 1000 s, labels come back 0 to 500 s after their prediction. Labels per
-second and the time to start are those of this disk.
+`labels`: labels by receipt, counted at once. `negative`: every prediction is shipped with a request
+id and a user, one in thirty gets a label, all are released at 100 s. Time is simulated: a window is
+1000 s, labels come back 0 to 500 s after their prediction. Rows per second and the time to start are
+those of this disk.
 """
 
 import random
@@ -15,21 +17,24 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from assay_server.ledger import store as store_module
-from assay_server.ledger.counts import Cell
-from assay_server.ledger.feedback import Entry
-from assay_server.ledger.store import Store
+from assay_server.ledger import writer
+from assay_server.ledger.entries import Entry, Label, Rules, Shipment
+from assay_server.ledger.store import Store, source_of
+from assay_server.receipts import Receipt, Stratum
 
 WINDOW = 1000
 LATEST = 500
 WINDOWS = 4
 PER_COMMIT = 500
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
-per_window = int(sys.argv[2]) if len(sys.argv) > 2 else 500_000
-clock = SimpleNamespace(now=0.0)
-store_module.time = SimpleNamespace(time=lambda: clock.now, monotonic=time.monotonic)
-store_module.DELETE_SECONDS = 0.0  # simulated seconds pass faster
+negative = len(sys.argv) > 1 and sys.argv[1] == "negative"
+folder = Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp())
+per_window = int(sys.argv[3]) if len(sys.argv) > 3 else 500_000
+rules = Rules(window=WINDOW, age=100 if negative else 0, negative=negative)
+clock = SimpleNamespace(now=1e9)
+# Simulated seconds pass faster.
+writer.TICK_SECONDS = 0.0
+writer.GRACE_SECONDS = 0
 dice = random.Random(1)
 
 
@@ -38,22 +43,43 @@ def opened(path: Path) -> tuple[Store, float]:
     ready = threading.Event()
     begin = time.perf_counter()
     store = Store(
-        path,
-        window=WINDOW,
-        on_rebuilt=lambda _snapshot: ready.set(),
-        on_committed=lambda _committed: None,
+        source_of(f"sqlite:///{path}", "bench"),
+        rules,
+        on_rebuilt=lambda _: ready.set(),
+        on_committed=lambda _: None,
         on_failed=print,
+        clock=lambda: clock.now,
     )
     store.start()
     ready.wait()
     return store, time.perf_counter() - begin
 
 
-def label(now: float) -> Entry:
-    predicted, truth = dice.choice("01"), dice.choice("01")
-    cell = Cell("0123456789", "abcdefabcd", dice.randrange(5), predicted, truth, "1", None)
-    served_at = int(now - dice.random() * LATEST)
-    return Entry(dice.randbytes(16), cell._replace(score_bin=dice.randrange(1024)), served_at)
+def receipt(age: float) -> Receipt:
+    served_at = int(clock.now - age)
+    stratum = Stratum("abcdefabcd", dice.randrange(5))
+    bins = (max(0, min(18_399, int(dice.gauss(9_200, 1_500)))),)
+    user = dice.randbytes(6) if negative else None
+    return Receipt(
+        dice.randbytes(16),
+        b"east",
+        "0123456789",
+        stratum,
+        served_at,
+        dice.choice("01"),
+        ("0", "1"),
+        bins,
+        user,
+    )
+
+
+def entries() -> list[Entry]:
+    now = int(clock.now)
+    if not negative:
+        labelled = (receipt(dice.random() * LATEST) for _ in range(PER_COMMIT))
+        return [Label(one, dice.choice("01"), now) for one in labelled]
+    served = [Shipment(receipt(0), (f"{dice.getrandbits(128):032x}", 0)) for _ in range(PER_COMMIT)]
+    return [*served, *(Label(one.receipt, "1", now) for one in served[::30])]
 
 
 def main() -> None:
@@ -64,18 +90,20 @@ def main() -> None:
         begin = time.perf_counter()
         while sent < per_window * window:
             clock.now = 1e9 + WINDOW * sent / per_window
-            store.submit([label(clock.now) for _ in range(PER_COMMIT)], {}).result()
+            store.submit(entries(), {}).result()
             sent += PER_COMMIT
         seconds = time.perf_counter() - begin
         store.close()
         size = path.stat().st_size
         with sqlite3.connect(path) as database:
-            (rows,) = database.execute("SELECT count(*) FROM labels").fetchone()
+            (rows,) = database.execute("SELECT count(*) FROM predictions").fetchone()
+            tables = dict(database.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
         database.close()
+        own = tables["predictions"] + tables["requests"] + tables["users"]
         print(
-            f"window {window}: {sent} labels sent, {rows} kept, {size / 1e6:.1f} MB,"
-            f" {size / rows:.1f} bytes per label kept, {per_window / seconds:.0f} labels/s,"
-            f" ready after {opening:.3f} s",
+            f"window {window}: {sent} rows sent, {rows} kept, {size / 1e6:.1f} MB,"
+            f" of it totals {tables['totals'] / 1e6:.1f} MB, {own / rows:.1f} bytes per row kept,"
+            f" {per_window / seconds:.0f} rows/s, ready after {opening:.3f} s",
             flush=True,
         )
 

@@ -1,36 +1,104 @@
-"""One infer request from bytes to bytes: parse, score, sign, format. Knows no transport.
+"""Infer requests from bytes to bytes: parse, score and sign together, format. Knows no transport.
 
 Nothing here keeps state between requests, so it may run in any thread; what must be counted is
 returned and counted by the caller.
 """
 
+import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from assay_server.ledger.bins import fine_bin_of
+from assay_server.ledger.bins import fine_bin_of, fine_bin_of_decision
+from assay_server.models import ModelFailedError, ScoreKind, Scorer, Scores
+from assay_server.models.scores import Rows
 from assay_server.protocol import (
-    OUTPUTS,
     Answer,
-    OutputTensor,
+    Formatter,
+    Parser,
     ProtocolError,
     Query,
-    format_answer,
-    parse,
+    Signature,
 )
-from assay_server.receipts import Issuer, Stratum
-from assay_server.scoring import ModelFailedError, Scorer, Scores
+from assay_server.receipts import MAX_SCORED_CLASSES, Issuer, Stratum
+
+# Ways of choosing outputs for which the answers of a whole batch are written at once.
+_MOST_WISHES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """An answered request: the response body, its receipts, and rows per predicted class."""
+class Job(msgspec.Struct, frozen=True):
+    """A query to answer.
 
-    body: bytes
+    Attributes
+    ----------
+    count
+        Its number of rows.
+    user
+        The key of its user, if it has one.
+    start
+        When it came, by `time.perf_counter`.
+    """
+
+    query: Query
+    stratum: Stratum
+    count: int
+    user: str | None = None
+    start: float = 0.0
+
+    @classmethod
+    def of(cls, query: Query, stratum: Stratum, user: str | None = None) -> "Job":
+        """Return the job of a query."""
+        return cls(query, stratum, len(query.rows), user)
+
+
+class Batch(msgspec.Struct):
+    """Queries that were answered together.
+
+    Attributes
+    ----------
+    rows, scores, receipts
+        Of all of them, in their order.
+    stratum
+        Of all of them; None if they are of several strata, or not of one row each.
+    counts
+        Rows per predicted class.
+    bodies
+        Answers to queries of one row, as far as they are alike, by the outputs wanted.
+    """
+
+    rows: Rows
+    scores: Scores
+    receipts: list[str]
+    stratum: Stratum | None
+    counts: dict[str, int]
+    bodies: dict[frozenset[str], list[bytes]]
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """An answered query.
+
+    Attributes
+    ----------
+    receipts
+        One per row.
+    predicted
+        Rows per predicted class.
+    batch, start
+        The query's rows are those of the batch from `start` on.
+    """
+
+    batch: Batch
     receipts: list[str]
     predicted: Mapping[str, int]
+    start: int = 0
+
+    @property
+    def scores(self) -> Scores:
+        """The query's own scores."""
+        return self.batch.scores.part(self.start, self.start + len(self.receipts))
 
 
 def receipt_classes(scorer: Scorer) -> tuple[str, ...]:
@@ -40,86 +108,171 @@ def receipt_classes(scorer: Scorer) -> tuple[str, ...]:
     return scorer.classes[1 - scorer.positive], scorer.classes[scorer.positive]
 
 
-class Predictor:
-    """Answers infer requests for one loaded model."""
+def signature_of(
+    scorer: Scorer, name: str, version: str, remarks: Mapping[str, str] | None = None
+) -> Signature:
+    """Return what the protocol needs to know of a model; `remarks` join its properties."""
+    values = scorer.values
+    integers = None
+    if np.issubdtype(values.dtype, np.floating) and np.all(values % 1 == 0):
+        values = values.astype(np.int64)
+    if np.issubdtype(values.dtype, np.integer):
+        integers = tuple(values.tolist())
+    names = scorer.feature_names
+    properties = {
+        "classes": json.dumps(scorer.classes),
+        "engine": scorer.engine.value,
+        "score": None if scorer.score_kind is None else scorer.score_kind.value,
+        "feature_names": None if names is None else json.dumps(names),
+        "positive_label": None if scorer.positive is None else scorer.classes[scorer.positive],
+        "threshold": None if scorer.threshold is None else repr(scorer.threshold),
+    }
+    return Signature(
+        model=name,
+        version=version,
+        classes=scorer.classes,
+        integers=integers,
+        features=scorer.features,
+        feature_names=names,
+        categorical=scorer.categorical,
+        missing=scorer.missing,
+        probabilities=scorer.has_probabilities,
+        decisions=scorer.decision_width,
+        platform=scorer.platform,
+        properties=tuple(
+            (key, text)
+            for key, text in (properties | dict(remarks or {})).items()
+            if text is not None
+        ),
+    )
 
-    def __init__(self, scorer: Scorer, issuer: Issuer, name: str, version: str) -> None:
+
+class Predictor:
+    """Answers queries for one loaded model, and knows how they and their answers are written."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        issuer: Issuer,
+        name: str,
+        version: str,
+        reference: bytes | None = None,
+        remarks: Mapping[str, str] | None = None,
+    ) -> None:
+        self.reference = reference
+        """The artifact's drift reference, unread."""
+        self.is_slow = False
+        """Whether the model takes so long that it must not hold up the event loop."""
         self._scorer = scorer
         self._issuer = issuer
-        self._name = name
-        self._version = version
-        self._outputs = frozenset(
-            output for output in OUTPUTS if output != "predict_proba" or scorer.has_probabilities
-        )
+        self.signature = signature_of(scorer, name, version, remarks)
+        self.parser = Parser(self.signature)
+        self.formatter = Formatter(self.signature)
         order = receipt_classes(scorer)
-        self._place = np.array([order.index(name) for name in scorer.classes])
-        self._values = scorer.values
-        if np.issubdtype(self._values.dtype, np.floating) and np.all(self._values % 1 == 0):
-            self._values = self._values.astype(np.int64)
-        self._integers = np.issubdtype(self._values.dtype, np.integer)
+        # Nobody would look at the bins of more classes.
+        self._many = len(scorer.classes) > MAX_SCORED_CLASSES
+        places = [order.index(name) for name in scorer.classes]
+        # Where a class of the model is among those of receipts; None if the order is the same.
+        self._places = None if places == sorted(places) else np.array(places)
+        self._one_row = [{name: 1} for name in scorer.classes]
 
-    def infer(self, body: bytes, stratum: Stratum, now: float) -> Inferred:
-        """Answer one request; `now` is in Unix seconds. Raises ProtocolError."""
-        query = parse(body, self._scorer.features, self._outputs)
+    def predict(
+        self, query: Query, stratum: Stratum, now: float, user: str | None = None
+    ) -> Prediction:
+        """Score and sign one query; `now` is in Unix seconds. Raises ProtocolError."""
+        return self.answer([Job.of(query, stratum, user)], now)[0]
+
+    def answer(self, jobs: Sequence[Job], now: float) -> list[Prediction]:
+        """Score and sign queries together; `now` is in Unix seconds.
+
+        Raises ProtocolError if the model fails, for whichever of them that is.
+        """
+        if len(jobs) == 1:
+            rows = jobs[0].query.rows
+        else:
+            rows = np.concatenate([job.query.rows for job in jobs])
+        scores = self._scores(rows)
+        indexes = scores.predicted.tolist()
+        stratum, receipts = self._receipts(jobs, scores, indexes, int(now))
+        classes = self._scorer.classes
+        counts = {classes[index]: count for index, count in Counter(indexes).items()}
+        if len(receipts) == len(jobs):
+            batch = Batch(rows, scores, receipts, stratum, counts, {})
+            ones = self._one_row
+            return [
+                Prediction(batch, [receipt], ones[index], row)
+                for row, (receipt, index) in enumerate(zip(receipts, indexes, strict=True))
+            ]
+        batch = Batch(rows, scores, receipts, None, counts, {})
+        predictions = []
+        start = 0
+        for job in jobs:
+            stop = start + job.count
+            own = Counter(indexes[start:stop])
+            predicted = {classes[index]: count for index, count in own.items()}
+            predictions.append(Prediction(batch, receipts[start:stop], predicted, start))
+            start = stop
+        return predictions
+
+    def format(self, query: Query, prediction: Prediction) -> Answer:
+        """Return the body of the answer to a query."""
+        outputs = query.outputs
+        if len(prediction.receipts) > 1 or outputs.binary:
+            return self.formatter.format(query, prediction.scores, prediction.receipts)
+        batch = prediction.batch
+        bodies = batch.bodies.get(outputs.names)
+        if bodies is None:
+            if len(batch.bodies) == _MOST_WISHES:
+                return self.formatter.format(query, prediction.scores, prediction.receipts)
+            bodies = self.formatter.one_by_one(outputs.names, batch.scores, batch.receipts)
+            batch.bodies[outputs.names] = bodies
+        return self.formatter.ended(bodies[prediction.start], query)
+
+    def _scores(self, rows: Rows) -> Scores:
         try:
-            scores = self._scorer.score(query.rows)
+            return self._scorer.score(rows)
         except ModelFailedError as error:
             if error.refused_input:
                 raise ProtocolError(f"inputs[0].data: {error}") from error
             raise ProtocolError(str(error), 500) from error
-        receipts = self._receipts(scores, stratum, int(now))
-        answer = Answer(self._name, self._version, self._tensors(query, scores, receipts), query.id)
-        counts = Counter(scores.predicted.tolist())
-        predicted = {self._scorer.classes[index]: count for index, count in counts.items()}
-        return Inferred(format_answer(answer), receipts, predicted)
 
-    def metadata(self) -> dict[str, object]:
-        """Return the body of the model metadata response."""
-        width = self._scorer.features or -1
-        datatypes = {
-            "predict": "INT64" if self._integers else "BYTES",
-            "predict_proba": "FP64",
-            "receipt": "BYTES",
-        }
-        shapes = {"predict": [-1], "predict_proba": [-1, len(self._scorer.classes)]}
-        positive, threshold = self._scorer.positive, self._scorer.threshold
-        return {
-            "name": self._name,
-            "versions": [self._version],
-            "platform": "sklearn",
-            "inputs": [{"name": "input", "datatype": "FP64", "shape": [-1, width]}],
-            "outputs": [
-                {"name": name, "datatype": datatypes[name], "shape": shapes.get(name, [-1])}
-                for name in OUTPUTS
-                if name in self._outputs
-            ],
-            "parameters": {
-                "classes": ",".join(self._scorer.classes),
-                **({} if positive is None else {"positive_label": self._scorer.classes[positive]}),
-                **({} if threshold is None else {"threshold": repr(threshold)}),
-            },
-        }
+    def _receipts(
+        self, jobs: Sequence[Job], scores: Scores, indexes: list[int], now: int
+    ) -> tuple[Stratum | None, list[str]]:
+        """Return the one stratum of all jobs, if there is one, and a receipt for each row."""
+        if self._places is not None:
+            indexes = self._places[scores.predicted].tolist()
+        found = self._bins(scores)
+        bins = None if found is None else found.tolist()
+        stratum: Stratum | None = jobs[0].stratum
+        if not all([job.stratum is stratum for job in jobs]):  # noqa: C419 - a list is faster
+            stratum = None
+        user = jobs[0].user
+        if stratum is not None and not any([job.user != user for job in jobs]):  # noqa: C419
+            return stratum, self._issuer.issue(stratum, indexes, bins, now, user)
+        receipts: list[str] = []
+        start = 0
+        for job in jobs:
+            rows = slice(start, start + job.count)
+            part = None if bins is None else bins[rows]
+            receipts += self._issuer.issue(job.stratum, indexes[rows], part, now, job.user)
+            start += job.count
+        return stratum, receipts
 
-    def _receipts(self, scores: Scores, stratum: Stratum, now: int) -> list[str]:
+    def _bins(self, scores: Scores) -> NDArray[np.intp] | None:
+        """Return the fine bin of the positive class, shape (n,), or of each class, (n, K)."""
         positive = self._scorer.positive
-        bins = None
-        if positive is not None and scores.probabilities is not None:
-            bins = fine_bin_of(scores.probabilities[:, positive]).tolist()
-        return self._issuer.issue(stratum, self._place[scores.predicted].tolist(), bins, now)
-
-    def _tensors(self, query: Query, scores: Scores, receipts: list[str]) -> list[OutputTensor]:
-        count = len(receipts)
-        tensors = []
-        if "predict" in query.outputs:
-            if self._integers:
-                values = self._values[scores.predicted].tolist()
-            else:
-                values = [self._scorer.classes[index] for index in scores.predicted.tolist()]
-            datatype = "INT64" if self._integers else "BYTES"
-            tensors.append(OutputTensor("predict", datatype, [count], values))
-        if "predict_proba" in query.outputs and scores.probabilities is not None:
-            flat = scores.probabilities.ravel().tolist()
-            shape = list(scores.probabilities.shape)
-            tensors.append(OutputTensor("predict_proba", "FP64", shape, flat))
-        tensors.append(OutputTensor("receipt", "BYTES", [count], receipts))
-        return tensors
+        if self._scorer.score_kind is ScoreKind.DECISION:
+            decisions = scores.decisions
+            if decisions is None or (positive is None) == (decisions.ndim == 1):
+                return None
+            if positive is None:
+                # One for each duel of two classes is no score of a class.
+                every = decisions.shape[1] == len(self._scorer.classes) and not self._many
+                return fine_bin_of_decision(decisions) if every else None
+            # It is one for the second class.
+            return fine_bin_of_decision(decisions if positive == 1 else -decisions)
+        probabilities = scores.probabilities
+        if probabilities is None or self._many:
+            return None
+        return fine_bin_of(probabilities if positive is None else probabilities[:, positive])

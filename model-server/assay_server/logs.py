@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from typing_extensions import override
@@ -26,6 +27,9 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
+        if record.name != log.name:
+            # Of other libraries only what their programmers wrote, not what they put into it.
+            line |= {"event": str(record.msg), "logger": record.name}
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
             line |= fields
@@ -39,6 +43,13 @@ def failure(error: BaseException) -> dict[str, str]:
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
     return {"error": type(error).__name__, "where": where}
+
+
+def loop_failed(_loop: object, context: Mapping[str, object]) -> None:
+    """Log what an event loop has to complain of; its own way would quote exceptions."""
+    error = context.get("exception")
+    more = failure(error) if isinstance(error, BaseException) else {}
+    event("loop_failed", level=logging.ERROR, **more)
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:

@@ -3,29 +3,48 @@
 import asyncio
 import gc
 import json
-import secrets
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
 import uvloop
 
-from assay_server import __version__, exposition
-from assay_server.artifacts import fetch, load, local_path
-from assay_server.inference import Inferred, Predictor, receipt_classes
+from assay_server import exposition, process
+from assay_server.access import AccessLog
+from assay_server.artifacts import Format, LoadedModel, fetch, load, local_path
+from assay_server.core import Core, is_large
+from assay_server.inference import Prediction, Predictor, receipt_classes
 from assay_server.keys import KeyRing
-from assay_server.logs import event
-from assay_server.protocol import ProtocolError
-from assay_server.receipts import MAX_CLASS_BYTES, Issuer, Stratum, stratum_of
-from assay_server.scoring import ModelFailedError, Scorer, configure_sklearn, single_threaded
+from assay_server.logs import event, loop_failed
+from assay_server.metrics import Scrapes, build_info, model_info
+from assay_server.models import (
+    ModelFailedError,
+    ScoreKind,
+    Scorer,
+    configure_sklearn,
+)
+from assay_server.models.batcher import Batching
+from assay_server.protocol import Answer, Formatter, ProtocolError, Query, Signature
+from assay_server.protocol.metadata import (
+    encoded,
+    index_wants_ready,
+    model_list,
+    model_metadata,
+    not_served,
+    repository_index,
+    server_metadata,
+)
+from assay_server.protocol.requests import JSON_LENGTH_HEADER, json_length_of
+from assay_server.receipts import MAX_CLASS_BYTES, Issuer
+from assay_server.shipping import Shipper
 from assay_server.transport import (
+    JSON,
     LARGE_BODY,
+    TLS,
     Handler,
     HTTPError,
     Request,
@@ -37,10 +56,21 @@ from assay_server.transport import (
 )
 
 BODY_LIMIT = 8 * 1024 * 1024
+# Of requests that ask about the server, not about rows.
+SMALL_BODY_LIMIT = 64 * 1024
 LARGE_BODIES = 4
-# Strata that are counted at once. Whoever reaches the Service past the gateway can make up stratum
-# headers: that must neither grow our memory nor take the place of the strata in use.
-MAX_STRATA = 256
+# A full queue of a model that keeps up is worked off in that time.
+RETRY = ((b"retry-after", b"1"),)
+# A model that takes longer for so many rows gets a thread of its own.
+SLOW_SECONDS = 0.001
+TRIED_ROWS = 64
+# After the last answer, for what the ledger has not been told of yet.
+SHIP_SECONDS = 5.0
+
+UNSAFE_REMARK = "a Joblib artifact: loading it ran code from it in this process"
+
+_Result = TypeVar("_Result")
+Headers = Callable[[bytes], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,101 +90,81 @@ class Identity:
         return f"http://{host}/v2/models/{self.model}/feedback"
 
 
-@dataclass(slots=True)
-class _Served:
-    """What was answered under one stratum since it was last new here."""
-
-    boot: str
-    requests: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
-
-
-class ServingMetrics:
-    """What a serving process has done since its start; `boot` tells its counters apart.
-
-    Of more than `MAX_STRATA` strata those that served last are kept. The operator adds up the
-    largest values of all boots: a stratum that comes back starts at 0 under a boot of its own, so
-    that nothing that was scraped is lost or shrinks.
-    """
-
-    def __init__(self, identity: Identity) -> None:
-        self._labels = {"deployment": identity.deployment, "revision": identity.revision}
-        self._boot = secrets.token_hex(4)
-        self._evicted = 0
-        # Least recently used first.
-        self._served: dict[Stratum, _Served] = {}
-        self._errors: Counter[int] = Counter()
-        self.latency = exposition.Histogram(
-            "assay_request_duration_seconds",
-            "Time from an infer request's first byte in the server to its answer.",
-            self._labels,
-        )
-
-    def served(self, stratum: Stratum, inferred: Inferred) -> None:
-        """Count an answered request and its rows."""
-        served = self._served.pop(stratum, None)
-        if served is None:
-            if len(self._served) >= MAX_STRATA:
-                del self._served[next(iter(self._served))]
-                self._evicted += 1
-            boot = f"{self._boot}-{self._evicted}" if self._evicted else self._boot
-            served = _Served(boot)
-        self._served[stratum] = served
-        served.requests += 1
-        served.rows.update(inferred.predicted)
-
-    def failed(self, status: int) -> None:
-        """Count an answer of 400 and more."""
-        self._errors[status] += 1
-
-    def text(self) -> str:
-        """Return all metrics in the Prometheus text format."""
-        rows: dict[str, int] = {}
-        requests: dict[str, int] = {}
-        for stratum, served in self._served.items():
-            labels: dict[str, str | int] = {
-                **self._labels,
-                "rollout": stratum.rollout,
-                "step": stratum.step,
-                "boot": served.boot,
-            }
-            requests[exposition.series("assay_requests_total", labels)] = served.requests
-            for predicted, count in served.rows.items():
-                text = exposition.series("assay_served_total", {**labels, "predicted": predicted})
-                rows[text] = count
-        name = "assay_request_errors_total"
-        errors = {
-            exposition.series(name, {**self._labels, "code": code}): count
-            for code, count in self._errors.items()
-        }
-        return (
-            exposition.counters("assay_served_total", "Rows predicted by this process.", rows)
-            + exposition.counters(
-                "assay_requests_total", "Infer requests answered by this process.", requests
-            )
-            + self.latency.text()
-            + exposition.counters(name, "Answers other than success, by status code.", errors)
-        )
-
-
 class ModelServer:
     """The HTTP face of one loaded model."""
 
-    def __init__(self, predictor: Predictor, identity: Identity) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        identity: Identity,
+        shipper: Shipper | None = None,
+        user_header: str | None = None,
+        access: AccessLog | None = None,
+        batching: Batching | None = None,
+    ) -> None:
         self._predictor = predictor
         self._identity = identity
-        self._metrics = ServingMetrics(identity)
+        labels = {"deployment": identity.deployment, "revision": identity.revision}
+        self._core = Core(
+            predictor, labels, shipper=shipper, user_header=user_header, batching=batching
+        )
+        self._scrapes = Scrapes()
+        self._infos = _infos(predictor.signature, identity, labels)
+        self.access = access or AccessLog()
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
-        # One: a body of 8 MiB becomes some 200 MB of Python objects while it is worked on.
-        self._worker = ThreadPoolExecutor(1, "large-bodies", initializer=configure_sklearn)
-        self.service = Service(self._routes(), self._metrics.failed)
+        self.service = Service(self._routes(), self.failed, self._missing, self.access)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self._predictor.signature
+
+    @property
+    def formatter(self) -> Formatter:
+        """What writes the model's answers."""
+        return self._predictor.formatter
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is ready; false from SIGTERM on."""
+        return not self.service.draining
+
+    def answered(self, seconds: float) -> None:
+        """Count an answered infer request by the time it took."""
+        self._core.requests.latency.observe(seconds)
+
+    def failed(self, status: int) -> None:
+        """Count an answer of 400 and more."""
+        self._core.requests.failed(status)
+
+    async def predict(self, query: Query, header: Headers) -> Prediction:
+        """Score, sign and count one query that came with these headers, over whichever transport.
+
+        Raises ProtocolError.
+        """
+        return await self._core.predict(query, header)
+
+    async def run(self, function: Callable[..., _Result], *arguments: Any, large: bool) -> _Result:
+        """Call a function here, or in the worker if that would hold up small requests."""
+        return await self._core.run(function, *arguments, large=large)
+
+    def metrics(self) -> str:
+        """Return all metrics in the Prometheus text format."""
+        return self._core.text() + self._infos + process.text()
+
+    async def last_scrape(self) -> None:
+        """Wait until Prometheus knows all that was served, if it is about to ask."""
+        await self._scrapes.last(lambda: self._core.served.requests)
 
     def _routes(self) -> dict[tuple[str, str], Handler]:
         model = f"/v2/models/{self._identity.model}"
         routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v2"): self._server_metadata,
+            ("GET", "/v2/"): self._server_metadata,
             ("GET", "/v2/health/live"): self._live,
             ("GET", "/v2/health/ready"): self._ready,
+            ("GET", "/v2/models"): self._model_list,
+            ("POST", "/v2/repository/index"): self._index,
             ("GET", "/metrics"): self._exposition,
         }
         for path in (model, f"{model}/versions/{self._identity.version}"):
@@ -166,28 +176,49 @@ class ModelServer:
             }
         return routes
 
-    async def _infer(self, request: Request) -> Response:
-        start = time.perf_counter()
-        stratum = stratum_of(request.header(b"assay-stratum"))
+    def _infer(self, request: Request) -> Awaitable[Response] | None:
+        """Answer what nearly all requests are without a task: small, plain JSON, few rows."""
+        body = request.small_body(BODY_LIMIT)
+        if body is None or len(body) > LARGE_BODY:
+            return self._infer_any(request)
+        try:
+            query = self._predictor.parser.parse_plain(body)
+            if query is None or len(query.rows) > self._core.max_rows:
+                return self._infer_any(request)
+            request.id_in_body = query.id
+            reply = _Reply(self, request, query)
+            self._core.submit(query, request.header, request.start, reply)
+        except ProtocolError as error:
+            raise _refused(error) from None
+        return None
+
+    def reply(self, request: Request, query: Query, prediction: Prediction) -> None:
+        """Answer a request that `_infer` left to the batch. Raises nothing."""
+        outcome: Response | Exception
+        try:
+            answer = self._predictor.format(query, prediction)
+            outcome = _response(answer, prediction.receipts)
+            self.answered(time.perf_counter() - request.start)
+        except Exception as error:  # noqa: BLE001 - no request may harm those of the same batch
+            outcome = error
+        self.service.complete(request, outcome)
+
+    async def _infer_any(self, request: Request) -> Response:
         with Room(self._large_bodies) as room:
             body = await request.body(BODY_LIMIT, room)
             try:
-                if len(body) > LARGE_BODY:
-                    inferred = await asyncio.get_running_loop().run_in_executor(
-                        self._worker, self._predictor.infer, body, stratum, time.time()
-                    )
-                else:
-                    inferred = self._predictor.infer(body, stratum, time.time())
+                json_length = json_length_of(request.header(JSON_LENGTH_HEADER))
+                large = len(body) > LARGE_BODY
+                query = await self.run(self._predictor.parser.parse, body, json_length, large=large)
+                request.id_in_body = query.id
+                prediction = await self.predict(query, request.header)
             except ProtocolError as error:
-                if error.status >= 500:
-                    event("model_failed", level=40, cause=_root_cause(error))
-                raise HTTPError(error.status, error.message) from None
-        self._metrics.served(stratum, inferred)
-        self._metrics.latency.observe(time.perf_counter() - start)
-        if len(inferred.receipts) > 1:
-            return Response(inferred.body)
-        receipt = (b"assay-receipt", inferred.receipts[0].encode())
-        return Response(inferred.body, headers=(receipt,))
+                raise _refused(error) from None
+            answer = await self.run(
+                self._predictor.format, query, prediction, large=is_large(query)
+            )
+        self.answered(time.perf_counter() - request.start)
+        return _response(answer, prediction.receipts)
 
     async def _feedback(self, _request: Request) -> Response:
         address = self._identity.ledger_address()
@@ -208,21 +239,84 @@ class ModelServer:
         return Response(body, 200 if ready else 503)
 
     async def _server_metadata(self, _request: Request) -> Response:
-        body = {"name": "assay", "version": __version__, "extensions": ["receipt"]}
-        return Response(json.dumps(body).encode())
+        return Response(encoded(server_metadata()))
 
     async def _model_metadata(self, _request: Request) -> Response:
-        return Response(json.dumps(self._predictor.metadata()).encode())
+        return Response(encoded(model_metadata(self.signature)))
 
-    async def _exposition(self, _request: Request) -> Response:
-        return Response(self._metrics.text().encode(), content_type=exposition.CONTENT_TYPE)
+    async def _model_list(self, _request: Request) -> Response:
+        return Response(encoded(model_list(self.signature)))
+
+    async def _index(self, request: Request) -> Response:
+        with Room(self._large_bodies) as room:
+            body = await request.body(SMALL_BODY_LIMIT, room)
+        try:
+            only_ready = index_wants_ready(body)
+        except ProtocolError as error:
+            raise HTTPError(error.status, error.message) from None
+        index = repository_index(self.signature, serving=self.serving, only_ready=only_ready)
+        return Response(encoded(index))
+
+    def _missing(self, method: str, path: str) -> HTTPError | None:
+        error = not_served(self.signature, method, path)
+        return None if error is None else HTTPError(error.status, error.message)
+
+    async def _exposition(self, request: Request) -> Response:
+        self._scrapes.add(self._core.served.requests)
+        body, content_type = exposition.negotiated(self.metrics(), request.header(b"accept"))
+        return Response(body, content_type=content_type)
 
 
-def _root_cause(error: BaseException) -> str:
-    """Return the type of the exception that started it; its message may quote features."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return type(error).__name__
+class _Reply:
+    """Where the prediction of a request goes."""
+
+    __slots__ = ("_query", "_request", "_server")
+
+    def __init__(self, server: ModelServer, request: Request, query: Query) -> None:
+        self._server = server
+        self._request = request
+        self._query = query
+
+    def done(self) -> bool:
+        """Tell that the answer is wanted; the transport does not say when it no longer is."""
+        return False
+
+    def set_result(self, prediction: Prediction) -> None:
+        """Answer."""
+        self._server.reply(self._request, self._query, prediction)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Answer with an error."""
+        refused = _refused(error) if isinstance(error, ProtocolError) else error
+        self._server.service.complete(self._request, refused)
+
+
+def _refused(error: ProtocolError) -> HTTPError:
+    headers = RETRY if error.status == 503 else ()
+    return HTTPError(error.status, error.message, headers=headers)
+
+
+def _response(answer: Answer, receipts: Sequence[str]) -> Response:
+    headers: list[tuple[bytes, bytes]] = []
+    if len(receipts) == 1:
+        headers.append((b"assay-receipt", receipts[0].encode()))
+    content_type = JSON
+    if answer.json_length is not None:
+        headers.append((JSON_LENGTH_HEADER, b"%d" % answer.json_length))
+        content_type = b"application/octet-stream"
+    return Response(answer.body, content_type=content_type, headers=tuple(headers))
+
+
+def _infos(signature: Signature, identity: Identity, labels: Mapping[str, str]) -> str:
+    engine = dict(signature.properties).get("engine", signature.platform)
+    model = {
+        **labels,
+        "namespace": identity.namespace,
+        "member": identity.member,
+        "model": identity.model,
+        "version": identity.version,
+    }
+    return build_info(engine) + model_info(model)
 
 
 def load_predictor(
@@ -234,22 +328,17 @@ def load_predictor(
     threshold: float | None,
     positive_label: str | None,
     trusted: Sequence[str],
+    format: Format = Format.SKOPS,  # noqa: A002 - the word that users know from the manifest
+    unsafe: bool = False,
+    score: ScoreKind | None = None,
 ) -> Predictor:
     """Fetch (when the URI is not local), check and load the model, ready to answer.
 
     Raises ArtifactError or UnsupportedModelError.
     """
     configure_sklearn()
-    path = local_path(uri)
-    if path is not None:
-        model = load(path, digest, trusted)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            fetched = Path(folder) / "model"
-            fetch(uri, digest, fetched)
-            model = load(fetched, digest, trusted)
-    single_threaded(model)
-    scorer = Scorer(model, threshold, positive_label)
+    loaded = _loaded(uri, digest, format, trusted, unsafe=unsafe)
+    scorer = Scorer(loaded.object, threshold, positive_label, score)
     classes = receipt_classes(scorer)
     if len("".join(classes).encode()) + len(classes) > MAX_CLASS_BYTES:
         event("classes_left_out", level=30, advice="set ASSAY_CLASSES on the ledger")
@@ -261,28 +350,93 @@ def load_predictor(
         revision=identity.revision,
         classes=classes,
     )
-    predictor = Predictor(scorer, issuer, identity.model, identity.version)
-    _settle(scorer)
+    remarks = {"unsafe": UNSAFE_REMARK} if loaded.format is Format.JOBLIB else None
+    predictor = Predictor(
+        scorer, issuer, identity.model, identity.version, loaded.reference, remarks
+    )
+    predictor.is_slow = _settle(scorer) > SLOW_SECONDS
     return predictor
 
 
-def _settle(scorer: Scorer) -> None:
-    """Pay once, before the first client does, for what libraries set up on their first call."""
-    # A model may find fault with a row of zeros; then its first client warms it up.
+def _loaded(
+    uri: str,
+    digest: str,
+    format: Format,  # noqa: A002
+    trusted: Sequence[str],
+    *,
+    unsafe: bool,
+) -> LoadedModel:
+    path = local_path(uri)
+    if path is not None:
+        return load(path, digest, trusted, format=format, unsafe=unsafe)
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = Path(folder) / "model"
+        fetch(uri, digest, fetched)
+        return load(fetched, digest, trusted, format=format, unsafe=unsafe)
+
+
+def _settle(scorer: Scorer) -> float:
+    """Pay once, before the first client does, for what libraries set up on their first call.
+
+    Returns the seconds that a batch takes.
+    """
+    rows = scorer.blank(TRIED_ROWS)
+    seconds = []
+    # A model may find fault with rows of zeros; then its first client warms it up.
     with suppress(ModelFailedError):
-        scorer.score(np.zeros((1, scorer.features or 1)))
+        for _ in range(3):
+            start = time.perf_counter()
+            scorer.score(rows)
+            seconds.append(time.perf_counter() - start)
+    event(
+        "model_opened",
+        engine=scorer.engine,
+        reason=scorer.engine_reason,
+        proven_rows=scorer.proven_rows,
+        score=scorer.score_kind,
+        batch_microseconds=round(min(seconds, default=0.0) * 1e6),
+    )
     gc.collect()
     gc.freeze()
+    return min(seconds, default=0.0)
 
 
 def run(
-    predictor: Predictor, identity: Identity, host: str, port: int, drain_seconds: float
+    predictor: Predictor,
+    identity: Identity,
+    host: str,
+    port: int,
+    drain_seconds: float,
+    grpc_port: int = 0,
+    shipper: Shipper | None = None,
+    user_header: str | None = None,
+    tls: TLS | None = None,
+    access: AccessLog | None = None,
+    batching: Batching | None = None,
 ) -> None:
-    """Serve until SIGTERM, then drain. Raises OSError if the port cannot be had."""
+    """Serve until SIGTERM, then drain.
+
+    `port` 0 takes a free one, `grpc_port` 0 is no gRPC. Raises OSError if a port cannot be had.
+    """
     listener = listen(host, port)
+    if shipper is not None:
+        shipper.start()
 
     async def main() -> None:
-        await Server(ModelServer(predictor, identity).service, drain_seconds).answer(listener)
+        asyncio.get_running_loop().set_exception_handler(loop_failed)
+        server = ModelServer(predictor, identity, shipper, user_header, access, batching)
+        rpc = None
+        if grpc_port:
+            # It costs memory, and most servers go without.
+            from assay_server.rpc.listener import Listener  # noqa: PLC0415
+
+            rpc = await Listener.start(server, host, grpc_port, tls)
+        front = Server(server.service, drain_seconds, tls, before_leaving=server.last_scrape)
+        await front.answer(listener)
+        if rpc is not None:
+            await rpc.stop()
+        if shipper is not None:
+            await asyncio.to_thread(shipper.close, SHIP_SECONDS)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

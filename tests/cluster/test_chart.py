@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from assay.controller.settings import read
+from assay.render.revision import STRICT, Policy
 from demo.stage import CHART, MEMBER_RELEASE, SYSTEM, member_kubeconfig
 from fleet import Cluster, Fleet
 from fleet.processes import CommandError
@@ -64,12 +66,34 @@ def test_crds_are_those_of_the_repository_and_stay(local_fleet: Fleet) -> None:
     assert found == {document["metadata"]["name"]: document for document in written}
 
 
+def test_what_models_may_be_reaches_the_operator(local_fleet: Fleet) -> None:
+    """As its settings read it (assay.controller.settings)."""
+    types = "operator.trustedTypes={sklearn.tree._tree.Tree,a.B}"
+
+    def policy(*words: str) -> Policy:
+        [operator] = [
+            document
+            for document in rendered(local_fleet.clusters["hub"], *words)
+            if document["kind"] == "Deployment"
+        ]
+        [container] = operator["spec"]["template"]["spec"]["containers"]  # type: ignore[index]
+        given = {item["name"]: item.get("value", "x") for item in container["env"]}
+        return read(given).policy
+
+    assert policy() == STRICT
+    assert policy("--set", f"{types},operator.allowUnsafeModels=true") == Policy(
+        ("a.B", "sklearn.tree._tree.Tree"), unsafe_models=True
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("role=everything", "role"),
         ("operator.logLevel=loud", "logLevel"),
         ("operator.image.digest=md5:x", "digest"),
+        ("operator.trustedTypes={Tree}", "trustedTypes"),
+        ("operator.allowUnsafeModels=yes", "allowUnsafeModels"),
         ("colour=red", "colour"),
     ],
 )

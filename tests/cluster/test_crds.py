@@ -71,6 +71,14 @@ def deployment(path: str, value: object) -> Callable[[], Document]:
     return lambda: with_(a_deployment(), f"spec.{path}", value)
 
 
+def model(**fields: object) -> Callable[[], Document]:
+    return deployment("model", {**a_deployment()["spec"]["model"], **fields})
+
+
+def signature(**fields: object) -> Callable[[], Document]:
+    return deployment("model.signature", {"publicKeySecretName": "signers", **fields})
+
+
 def metric(**fields: object) -> Callable[[], Document]:
     one = {"name": "f1", "type": "F1", "margin": "0.02", **fields}
     return deployment("rollout.analysis.metrics", [one])
@@ -91,6 +99,23 @@ VALID = {
     "a threshold and a positive label": deployment(
         "model.decision", {"positiveLabel": "1", "threshold": "0.37"}
     ),
+    "an ONNX file": deployment("model.format", "Onnx"),
+    "a pickle that is allowed": model(format="Joblib", unsafe="Allow"),
+    "decision scores": model(score="Decision", decision={"positiveLabel": "1"}),
+    "credentials": model(uri="s3://models/fraud.skops", credentials={"secretName": "reader"}),
+    "a signed artifact": signature(),
+    "a signature elsewhere": signature(uri="pvc://signatures/fraud/7.sig"),
+    **{
+        f"an artifact at {uri}": deployment("model.uri", uri)
+        for uri in (
+            "http://models.example.com/a/fraud@7.skops",
+            "gs://models/fraud.skops",
+            "az://models/fraud.skops",
+            "abfss://models@account.dfs.core.windows.net/fraud.skops",
+            "pvc://models/fraud..7/model.skops",
+            "file:///models/fraud.skops",
+        )
+    },
     "one step": deployment("rollout.canary.steps", [{"weight": 50}]),
     "steps of equal weight": deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 20}]),
     "a floor": metric(floor="0.80"),
@@ -155,11 +180,69 @@ INVALID = {
     "a bucket without a scheme": (
         deployment("model.uri", "models/fraud.skops"),
         'spec.model.uri: Invalid value: "models/fraud.skops": spec.model.uri in body should match '
-        "'^(https?|file)://.+$'",
+        "'^(https?|s3|gs|az|abfss?|pvc|file)://.+$'",
+    ),
+    "a scheme that nobody fetches": (
+        deployment("model.uri", "ftp://models.example.com/fraud.skops"),
+        "spec.model.uri in body should match '^(https?|s3|gs|az|abfss?|pvc|file)://.+$'",
+    ),
+    "a password in the address": (
+        deployment("model.uri", "https://me:secret@models.example.com/fraud.skops"),
+        "model.uri must not hold a user or password: name a Secret in model.credentials",
+    ),
+    "a password in the address of the signature": (
+        signature(uri="https://token@models.example.com/fraud.sig"),
+        "model.signature.uri must not hold a user or password: name a Secret in model.credentials",
+    ),
+    "a claim without a path": (
+        deployment("model.uri", "pvc://models/"),
+        "model.uri of a volume must read pvc://CLAIM/PATH, without '..'",
+    ),
+    "a claim that is no name": (
+        deployment("model.uri", "pvc://Models/fraud.skops"),
+        "model.uri of a volume must read pvc://CLAIM/PATH, without '..'",
+    ),
+    "a way out of a claim": (
+        deployment("model.uri", "pvc://models/../other/fraud.skops"),
+        "model.uri of a volume must read pvc://CLAIM/PATH, without '..'",
+    ),
+    "a signature on a way out of a claim": (
+        signature(uri="pvc://models/fraud/.."),
+        "model.signature.uri of a volume must read pvc://CLAIM/PATH, without '..'",
+    ),
+    "a signature by nobody": (
+        deployment("model.signature", {"uri": "https://models.example.com/fraud.sig"}),
+        "spec.model.signature.publicKeySecretName: Required value",
+    ),
+    "credentials of no name": (
+        deployment("model.credentials", {"secretName": "My Secret"}),
+        'spec.model.credentials.secretName: Invalid value: "My Secret"',
     ),
     "a pickle": (
         deployment("model.format", "Joblib"),
-        'spec.model.format: Unsupported value: "Joblib": supported values: "Skops"',
+        "model.format Joblib runs code from the artifact on load: it needs model.unsafe: Allow, and "
+        "an operator that permits it",
+    ),
+    "a pickle that is refused": (
+        model(format="Joblib", unsafe="Refuse"),
+        "model.format Joblib runs code from the artifact on load: it needs model.unsafe: Allow",
+    ),
+    "a safe format that may run code": (
+        model(format="Onnx", unsafe="Allow"),
+        "model.unsafe: Allow is for model.format Joblib: no other format runs code",
+    ),
+    "a format that nobody loads": (
+        deployment("model.format", "Pickle"),
+        'spec.model.format: Unsupported value: "Pickle": supported values: "Skops", "Onnx", "Joblib"',
+    ),
+    "a threshold of something that is no probability": (
+        model(score="Decision", decision={"threshold": "0.37"}),
+        "model.decision.threshold is a probability and does not go with model.score Decision",
+    ),
+    "scores that mean something else": (
+        deployment("model.score", "Distance"),
+        'spec.model.score: Unsupported value: "Distance": supported values: "Probability", '
+        '"Decision"',
     ),
     "a threshold above one": (
         deployment("model.decision", {"threshold": "1.5"}),

@@ -1,61 +1,57 @@
 """Feedback: the body of a label request, what each label in it amounts to, and the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from assay_server.ledger.counts import Cell
+from assay_server.ledger.entries import (
+    MAX_ID_BYTES,
+    Arrival,
+    Label,
+    Name,
+    NamedLabel,
+    Result,
+    Rules,
+    Shipment,
+    Status,
+    stored_id,
+)
+from assay_server.ledger.totals import LEAST_PROBABILITY
 from assay_server.receipts import Receipt, ReceiptError, Verifier, member_tag
 
 MAX_LABELS = 10_000
 _SHOWN_CHARACTERS = 24
 _SHOWN_CLASSES = 20
-
-
-class Status(StrEnum):
-    """What became of one submitted label."""
-
-    COUNTED = "counted"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    MALFORMED = "malformed"
-    WRONG_DEPLOYMENT = "wrong_deployment"
-    FORGED = "forged"
-    WRONG_MEMBER = "wrong_member"
-    EXPIRED = "expired"
-    UNKNOWN_LABEL = "unknown_label"
-
+_MAX_ROW = 2**31 - 1
+_ENTRY = 'an entry is {"receipt": string, "label": string} or {"id": string, "row": number, ...}'
 
 MESSAGES = {
     Status.DUPLICATE: "this label was counted before",
+    Status.REPLACED: "another label for this prediction came before; this one counts instead",
     Status.CONFLICT: "another label was counted for this prediction; the first stays",
+    Status.LATE: "labels are final at the age of their prediction; kept for the log, not counted",
+    Status.CORRECTED: "another label is final for this prediction; kept for the log, not counted",
     Status.EXPIRED: "labels of predictions this old are final",
+    Status.ERASED: "this prediction was erased on request",
+    Status.UNKNOWN_ID: "no prediction of this id is known here, or its server has not told of it"
+    " yet; send it again, or to the other members",
+    Status.UNKNOWN_LABEL: "the label is not a class of the model that predicted",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A label that may be counted: the identity of its receipt and where it counts."""
-
-    identity: bytes
-    cell: Cell
-    served_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
-    """A label that is not counted, and why."""
+    """A label or shipment that is not written down, and why."""
 
-    status: Status
+    status: Result
     message: str
     address: str | None = None
 
 
 class FeedbackError(Exception):
-    """A body that is not a label request; `status` is the HTTP status."""
+    """A body that is not what its path takes; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -63,65 +59,112 @@ class FeedbackError(Exception):
         self.message = message
 
 
-class _Body(msgspec.Struct):
+class _Labels(msgspec.Struct):
     labels: list[Any]
 
 
-_decoder = msgspec.json.Decoder(_Body)
+class _Served(msgspec.Struct):
+    served: list[Any]
+
+
+class _Erasure(msgspec.Struct):
+    ids: list[str]
+
+
+_labels = msgspec.json.Decoder(_Labels)
+_served = msgspec.json.Decoder(_Served)
+_erasure = msgspec.json.Decoder(_Erasure)
 
 
 def parse(body: bytes) -> list[Any]:
     """Return the entries of a label request, not looked at yet. Raises FeedbackError."""
     try:
-        labels = _decoder.decode(body).labels
+        labels = _labels.decode(body).labels
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FeedbackError(400, f"the body is not a label request: {error}") from None
-    if len(labels) > MAX_LABELS:
-        raise FeedbackError(413, f"labels: at most {MAX_LABELS} in one request, got {len(labels)}")
-    return labels
+    return _bounded("labels", labels)
+
+
+def parse_served(body: bytes) -> list[Any]:
+    """Return the entries of a server's shipment, not looked at yet. Raises FeedbackError."""
+    try:
+        served = _served.decode(body).served
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FeedbackError(400, f"the body is not a shipment: {error}") from None
+    return _bounded("served", served)
+
+
+def parse_erasure(body: bytes) -> list[str]:
+    """Return the request ids of `{"ids": [...]}`. Raises FeedbackError."""
+    try:
+        ids = _erasure.decode(body).ids
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FeedbackError(400, f"the body is not a request to erase: {error}") from None
+    return [stored_id(name) for name in _bounded("ids", ids)]
+
+
+def _bounded(field: str, items: list[Any]) -> list[Any]:
+    if len(items) > MAX_LABELS:
+        raise FeedbackError(413, f"{field}: at most {MAX_LABELS} in one request, got {len(items)}")
+    return items
 
 
 class Clerk:
-    """Decides which labels may be counted in this member.
+    """Decides which labels and shipments may be written down in this member.
 
     Parameters
     ----------
-    classes
-        The class names if the operator gave them; else each receipt brings its model's own.
+    rules
+        How labels count.
     members
         Where labels for each other member go; None for a member without a known address.
-    window
-        Seconds that a receipt is valid.
     """
 
     def __init__(
         self,
         verifier: Verifier,
+        rules: Rules,
         *,
         member: str,
-        classes: Sequence[str] | None,
         members: Mapping[str, str | None],
-        window: int,
     ) -> None:
         self._verifier = verifier
         self._member = member_tag(member)
-        self._classes = tuple(classes) if classes else None
         self._members = {member_tag(name): (name, address) for name, address in members.items()}
-        self.window = window
+        self.rules = rules
 
-    def examine(self, item: object, now: float) -> Entry | Refusal:
-        """Return what an entry of the request amounts to at the time `now` (Unix seconds)."""
-        if not isinstance(item, dict) or not isinstance(item.get("receipt"), str):
-            return Refusal(Status.MALFORMED, 'an entry is {"receipt": string, "label": string}')
+    def examine(self, item: object, now: float) -> Label | NamedLabel | Refusal:
+        """Return what an entry of a label request amounts to at the time `now` (Unix seconds)."""
+        if not isinstance(item, dict):
+            return Refusal(Status.MALFORMED, _ENTRY)
+        token, request = item.get("receipt"), item.get("id")
+        if isinstance(token, str) and request is None:
+            return _fault(item) or self._label(token, item, now)
+        if isinstance(request, str) and token is None:
+            return _fault(item) or _named(request, item, now)
+        return Refusal(Status.MALFORMED, _ENTRY)
+
+    def admit(self, item: object, now: float) -> Shipment | Refusal:
+        """Return what an entry `[id, row, receipt]` of a shipment amounts to."""
+        match item:
+            case [None | str() as request, int() as row, str() as token] if _is_row(row):
+                receipt = self._receipt(token)
+            case _:
+                return Refusal(
+                    Arrival.MALFORMED, "an entry is [id or null, number of the row, receipt]"
+                )
+        if isinstance(receipt, Refusal):
+            return Refusal(Arrival(receipt.status), receipt.message)
+        if receipt.served_at + self.rules.window < now:
+            return Refusal(Arrival.EXPIRED, MESSAGES[Status.EXPIRED])
+        return Shipment(receipt, None if request is None else (stored_id(request), row))
+
+    def _receipt(self, token: str) -> Receipt | Refusal:
         try:
-            receipt = self._verifier.verify(item["receipt"])
+            receipt = self._verifier.verify(token)
         except ReceiptError as error:
             return Refusal(Status(error.status), error.message)
-        if receipt.member != self._member:
-            return self._elsewhere(receipt)
-        if receipt.served_at + self.window < now:
-            return Refusal(Status.EXPIRED, f"the receipt is older than {self.window} seconds")
-        return self._label(receipt, item.get("label"))
+        return receipt if receipt.member == self._member else self._elsewhere(receipt)
 
     def _elsewhere(self, receipt: Receipt) -> Refusal:
         name, address = self._members.get(receipt.member, (None, None))
@@ -131,30 +174,56 @@ class Clerk:
             Status.WRONG_MEMBER, f"the prediction was served by {served}{where}", address
         )
 
-    def _label(self, receipt: Receipt, label: object) -> Entry | Refusal:
-        classes = self._classes or receipt.classes
-        names = spellings(label)
-        if not names:
-            return Refusal(Status.MALFORMED, "label must be a string, a number or a boolean")
+    def _label(self, token: str, item: Mapping[str, Any], now: float) -> Label | Refusal:
+        receipt = self._receipt(token)
+        if isinstance(receipt, Refusal):
+            return receipt
+        if receipt.served_at + self.rules.window < now:
+            return Refusal(Status.EXPIRED, f"the receipt is older than {self.rules.window} seconds")
+        classes = self.rules.classes or receipt.classes
         if classes is None:
             message = "this model has too many classes for a receipt; set ASSAY_CLASSES here"
             return Refusal(Status.UNKNOWN_LABEL, message)
-        known = next((name for name in names if name in classes), None)
+        known = next((name for name in spellings(item.get("label")) if name in classes), None)
         if known is None:
             more = ", ..." if len(classes) > _SHOWN_CLASSES else ""
             shown = ", ".join(classes[:_SHOWN_CLASSES])
             return Refusal(Status.UNKNOWN_LABEL, f"the label is not one of: {shown}{more}")
-        positive = receipt.classes[1] if receipt.classes and len(receipt.classes) == 2 else None
-        cell = Cell(
-            receipt.revision,
-            receipt.stratum.rollout,
-            receipt.stratum.step,
-            receipt.predicted,
-            known,
-            positive,
-            receipt.score_bin,
+        return Label(receipt, known, int(now), item.get("probability"))
+
+
+def _fault(item: Mapping[str, Any]) -> Refusal | None:
+    """Return what is wrong with label or probability, whatever the prediction."""
+    probability = item.get("probability")
+    if probability is not None and not _is_probability(probability):
+        return Refusal(
+            Status.MALFORMED,
+            "probability must be a number above 0 and at most 1, and not below"
+            f" {LEAST_PROBABILITY}; leave it out if every case is labelled",
         )
-        return Entry(receipt.identity, cell, receipt.served_at)
+    if not spellings(item.get("label")):
+        return Refusal(Status.MALFORMED, "label must be a string, a number or a boolean")
+    return None
+
+
+def _named(request: str, item: Mapping[str, Any], now: float) -> NamedLabel | Refusal:
+    row = item.get("row", 0)
+    if not _is_row(row):
+        return Refusal(Status.MALFORMED, "row must be a whole number from 0")
+    name: Name = (stored_id(request), row)
+    return NamedLabel(name, spellings(item.get("label")), int(now), item.get("probability"))
+
+
+def _is_row(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_ROW
+
+
+def _is_probability(value: object) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and LEAST_PROBABILITY <= value <= 1
+    )
 
 
 def spellings(label: object) -> tuple[str, ...]:
@@ -174,14 +243,18 @@ def spellings(label: object) -> tuple[str, ...]:
 
 
 def result(
-    item: object, status: Status, message: str | None, address: str | None
+    item: object, status: Result, message: str | None, address: str | None
 ) -> dict[str, Any]:
     """Return the answer to one entry; absent parts are left out."""
-    receipt = item.get("receipt") if isinstance(item, dict) else None
-    answer: dict[str, Any] = {
-        "receipt": receipt[:_SHOWN_CHARACTERS] if isinstance(receipt, str) else "",
-        "status": status,
-    }
+    answer: dict[str, Any] = {}
+    if isinstance(item, dict) and isinstance(item.get("id"), str):
+        answer["id"] = item["id"][:MAX_ID_BYTES]
+        if isinstance(item.get("row"), int):
+            answer["row"] = item["row"]
+    else:
+        receipt = item.get("receipt") if isinstance(item, dict) else None
+        answer["receipt"] = receipt[:_SHOWN_CHARACTERS] if isinstance(receipt, str) else ""
+    answer["status"] = status
     if message is not None:
         answer["message"] = message
     if address is not None:

@@ -37,6 +37,8 @@ class ConditionType(enum.StrEnum):
     """The trial's evidence can be read and judged."""
     MEMBERS_REACHABLE = "MembersReachable"
     """The operator can talk to every chosen member."""
+    UNSAFE_MODEL = "UnsafeModel"
+    """A revision in use is a Joblib artifact, whose loading runs code from it. Only present while true."""
     REACHABLE = "Reachable"
     """ModelCluster: the operator can talk to this member."""
 
@@ -90,6 +92,8 @@ class Reason(enum.StrEnum):
     """There was no revision before it to compare with; being ready was enough."""
     NOT_READ = "NotRead"
     """The trial's evidence has not been read yet."""
+    CODE_ON_LOAD = "CodeOnLoad"
+    """Loading the artifact runs code from it, which no digest or signature makes harmless."""
     NO_TRIAL = "NoTrial"
     """There is nothing to judge."""
     DELETING = "Deleting"
@@ -108,7 +112,9 @@ class Condition(Model):
 
 
 _FIRST = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY)
-_ABNORMAL = frozenset({ConditionType.STALLED, ConditionType.RECONCILING})
+_ABNORMAL = frozenset(
+    {ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.UNSAFE_MODEL}
+)
 _MESSAGE_LIMIT = 1024
 
 

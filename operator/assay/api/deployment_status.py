@@ -7,7 +7,7 @@ import pydantic
 
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, Word
-from .model_deployment import Rollout
+from .model_deployment import ModelFormat, Rollout
 
 RolloutId = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{10}$", max_length=10)]
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
@@ -45,6 +45,9 @@ class RevisionRef(Model):
     version: Word
     digest: Digest
     threshold: Fraction | None = None
+    format: ModelFormat | None = pydantic.Field(
+        None, description="How the artifact is stored; Skops when left out."
+    )
 
 
 class RejectedRevision(Model):

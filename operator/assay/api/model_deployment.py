@@ -13,9 +13,26 @@ from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rule
 
 
 class ModelFormat(enum.StrEnum):
-    """How the artifact is stored. Pickle and joblib are not here: loading them runs their code."""
+    """How the artifact is stored."""
 
     SKOPS = "Skops"
+    ONNX = "Onnx"
+    JOBLIB = "Joblib"
+    """Loading it runs code from the artifact; only with `unsafe: Allow`, and if the operator permits."""
+
+
+class Unsafe(enum.StrEnum):
+    """Whether code from the artifact may run."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
+class Score(enum.StrEnum):
+    """What the scores of a model mean."""
+
+    PROBABILITY = "Probability"
+    DECISION = "Decision"
 
 
 class Decision(Model):
@@ -31,24 +48,105 @@ class Decision(Model):
     )
 
 
+URI = Annotated[
+    str,
+    pydantic.Field(max_length=1024, pattern=r"^(https?|s3|gs|az|abfss?|pvc|file)://.+$"),
+]
+"""Where an artifact or its signature is."""
+
+
+_IN_CLAIM = r"^pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[^/].*$"
+_OUT = r"(^|/)[.][.](/|$)"
+
+
+def _uri_rules(field: str, uri: str) -> tuple[tuple[str, str], ...]:
+    """Return the CEL rules of a URI; `uri` is its CEL expression."""
+    return (
+        (
+            f"!{uri}.matches('^https?://[^/]*@')",
+            f"{field} must not hold a user or password: name a Secret in model.credentials",
+        ),
+        (
+            # RE2 knows no lookahead, so the way out of the claim has an expression of its own.
+            f"!{uri}.startsWith('pvc://') || ({uri}.matches('{_IN_CLAIM}') && !{uri}.matches('{_OUT}'))",
+            f"{field} of a volume must read pvc://CLAIM/PATH, without '..'",
+        ),
+    )
+
+
+class Credentials(Model):
+    """A Secret in every member that opens the artifact's store. It is never read by the operator."""
+
+    secret_name: ObjectName = pydantic.Field(
+        description="Name of a Secret in the members, in the namespace of the ModelDeployment. Keys: token, or username and password, for https; ca.crt for a private authority; AWS_..., AZURE_... and GOOGLE_APPLICATION_CREDENTIALS (the JSON itself) for buckets. Only the container that fetches gets them."
+    )
+
+
+class Signature(Model):
+    """Who must have signed the artifact (OpenSSF model-signing, key mode)."""
+
+    public_key_secret_name: ObjectName = pydantic.Field(
+        description="Name of a Secret in the members whose every key is a public key in PEM (ECDSA P-256, P-384 or P-521). One of them must have signed."
+    )
+    uri: URI | None = pydantic.Field(
+        None,
+        description="Where the signature is; the artifact's uri with .sig behind its path when left out.",
+    )
+
+
 class ModelSource(Model):
     """Which artifact serves."""
 
-    uri: str = pydantic.Field(
-        description="Where the artifact is: https, http or file. The digest is checked, so the way it came does not matter.",
-        max_length=1024,
-        pattern=r"^(https?|file)://.+$",
+    uri: URI = pydantic.Field(
+        description="Where the artifact is: https, s3, gs, az (or abfs), pvc://CLAIM/PATH, file (in the serving image) or http. The digest is checked, so the way it came does not matter."
     )
     version: Word = pydantic.Field(description="The version as people call it; free text.")
     digest: Digest = pydantic.Field(
         description="SHA-256 of the artifact; checked before it is loaded."
     )
     format: ModelFormat = pydantic.Field(
-        ModelFormat.SKOPS, description="How the artifact is stored."
+        ModelFormat.SKOPS,
+        description="How the artifact is stored. Joblib runs code from it on load: it needs unsafe: Allow, and an operator that permits it.",
+    )
+    unsafe: Unsafe = pydantic.Field(
+        Unsafe.REFUSE,
+        description="Allow: code from a Joblib artifact may run in the serving pods. The condition UnsafeModel then says so.",
     )
     decision: Decision | None = pydantic.Field(
         None, description="How scores become a predicted class."
     )
+    score: Score | None = pydantic.Field(
+        None,
+        description="What scores mean: the probability of a class, or the distance that a model without probabilities decides by. What the model has when left out. Versions whose scores mean different things are not compared by AUC.",
+    )
+    credentials: Credentials | None = pydantic.Field(
+        None, description="What opens the store in which the artifact and its signature are."
+    )
+    signature: Signature | None = pydantic.Field(
+        None,
+        description="Who must have signed the artifact; checked when a pod fetches it. No signature is asked for when left out.",
+    )
+
+
+_MODEL_RULES = (
+    (
+        "!has(self.format) || self.format != 'Joblib' || (has(self.unsafe) && self.unsafe == 'Allow')",
+        "model.format Joblib runs code from the artifact on load: it needs model.unsafe: Allow, and an operator that permits it",
+    ),
+    (
+        "!has(self.unsafe) || self.unsafe == 'Refuse' || (has(self.format) && self.format == 'Joblib')",
+        "model.unsafe: Allow is for model.format Joblib: no other format runs code",
+    ),
+    (
+        "!has(self.score) || self.score != 'Decision' || !has(self.decision) || !has(self.decision.threshold)",
+        "model.decision.threshold is a probability and does not go with model.score Decision",
+    ),
+    *_uri_rules("model.uri", "self.uri"),
+    *(
+        (f"!has(self.signature) || !has(self.signature.uri) || ({rule})", message)
+        for rule, message in _uri_rules("model.signature.uri", "self.signature.uri")
+    ),
+)
 
 
 Quantity = Annotated[
@@ -259,7 +357,9 @@ class Rollout(Model):
 class ModelDeploymentSpec(Model):
     """What the user asks for."""
 
-    model: ModelSource = pydantic.Field(description="Which artifact serves.")
+    model: ModelSource = pydantic.Field(
+        description="Which artifact serves.", json_schema_extra=rules(*_MODEL_RULES)
+    )
     serving: Serving = pydantic.Field(Serving(), description="The pods that serve.")
     placement: Placement = pydantic.Field(Placement(), description="Which members serve.")
     traffic: Traffic = pydantic.Field(description="How requests reach the pods.")

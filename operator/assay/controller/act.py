@@ -17,7 +17,7 @@ from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import divide
 from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
-from assay.render.revision import follows_spec, pod_template, revision_hash
+from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation
 from assay.rollout.traffic import wanted_route
@@ -43,6 +43,8 @@ class Hands:
         The model server's default image.
     wake
         Called with a ModelDeployment's key when a late member has finished.
+    policy
+        What models may be and hold.
     """
 
     hub: Hub
@@ -50,6 +52,7 @@ class Hands:
     origin: str
     image: str
     wake: Callable[[str, str], None]
+    policy: Policy = STRICT
 
 
 async def record(
@@ -246,12 +249,18 @@ async def _templates(
     templates = dict(memory.templates or {})
     current = revision_hash(spec)
     if current not in templates or follows_spec(status, current):
-        templates[current] = pod_template(item.name, item.namespace, spec, current, hands.image)
+        templates[current] = _template(hands, item, spec, current)
     needed = {ref.revision for ref in (status.stable, status.canary) if ref}
     for revision in needed - templates.keys():
         if template := await _from_members(item, revision, members):
             templates[revision] = template
     return templates
+
+
+def _template(
+    hands: Hands, item: Deployment, spec: ModelDeploymentSpec, revision: str
+) -> dict[str, Any]:
+    return pod_template(item.name, item.namespace, spec, revision, hands.image, hands.policy)
 
 
 async def _from_members(
@@ -280,7 +289,7 @@ async def _store_templates(
     current = revision_hash(spec)
     serving = {ref.revision for ref in (status.stable, status.canary) if ref}
     if current in serving and current not in memory.templates and not follows_spec(status, current):
-        template = pod_template(item.name, item.namespace, spec, current, hands.image)
+        template = _template(hands, item, spec, current)
         await hands.hub.store_template(item, current, template)
         memory.templates[current] = template
     for revision in memory.templates.keys() - kept_revisions(spec, status) - {current}:

@@ -99,6 +99,7 @@ async def _serve(
         origin,
         settings.server_image,
         wake,
+        settings.policy,
     )
 
     async def look(key: Key, memory: Memory) -> Next:

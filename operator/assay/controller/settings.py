@@ -1,12 +1,17 @@
 """What the operator is told from outside: environment variables that the chart sets."""
 
+import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.render.revision import STRICT, Policy
+
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_TYPE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Settings:
         Whether to hold a Lease before doing anything.
     identity
         Our name in that Lease: the pod's.
+    policy
+        What models may be and hold.
     """
 
     namespace: str
@@ -35,6 +42,7 @@ class Settings:
     metrics_port: int
     leader_election: bool
     identity: str
+    policy: Policy = STRICT
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -62,6 +70,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     election = environ.get("ASSAY_LEADER_ELECTION", "true").lower()
     if election not in ("true", "false"):
         raise ValueError(f"ASSAY_LEADER_ELECTION must be true or false, not {election!r}")
+    unsafe = environ.get("ASSAY_ALLOW_UNSAFE_MODELS", "false").lower()
+    if unsafe not in ("true", "false"):
+        raise ValueError(f"ASSAY_ALLOW_UNSAFE_MODELS must be true or false, not {unsafe!r}")
     return Settings(
         namespace=namespace,
         server_image=image,
@@ -69,4 +80,21 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         metrics_port=int(port),
         leader_election=election == "true",
         identity=environ.get("POD_NAME") or socket.gethostname(),
+        policy=Policy(_types(environ.get("ASSAY_TRUSTED_TYPES") or "[]"), unsafe == "true"),
     )
+
+
+def _types(text: str) -> tuple[str, ...]:
+    """Read a JSON array of dotted names of Python types."""
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and _TYPE.fullmatch(name) for name in names
+    ):
+        raise ValueError(
+            "ASSAY_TRUSTED_TYPES must be a JSON array of types with their modules, such as"
+            f' ["sklearn.tree._tree.Tree"], not {text!r}'
+        )
+    return tuple(sorted(set(names)))

@@ -2,8 +2,9 @@
 
 Rules:
 
-Rule 1. The hash covers what can change a prediction or the pods: digest, format, decision, an image
-that the user chose, resources. Not uri, version, replicas, placement or rollout settings.
+Rule 1. The hash covers what can change a prediction or the pods: digest, format, decision, score, an
+image that the user chose, resources. Not how the artifact comes and is checked (uri, credentials,
+signature), version, replicas, placement or rollout settings.
 
 Rule 2. Fields at their default value are left out of the hash: a new field, or a new default of an
 old one, gives no running model another hash.
@@ -17,15 +18,37 @@ Rule 4. A template is the same in every member and under every hub; `serving` ad
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, ModelFormat, ModelSource
 
 from . import pods
+from .artifact import MODEL_PATH, fetch_container, fetch_volumes
 from .naming import HTTP_PORT, SERVER, pod_labels
 
-MODEL_PATH = "/models/model.skops"
+
+@dataclass(frozen=True)
+class Policy:
+    """What the operator's own configuration says of models, and no manifest can.
+
+    Part of a template when it is made (rule 3): another policy restarts no pod that serves.
+
+    Attributes
+    ----------
+    trusted_types
+        Types that skops files may hold beside those that skops trusts itself.
+    unsafe_models
+        Whether models of format Joblib may be served.
+    """
+
+    trusted_types: tuple[str, ...] = ()
+    unsafe_models: bool = False
+
+
+STRICT = Policy()
+"""What counts unless the operator is told otherwise."""
 
 
 def revision_hash(spec: ModelDeploymentSpec) -> str:
@@ -35,7 +58,7 @@ def revision_hash(spec: ModelDeploymentSpec) -> str:
         by_alias=True,
         exclude_defaults=True,
         exclude_none=True,
-        include={"digest", "format", "decision"},
+        include={"digest", "format", "decision", "score"},
     )
     serving = spec.serving.model_dump(
         mode="json",
@@ -57,7 +80,12 @@ def follows_spec(status: ModelDeploymentStatus, revision: str) -> bool:
 
 
 def pod_template(
-    name: str, namespace: str, spec: ModelDeploymentSpec, revision: str, default_image: str
+    name: str,
+    namespace: str,
+    spec: ModelDeploymentSpec,
+    revision: str,
+    default_image: str,
+    policy: Policy = STRICT,
 ) -> dict[str, Any]:
     """Return the pod template of `revision` as a ControllerRevision stores it (rule 4)."""
     image = spec.serving.image or default_image
@@ -71,44 +99,25 @@ def pod_template(
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": pods.GRACE_SECONDS,
             "securityContext": pods.security(),
-            "initContainers": [_fetch(spec, image)],
-            "containers": [_server(name, namespace, spec, revision, image)],
+            "initContainers": [fetch_container(spec, image)],
+            "containers": [_server(name, namespace, spec, revision, image, policy)],
             "volumes": [
                 {"name": "model", "emptyDir": {}},
                 {"name": "tmp", "emptyDir": {}},
                 pods.keys_volume(name),
+                *fetch_volumes(spec.model),
             ],
         },
     }
 
 
-def _fetch(spec: ModelDeploymentSpec, image: str) -> dict[str, Any]:
-    return {
-        "name": "fetch",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "args": [
-            "fetch",
-            "--model-uri",
-            pods.literal(spec.model.uri),
-            "--digest",
-            spec.model.digest,
-            "--target",
-            MODEL_PATH,
-        ],
-        "resources": pods.resources(spec.serving.resources),
-        "securityContext": pods.container_security(),
-        # The one line that says what is wrong with the artifact reaches status this way.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "model", "mountPath": "/models"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-        ],
-    }
-
-
 def _server(
-    name: str, namespace: str, spec: ModelDeploymentSpec, revision: str, image: str
+    name: str,
+    namespace: str,
+    spec: ModelDeploymentSpec,
+    revision: str,
+    image: str,
+    policy: Policy,
 ) -> dict[str, Any]:
     decision = spec.model.decision
     return {
@@ -136,6 +145,7 @@ def _server(
             positive_label=decision.positive_label if decision else None,
             keys_file=f"{pods.KEYS_DIRECTORY}/keys.json",
             drain_seconds=str(pods.DRAIN_SECONDS),
+            **_loading(spec.model, policy),
         ),
         "ports": [pods.http_port()],
         "resources": pods.resources(spec.serving.resources),
@@ -147,4 +157,19 @@ def _server(
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             pods.keys_mount(),
         ],
+    }
+
+
+def _loading(model: ModelSource, policy: Policy) -> dict[str, str | None]:
+    """Return what the server is told about loading; nothing where its defaults say the same.
+
+    Without the policy's permission the server refuses a Joblib artifact, and status says why.
+    """
+    types = policy.trusted_types
+    allowed = model.format is ModelFormat.JOBLIB and policy.unsafe_models
+    return {
+        "format": None if model.format is ModelFormat.SKOPS else model.format.value,
+        "score": model.score.value if model.score else None,
+        "unsafe": model.unsafe.value if allowed else None,
+        "trusted_types": json.dumps(types) if types and model.format is ModelFormat.SKOPS else None,
     }

@@ -14,7 +14,7 @@ from .situation import Situation, touches
 from .summary import conditions
 from .triggers import trigger
 
-_REPORTED = (ConditionType.STALLED, ConditionType.MEMBERS_REACHABLE)
+_REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, ConditionType.MEMBERS_REACHABLE)
 _LIMIT = 100
 """What status admits of rejected revisions."""
 
@@ -119,7 +119,7 @@ def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> 
     events = []
     for item in new.conditions:
         turned = before.get(item.type) != (item.status, item.reason)
-        first = item.type not in before and item.type != ConditionType.STALLED
+        first = item.type not in before and item.type == ConditionType.MEMBERS_REACHABLE
         if item.type not in _REPORTED or not turned or (first and item.status == "True"):
             continue
         good = item.type == ConditionType.MEMBERS_REACHABLE and item.status == "True"

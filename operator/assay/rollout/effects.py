@@ -17,6 +17,7 @@ from assay.api.deployment_status import (
     StepRecord,
     Verdict,
 )
+from assay.api.model_deployment import ModelFormat
 
 from .observation import Event
 from .situation import Situation, seconds
@@ -256,6 +257,7 @@ def _reference(situation: Situation) -> RevisionRef:
         version=model.version,
         digest=model.digest,
         threshold=model.decision.threshold if model.decision else None,
+        format=None if model.format is ModelFormat.SKOPS else model.format,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from assay.api.conditions import Condition, ConditionType, Reason, condition, update
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
+from assay.api.model_deployment import ModelFormat
 from assay.judge import Verdict as JudgeVerdict
 from assay.judge import reasons
 
@@ -59,6 +60,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _promoted(situation, status, line),
         _evidence(situation, status),
         _reachable(situation),
+        _unsafe(status),
     ]
     return update(situation.before.conditions, new, situation.generation, situation.now)
 
@@ -258,3 +260,15 @@ def _reachable(situation: Situation) -> Condition:
     names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)
     message = f"{len(lost)} of {members(count)} cannot be reached: {names}"
     return condition(kind, False, Reason.MEMBERS_UNREACHABLE, message)
+
+
+def _unsafe(status: ModelDeploymentStatus) -> Condition:
+    """Say it for as long as such a revision is in use, whatever the spec names by now."""
+    used = (status.stable, status.canary)
+    names = dict.fromkeys(
+        named(item) for item in used if item is not None and item.format is ModelFormat.JOBLIB
+    )
+    message = (
+        f"{' and '.join(names)}: loading a Joblib artifact runs code from it in the serving pods"
+    )
+    return condition(ConditionType.UNSAFE_MODEL, bool(names), Reason.CODE_ON_LOAD, message)

@@ -1,5 +1,7 @@
 """The command line: options, their environment variables, and one clear line when it fails."""
 
+import json
+import logging
 import pickle
 import re
 import subprocess
@@ -7,10 +9,27 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import joblib
+import model_signing
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from assay_server.cli import main
+
+
+@pytest.fixture(autouse=True)
+def kept_logging():
+    """Commands that run in this process send its logs to a stream that ends with them."""
+    handlers = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = handlers
 
 
 def run(*arguments, **environment):
@@ -46,7 +65,7 @@ def test_fetch_from_the_environment(artifact, tmp_path):
     result = run(
         "fetch", MODEL_URI=artifact.path, DIGEST=artifact.digest, TARGET=target, MAX_BYTES=10**6
     )
-    assert (result.exit_code, result.output) == (0, "")
+    assert result.exit_code == 0
     assert target.read_bytes() == artifact.path.read_bytes()
 
 
@@ -69,9 +88,79 @@ def test_a_failure_is_one_line_here_and_in_the_termination_log(artifact, tmp_pat
 def test_no_termination_log_is_made(artifact, tmp_path):
     log = tmp_path / "termination-log"
     arguments = ("--digest", artifact.digest, "--target", tmp_path / "m")
-    result = run("fetch", "--model-uri", "s3://b/m", *arguments, TERMINATION_LOG=log)
-    assert result.output.startswith("FetchFailed: scheme 's3' is not supported")
+    result = run("fetch", "--model-uri", "ftp://b/m", *arguments, TERMINATION_LOG=log)
+    assert result.output.startswith("InvalidURI: scheme 'ftp' is not supported")
     assert not log.exists()
+
+
+def test_fetch_from_a_claim_signed_and_with_credentials(artifact, tmp_path):
+    """All that an init container gets, by the real program."""
+    claim, signers, secret = (tmp_path / name for name in ("claims/models", "signers", "secret"))
+    for folder in (claim, signers, secret):
+        folder.mkdir(parents=True)
+    (claim / "7.skops").write_bytes(artifact.path.read_bytes())
+    (secret / "token").write_text("hush")
+    private = tmp_path / "private.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (signers / "team.pub").write_bytes(public)
+    model_signing.signing.Config().use_elliptic_key_signer(private_key=private).sign(
+        claim / "7.skops", claim / "signed"
+    )
+    arguments = [
+        *("fetch", "--model-uri", "pvc://models/7.skops", "--digest", artifact.digest),
+        *("--claims-dir", tmp_path / "claims", "--credentials-dir", secret),
+        *("--signers-dir", signers, "--target", tmp_path / "m"),
+    ]
+    missing = run(*arguments)
+    assert missing.exit_code == 1
+    assert missing.output.endswith("FetchFailed: pvc://models/7.skops.sig does not exist\n")
+    program = Path(sys.executable).parent / "assay-server"
+    done = subprocess.run(
+        [program, *map(str, arguments), "--signature-uri", "pvc://models/signed"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events] == ["signature_verified", "fetched"]
+    assert "hush" not in done.stderr
+    assert (tmp_path / "m").read_bytes() == artifact.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--credentials-dir", "CredentialsInvalid: the Secret of spec.model.credentials"),
+        ("--signers-dir", "SignatureInvalid: the Secret of spec.model.signature"),
+    ],
+)
+def test_a_secret_that_is_not_there_lets_nothing_start(artifact, tmp_path, option, message):
+    """The kubelet mounts an empty folder for it."""
+    (tmp_path / "empty").mkdir()
+    result = run(
+        *("fetch", "--model-uri", artifact.path, "--digest", artifact.digest),
+        *("--target", tmp_path / "m", option, tmp_path / "empty"),
+    )
+    assert result.exit_code == 1
+    assert result.output.startswith(message)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_joblib_model_is_served_only_when_allowed_and_says_so(
+    start, serve_arguments, artifact, tmp_path, digest
+):
+    path = tmp_path / "m.joblib"
+    joblib.dump(artifact.model, path)
+    change = ("--model-uri", path, "--digest", digest(path), "--format", "Joblib")
+    with start(*serve_arguments, *change, ready=False) as process:
+        assert process.wait() == 1
+        assert process.text().startswith("UnsafeFormat: a joblib file runs code on load")
+    with start(*serve_arguments, *change, "--unsafe", "Allow") as process:
+        assert "unsafe_model" in [event["event"] for event in process.events()]
+        metadata = process.request("GET", "/v2/models/fraud").json()
+        assert metadata["properties"]["unsafe"].startswith("a Joblib artifact")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +174,10 @@ def test_no_termination_log_is_made(artifact, tmp_path):
         ),
         ({"--keys-file": "/nowhere/keys"}, "KeysUnusable: cannot read the key file /nowhere/keys"),
         ({"--host": "192.0.2.1"}, "ListenFailed: 192.0.2.1:0: "),
+        (
+            {"--tls-cert": "/nowhere/c", "--tls-key": "/nowhere/k"},
+            "TLSUnusable: cannot read /nowhere/c: No such file or directory",
+        ),
     ],
 )
 def test_a_server_that_cannot_start_says_why(start, serve_arguments, change, message):
@@ -117,12 +210,24 @@ def test_without_a_key_file_at_the_default_place_the_server_still_serves(start, 
     ("arguments", "message"),
     [
         (["serve"], "Missing option '--model-uri' (env var: 'ASSAY_MODEL_URI')"),
+        (
+            [
+                *("fetch", "--digest", "sha256:" + "0" * 64, "--model-uri", "/m", "--target", "t"),
+                *("--signature-uri", "/m.sig"),
+            ],
+            "--signature-uri needs --signers-dir: the keys that are trusted",
+        ),
+        (["serve", "--format", "Pickle"], "'Pickle' is not one of 'Skops', 'Onnx', 'Joblib'"),
         (["fetch", "--digest", "x"], "InvalidDigest: 'x' must be 'sha256:'"),
         (["ledger", "--store", "sqlite:///x"], "Missing option '--deployment'"),
         (["ledger", "--members", "[]"], 'must be JSON like {"east": "http://...", "west": null}'),
         (["ledger", "--members", '{"a": 1}'], "must be JSON like"),
         (["ledger", "--classes", "[1]"], "must be a JSON array of strings or names between commas"),
         (["serve", "--revision", "UPPER"], "must be 1 to 16 of a-z, 0-9 and -"),
+        (
+            ["ledger", "--store", "sqlite:///x", "--deployment", "d", "--tls-key", "k"],
+            "--tls-cert and --tls-key need each other",
+        ),
         (["serve", "--threshold", "2"], "2.0 is not in the range 0<=x<=1"),
     ],
 )
@@ -132,8 +237,14 @@ def test_bad_usage_is_exit_code_2(arguments, message):
     assert message in " ".join(result.output.split())
 
 
-def test_a_store_that_is_no_url(start, ledger_arguments):
-    arguments = ledger_arguments("x", "--store", "postgresql://h/d")
-    with start(*arguments, ready=False) as process:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://h/d", "StoreFailed: the store must look like sqlite:////data/ledger.db or"),
+        ("postgresql://h/d", "StoreFailed: the URL of the store must look like postgresql://user"),
+    ],
+)
+def test_a_store_that_is_no_url(start, ledger_arguments, url, message):
+    with start(*ledger_arguments("x", "--store", url), ready=False) as process:
         assert process.wait() == 1
-        assert process.text().startswith("StoreFailed: store 'postgresql://h/d' must look like")
+        assert process.text().startswith(message)

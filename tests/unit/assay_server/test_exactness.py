@@ -117,7 +117,9 @@ def test_live_f1_is_exact_and_live_auc_within_its_half_width(
             assert abs(auc - roc_auc_score(expected, scores)) <= half_width < 0.01
 
 
-def test_multiclass_confusion_is_exact(start, serve_arguments, ledger_arguments, animals, tmp_path):
+def test_multiclass_confusion_is_exact_and_each_auc_within_its_half_width(
+    start, serve_arguments, ledger_arguments, animals, tmp_path
+):
     change = ["--model-uri", animals.path, "--digest", animals.digest]
     with (
         start(*serve_arguments, *change) as server,
@@ -130,3 +132,16 @@ def test_multiclass_confusion_is_exact(start, serve_arguments, ledger_arguments,
         labels = animals.labels.tolist()
         assert send(ledger, list(zip(found["receipt"], labels, strict=True))) == {"counted": 600}
         assert ledger.confusion() == Counter(zip(labels, found["predict"], strict=True))
+
+        scores = np.reshape(found["predict_proba"], (600, 3))
+        bins = {name: np.zeros((2, 1024)) for name in ("ant", "bee", "cat")}
+        for (metric, pairs), value in ledger.metrics().items():
+            where = dict(pairs)
+            if metric == "assay_scores_total":
+                histogram = bins[where["class"]][int(where["label"] == where["class"])]
+                histogram[int(where["bin"])] += value
+        for column, (name, (negative, positive)) in enumerate(bins.items()):
+            assert positive.sum() + negative.sum() == 600
+            auc, half_width = binned_auc(positive, negative)
+            exact = roc_auc_score(np.array(labels) == name, scores[:, column])
+            assert abs(auc - exact) <= half_width < 0.01

@@ -4,25 +4,27 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.svm import SVC, LinearSVC
 
-from assay_server.inference import Predictor, receipt_classes
+from assay_server.inference import Job, Predictor, receipt_classes
 from assay_server.keys import KeyRing
-from assay_server.ledger.bins import fine_bin_of
-from assay_server.protocol import ProtocolError
-from assay_server.receipts import Issuer, Stratum, Verifier
-from assay_server.scoring import Scorer
+from assay_server.ledger.bins import fine_bin_of, fine_bin_of_decision
+from assay_server.models import ScoreKind, Scorer
+from assay_server.protocol import ProtocolError, Query
+from assay_server.receipts import Issuer, Stratum, Verifier, user_tag
 
 RING = KeyRing({"k1": bytes(range(32))}, "k1")
 STRATUM = Stratum("0123456789", 1)
 ROWS = np.array([[-2.0], [-0.1], [0.1], [2.0]])
 
 
-def predictor(model, threshold=None, positive=None) -> Predictor:
-    scorer = Scorer(model, threshold, positive)
+def predictor(model, threshold=None, positive=None, score=None, ring=RING) -> Predictor:
+    scorer = Scorer(model, threshold, positive, score)
     issuer = Issuer(
-        RING,
+        ring,
         namespace="ml",
         deployment="m",
         member="east",
@@ -35,8 +37,10 @@ def predictor(model, threshold=None, positive=None) -> Predictor:
 def ask(model, rows=ROWS, names=(), **settings):
     tensor = {"name": "x", "shape": list(rows.shape), "datatype": "FP64", "data": rows.tolist()}
     body = {"inputs": [tensor], "id": "q", "outputs": [{"name": name} for name in names]}
-    inferred = predictor(model, **settings).infer(json.dumps(body).encode(), STRATUM, 1000.9)
-    answer = json.loads(inferred.body)
+    server = predictor(model, **settings)
+    query = server.parser.parse(json.dumps(body).encode())
+    inferred = server.predict(query, STRATUM, 1000.9)
+    answer = json.loads(server.format(query, inferred).body)
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert outputs["receipt"]["data"] == inferred.receipts
     receipts = [Verifier(RING, "ml", "m").verify(token) for token in inferred.receipts]
@@ -62,8 +66,8 @@ def test_every_kind_of_class(classes, datatype, values):
     assert outputs["predict"]["shape"] == outputs["receipt"]["shape"] == [4]
     assert outputs["predict"]["data"] == values
     assert outputs["predict_proba"]["shape"] == [4, 2]
-    assert np.array_equal(
-        np.reshape(outputs["predict_proba"]["data"], (4, 2)), model.predict_proba(ROWS)
+    assert np.reshape(outputs["predict_proba"]["data"], (4, 2)) == pytest.approx(
+        model.predict_proba(ROWS), abs=1e-12
     )
     assert [receipt.predicted for receipt in receipts] == [str(value) for value in values]
     assert predicted == {str(values[0]): 2, str(values[3]): 2}
@@ -76,7 +80,7 @@ def test_the_receipt_scores_the_positive_class(positive, classes):
     _, _, receipts, _ = ask(model, positive=positive)
     column = int(classes[1])
     expected = fine_bin_of(model.predict_proba(ROWS)[:, column]).tolist()
-    assert [receipt.score_bin for receipt in receipts] == expected
+    assert [receipt.bins for receipt in receipts] == [(place,) for place in expected]
     assert {receipt.classes for receipt in receipts} == {classes}
     assert [receipt.predicted for receipt in receipts] == ["0", "0", "1", "1"]
 
@@ -95,29 +99,124 @@ def test_outputs_are_selected_and_the_receipt_always_comes():
     assert list(ask(model, names=["receipt"])[1]) == ["receipt"]
 
 
-def test_three_classes_have_no_bin(animals):
+def test_three_classes_have_a_bin_each(animals):
     _, outputs, receipts, predicted = ask(animals.model, animals.rows)
     expected = animals.model.predict(animals.rows).tolist()
     assert outputs["predict"]["data"] == [receipt.predicted for receipt in receipts] == expected
-    assert {receipt.score_bin for receipt in receipts} == {None}
+    probabilities = np.reshape(outputs["predict_proba"]["data"], (-1, 3))
+    bins = fine_bin_of(probabilities).tolist()
+    assert [list(receipt.bins) for receipt in receipts] == bins
     assert sum(predicted.values()) == len(expected)
 
 
-def test_without_probabilities():
+@pytest.mark.parametrize(("positive", "sign"), [(None, 1.0), ("0", -1.0)])
+def test_a_model_without_probabilities_gives_decisions(positive, sign):
     model = LinearSVC().fit([[-1], [1]], [0, 1])
-    _, outputs, receipts, _ = ask(model)
-    assert list(outputs) == ["predict", "receipt"]
-    assert {receipt.score_bin for receipt in receipts} == {None}
+    _, outputs, receipts, _ = ask(model, positive=positive)
+    assert list(outputs) == ["predict", "decision_function", "receipt"]
+    decisions = np.array(outputs["decision_function"]["data"])
+    assert outputs["decision_function"]["shape"] == [4]
+    assert decisions == pytest.approx(model.decision_function(ROWS), abs=1e-12)
+    bins = fine_bin_of_decision(sign * decisions).tolist()
+    assert [receipt.bins for receipt in receipts] == [(place,) for place in bins]
     with pytest.raises(ProtocolError, match="'predict_proba' is not an output of this model"):
         ask(model, names=["predict_proba"])
 
 
-def test_metadata(animals):
-    metadata = predictor(animals.model).metadata()
-    assert metadata["inputs"] == [{"name": "input", "datatype": "FP64", "shape": [-1, 5]}]
-    assert metadata["outputs"] == [
-        {"name": "predict", "datatype": "BYTES", "shape": [-1]},
-        {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 3]},
-        {"name": "receipt", "datatype": "BYTES", "shape": [-1]},
+def test_votes_of_duels_are_decisions_of_classes(animals):
+    model = OneVsOneClassifier(LinearSVC()).fit(animals.rows, animals.labels)
+    _, outputs, receipts, _ = ask(model, animals.rows)
+    decisions = np.reshape(outputs["decision_function"]["data"], (-1, 3))
+    assert decisions == pytest.approx(model.decision_function(animals.rows), abs=1e-12)
+    bins = fine_bin_of_decision(decisions).tolist()
+    assert [list(receipt.bins) for receipt in receipts] == bins
+
+
+def test_duels_of_an_svm_are_served_but_no_scores():
+    rows, labels = load_iris(return_X_y=True)
+    digits = labels + (rows[:, 0] > 6) * 3  # five classes, ten duels
+    model = SVC(decision_function_shape="ovo").fit(rows, digits)
+    _, outputs, receipts, _ = ask(model, rows[:5])
+    classes = len(model.classes_)
+    assert outputs["decision_function"]["shape"] == [5, classes * (classes - 1) // 2]
+    assert {receipt.bins for receipt in receipts} == {()}
+
+
+def test_decisions_are_served_beside_probabilities_when_they_are_the_scores():
+    model = LogisticRegression().fit([[-1], [1]], [0, 1])
+    _, outputs, receipts, _ = ask(model, score=ScoreKind.DECISION)
+    assert list(outputs) == ["predict", "predict_proba", "decision_function", "receipt"]
+    bins = fine_bin_of_decision(np.array(outputs["decision_function"]["data"])).tolist()
+    assert [receipt.bins for receipt in receipts] == [(place,) for place in bins]
+
+
+def queries(server: Predictor, *parts: np.ndarray) -> list[Query]:
+    found = []
+    for number, rows in enumerate(parts):
+        tensor = {"name": "x", "shape": list(rows.shape), "datatype": "FP64", "data": rows.tolist()}
+        body = {"inputs": [tensor], "id": f"q{number}"}
+        found.append(server.parser.parse(json.dumps(body).encode()))
+    return found
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (1, 2, 1), (4,), (3, 1)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_queries_answered_together_get_what_they_get_alone(animals, sizes, apart):
+    server = predictor(animals.model)
+    rows = np.split(animals.rows[: sum(sizes)], np.cumsum(sizes)[:-1])
+    asked = queries(server, *rows)
+    strata = [Stratum("r", number if apart else 1) for number in range(len(asked))]
+    jobs = [Job.of(query, stratum) for query, stratum in zip(asked, strata, strict=True)]
+    together = server.answer(jobs, 1000.0)
+    for job, found in zip(jobs, together, strict=True):
+        alone = server.predict(job.query, job.stratum, 1000.0)
+        assert found.predicted == alone.predicted
+        one, other = (json.loads(server.format(job.query, each).body) for each in (found, alone))
+        receipts = [Verifier(RING, "ml", "m").verify(token) for token in one["outputs"][-1]["data"]]
+        assert {receipt.stratum for receipt in receipts} == {job.stratum}
+        assert one["outputs"][:-1] == other["outputs"][:-1]
+        assert one["id"] == other["id"]
+        assert [receipt.bins for receipt in receipts] == [
+            Verifier(RING, "ml", "m").verify(token).bins for token in alone.receipts
+        ]
+
+
+def test_users_of_a_batch_keep_their_own_tags():
+    ring = KeyRing({"k1": bytes(range(32))}, "k1", salt=bytes(32))
+    model = LogisticRegression().fit([[-1], [1]], [0, 1])
+    server = predictor(model, ring=ring)
+    asked = queries(server, *ROWS.reshape(4, 1, 1))
+    users = ["ann", None, "bob", "ann"]
+    jobs = [Job.of(query, STRATUM, user) for query, user in zip(asked, users, strict=True)]
+    tags = [
+        Verifier(ring, "ml", "m").verify(found.receipts[0]).user
+        for found in server.answer(jobs, 1000.0)
     ]
-    assert metadata["parameters"] == {"classes": "ant,bee,cat"}
+    assert tags == [user and user_tag(bytes(32), user) for user in users]
+
+
+def test_the_signature_is_the_models(animals):
+    signature = predictor(animals.model).signature
+    assert signature.classes == ("ant", "bee", "cat")
+    assert signature.integers is None
+    assert signature.features == 5
+    assert signature.outputs == ("predict", "predict_proba", "receipt")
+    assert dict(signature.properties) == {
+        "classes": '["ant", "bee", "cat"]',
+        "engine": "compiled",
+        "score": "Probability",
+    }
+
+
+def test_the_signature_says_what_computes_and_what_scores_are():
+    rows, labels = load_iris(return_X_y=True)
+    signature = predictor(SVC().fit(rows, labels)).signature
+    assert dict(signature.properties)["engine"] == "scikit-learn"
+    assert dict(signature.properties)["score"] == "Decision"
+
+
+def test_the_signature_has_the_decision_rule():
+    model = LogisticRegression().fit([[-1], [1]], [0, 1])
+    properties = dict(predictor(model, threshold=0.25, positive="0").signature.properties)
+    assert properties["positive_label"] == "0"
+    assert properties["threshold"] == "0.25"

@@ -1,18 +1,24 @@
 """Keys: read from a file, rotated under a running process."""
 
 import base64
+import hmac
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from assay_server.keys import KeyRing, KeysError
+from assay_server.keys import KeyRing, KeysError, Mac
 
 
-def write(path, active, **keys):
+def write(path, active, salt=None, **keys):
     encoded = {kid: base64.b64encode(secret).decode() for kid, secret in keys.items()}
+    salted = {} if salt is None else {"salt": base64.b64encode(salt).decode()}
     # As Kubernetes does it: a new file takes the old one's place.
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"active": active, "keys": encoded}))
+    # What the operator writes beside them is not for us.
+    dates = {"made": dict.fromkeys(keys, 1), "ended": {}}
+    fresh.write_text(json.dumps({"active": active, "keys": encoded, **dates, **salted}))
     fresh.replace(path)
 
 
@@ -81,3 +87,37 @@ def test_a_bad_file_says_what_is_wrong(tmp_path, content, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(KeysError, match="cannot read the key file"):
         KeyRing.from_file(tmp_path / "keys.json")
+
+
+def test_the_salt_is_read_with_the_keys_and_kept_with_the_last_good_ones(tmp_path):
+    now = 0.0
+    path = tmp_path / "keys.json"
+    write(path, "a", a=OLD)
+    ring = KeyRing.from_file(path, clock=lambda: now)
+    assert ring.salt() is None
+    write(path, "b", salt=b"s" * 32, a=OLD, b=NEW)
+    now = 1.0
+    assert ring.salt() == b"s" * 32
+    path.write_text('{"active": "b", "keys": {"b": "short"}, "salt": "short"}')
+    now = 2.0
+    assert (ring.active(), ring.salt()) == (("b", NEW), b"s" * 32)
+
+
+def test_a_salt_of_another_size_is_refused(tmp_path):
+    path = tmp_path / "keys.json"
+    write(path, "a", salt=b"short", a=OLD)
+    with pytest.raises(KeysError, match=r"the salt in .* must be 32 bytes in base64"):
+        KeyRing.from_file(path)
+
+
+def test_a_ring_that_dies_with_the_process_has_a_salt_of_its_own():
+    salts = {KeyRing.ephemeral().salt() for _ in range(2)}
+    assert len(salts) == 2
+    assert {len(salt) for salt in salts} == {32}
+
+
+@given(st.binary(min_size=1, max_size=64), st.binary(max_size=100), st.binary(max_size=200))
+def test_a_mac_with_a_kept_state_is_hmac(secret, beginning, rest):
+    mac = Mac(secret, beginning)
+    for _ in range(2):
+        assert mac.digest(rest) == hmac.digest(secret, beginning + rest, "sha256")

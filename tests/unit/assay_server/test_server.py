@@ -2,21 +2,24 @@
 
 import http.client
 import json
+import re
+import subprocess
+import sys
 import threading
-from collections import Counter, defaultdict
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 
-from assay_server import server as server_module
-from assay_server.inference import Inferred
 from assay_server.keys import KeyRing
-from assay_server.receipts import Stratum, Verifier
-from assay_server.server import MAX_STRATA, Identity, ServingMetrics
+from assay_server.metrics import MAX_STRATA
+from assay_server.receipts import Verifier
+from assay_server.reference import MEMBER, Reference, embed
 
 INFER = "/v2/models/fraud/infer"
 
@@ -46,7 +49,12 @@ def test_health_and_metadata(server):
         metadata = server.request("GET", path).json()
         assert (metadata["name"], metadata["versions"]) == ("fraud", ["7"])
         assert metadata["inputs"][0]["shape"] == [-1, 6]
-        assert metadata["parameters"] == {"classes": "0,1", "positive_label": "1"}
+        assert metadata["properties"] == {
+            "classes": '["0", "1"]',
+            "engine": "compiled",
+            "score": "Probability",
+            "positive_label": "1",
+        }
     assert server.request("GET", "/v2").json()["name"] == "assay"
 
 
@@ -55,8 +63,8 @@ def test_predictions_are_the_models(server, artifact, path):
     rows = artifact.rows[:20]
     found = outputs(server.request("POST", path, query(rows, id="q-1")))
     assert found["predict"] == artifact.model.predict(rows).tolist()
-    assert np.reshape(found["predict_proba"], (20, 2)).tolist() == (
-        artifact.model.predict_proba(rows).tolist()
+    assert np.reshape(found["predict_proba"], (20, 2)) == pytest.approx(
+        artifact.model.predict_proba(rows), abs=1e-12
     )
 
 
@@ -106,9 +114,12 @@ def test_small_requests_do_not_wait_for_large_ones(server, artifact):
     [
         ("POST", INFER, b"{", 400, "the body is not an inference request: "),
         ("POST", INFER, query([1.0, 2.0]), 400, "inputs[0].shape: the model takes 6 features"),
-        ("POST", "/v2/models/other/infer", b"{}", 404, "there is nothing at this path"),
-        ("POST", "/v2/models/fraud/versions/8/infer", b"{}", 404, "there is nothing at this path"),
-        ("GET", "/v2/models/fraud/versions/8", None, 404, "there is nothing at this path"),
+        ("POST", "/v2/models/other/infer", b"{}", 404, "no such model here: this server serves"),
+        ("POST", "/v2/models/fraud/versions/8/infer", b"{}", 404, "no such model here: this serv"),
+        ("GET", "/v2/models/fraud/versions/8", None, 404, "no such model here: this server serve"),
+        ("GET", "/v2/models/fraud/versions", None, 404, "there is nothing at this path"),
+        ("GET", "/v2/nothing", None, 404, "there is nothing at this path"),
+        ("POST", "/v2/repository/models/other/load", b"{}", 400, "cannot load: this server serves"),
         ("GET", INFER, None, 405, "this path takes POST only"),
         ("DELETE", "/v2", None, 405, "this path takes GET only"),
         (
@@ -204,7 +215,9 @@ def test_metrics(start, serve_arguments, artifact):
                 assert served[(*stratum, str(label))] == times * (predicted == label).sum()
         assert len(boots) == 1
         assert server.samples("assay_request_duration_seconds_count") == {("fraud", "r1"): 4}
-        assert server.samples("assay_request_errors_total") == {("400", "fraud", "r1"): 1}
+        errors = server.samples("assay_request_errors_total")
+        assert errors.pop(("400", "fraud", "r1")) == 1
+        assert set(errors.values()) == {0}
 
 
 def test_a_trial_after_many_made_up_strata_is_still_counted(
@@ -226,49 +239,6 @@ def test_a_trial_after_many_made_up_strata_is_still_counted(
             found = [dict(labels) for (metric, labels) in samples if metric == name]
             assert len(found) == MAX_STRATA
             assert ("0123456789", "2") in {(labels["rollout"], labels["step"]) for labels in found}
-
-
-def served(stratum: str) -> tuple[Stratum, Inferred]:
-    return Stratum(stratum, 0), Inferred(b"", [], {"1": 2})
-
-
-def boots(metrics: ServingMetrics) -> dict[str, dict[str, float]]:
-    """Return {rollout: {boot: rows}} as a scrape would see them."""
-    found = defaultdict(dict)
-    for family in text_string_to_metric_families(metrics.text()):
-        for sample in family.samples:
-            if sample.name == "assay_served_total":
-                found[sample.labels["rollout"]][sample.labels["boot"]] = sample.value
-    return found
-
-
-def test_the_stratum_in_use_stays_and_the_least_recently_used_one_goes(monkeypatch):
-    monkeypatch.setattr(server_module, "MAX_STRATA", 3)
-    metrics = ServingMetrics(Identity("m", "1", "ml", "fraud", "east", "r1"))
-    for number in range(50):
-        metrics.served(*served("trial"))
-        metrics.served(*served(f"x{number}"))
-    found = boots(metrics)
-    assert set(found) == {"trial", "x48", "x49"}
-    assert list(found["trial"].values()) == [100]
-
-
-@given(st.lists(st.sampled_from("abcdef"), max_size=60))
-def test_the_largest_values_of_all_boots_add_up_whatever_was_evicted(strata):
-    """What the operator computes: max over time by boot, then the sum over boots."""
-    metrics = ServingMetrics(Identity("m", "1", "ml", "fraud", "east", "r1"))
-    largest = defaultdict(dict)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_module, "MAX_STRATA", 3)
-        for stratum in strata:
-            metrics.served(*served(stratum))
-            scraped = boots(metrics)
-            assert len(scraped) <= 3
-            for rollout, values in scraped.items():
-                for boot, value in values.items():
-                    largest[rollout][boot] = max(value, largest[rollout].get(boot, 0))
-    totals = {stratum: sum(values.values()) for stratum, values in largest.items()}
-    assert totals == {stratum: 2 * count for stratum, count in Counter(strata).items()}
 
 
 def test_draining(start, serve_arguments, artifact, terminate):
@@ -302,20 +272,116 @@ def test_a_request_that_has_started_is_answered_on_the_way_out(
         assert server.wait() == 0
 
 
-def test_logs_hold_no_features_and_no_receipts(start, serve_arguments, terminate):
-    with start(*serve_arguments, "--drain-seconds", 0) as server:
-        reply = server.request("POST", INFER, query([123456.789] * 6))
-        assert reply.status == 200
-        server.request("POST", INFER, query([987654.321] * 5))
+def test_the_answer_to_a_scrape_while_draining_holds_everything(
+    start, serve_arguments, artifact, terminate
+):
+    with start(*serve_arguments, "--drain-seconds", 1) as server:
+        assert server.request("POST", INFER, query(artifact.rows[:5])).status == 200
         server.signal(terminate)
-        server.wait()
-        text = server.text()
-        assert [event["level"] for event in server.events()] == ["info"] * 3
-        assert "123456" not in text
-        assert "987654" not in text
-        assert reply.headers["assay-receipt"][:24] not in text
+        server.until(lambda: server.request("GET", "/v2/health/ready").status == 503)
+        assert server.request("POST", INFER, query(artifact.rows[:7])).status == 200
+        assert sum(server.samples("assay_served_total").values()) == 12
+        assert server.wait() == 0
+
+
+def test_it_stays_until_prometheus_knows_of_the_last_request(
+    start, serve_arguments, artifact, terminate
+):
+    """Whoever has scraped it regularly gets the time of a scrape, beyond the drain time."""
+    with start(*serve_arguments, "--drain-seconds", 0) as server:
+        server.metrics()
+        for _ in range(3):  # takes a while, which is the time between scrapes
+            reply = server.request("POST", INFER, query(np.resize(artifact.rows, (10_000, 6))))
+            assert reply.status == 200
+        server.metrics()
+        assert server.request("POST", INFER, query(artifact.rows[:5])).status == 200
+        server.signal(terminate)
+        server.until(lambda: "draining" in server.text())
+        assert sum(server.samples("assay_served_total").values()) == 30_005
+        assert server.wait() == 0
+        assert server.events()[-1]["event"] == "stopped"
+
+
+@pytest.fixture(scope="module")
+def watched(artifact, tmp_path_factory, digest, keys_file):
+    """Arguments of a server whose artifact brings a drift reference."""
+
+    def arguments(content: bytes | None = None) -> list:
+        path = tmp_path_factory.mktemp("watched") / "model.skops"
+        path.write_bytes(artifact.path.read_bytes())
+        scores = artifact.model.predict_proba(artifact.rows)[:, 1]
+        embed(path, Reference.of(artifact.rows, scores=("1", scores)))
+        if content is not None:
+            with zipfile.ZipFile(artifact.path) as old, zipfile.ZipFile(path, "w") as new:
+                for name in old.namelist():
+                    new.writestr(name, old.read(name))
+                new.writestr(MEMBER, content)
+        return [
+            *("serve", "--model-uri", path, "--digest", digest(path), "--model-name", "fraud"),
+            *("--model-version", "7", "--revision", "r1", "--keys-file", keys_file),
+            *("--http-port", 0),
+        ]
+
+    return arguments
+
+
+def test_drift_of_inputs_and_scores_is_exposed_and_no_training_data_is(start, watched, artifact):
+    with start(*watched()) as server:
+        shifted = artifact.rows[:1000] + np.array([0, 0, 2, 0, 0, 0])
+        for rows in np.split(shifted, 10):
+            assert server.request("POST", INFER, query(rows)).status == 200
+        reply = server.request(
+            "GET", "/metrics", headers={"accept": "application/openmetrics-text"}
+        )
+        assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1")
+        found = {family.name: family for family in openmetrics_families(reply.body.decode())}
+        psi = {s.labels["feature"]: s.value for s in found["assay_feature_psi"].samples}
+        assert max(psi, key=psi.get) == "2"
+        assert psi["2"] > 1 > psi["predict_proba"]
+        assert max(psi[name] for name in "01345") < 0.1
+        assert sum(s.value for s in found["assay_feature"].samples) == 7 * 1000
+        bins = {s.labels["bin"] for s in found["assay_feature"].samples}
+        assert bins == {*map(str, range(16)), "missing"}
+        metadata = server.request("GET", "/v2/models/fraud").body.decode()
+        for edge in Reference.of(artifact.rows).features[2].edges:
+            assert repr(edge) not in metadata + server.text() + reply.body.decode()
+
+
+def test_a_model_serves_without_a_reference_that_cannot_be_used(start, watched, artifact):
+    with start(*watched(b'{"version": 9}')) as server:
+        assert server.request("POST", INFER, query(artifact.rows[:5])).status == 200
+        [refused] = [e for e in server.events() if e["event"] == "drift_reference_refused"]
+        assert "version" in refused["cause"]
+        states = server.samples("assay_drift_reference")
+        assert {key[-1] for key, value in states.items() if value} == {"Refused"}
+
+
+def test_infos_and_the_process_are_described(server):
+    [model] = [dict(labels) for (name, labels) in server.metrics() if name == "assay_model_info"]
+    assert model == {
+        "deployment": "fraud",
+        "revision": "r1",
+        "namespace": "ml",
+        "member": "east",
+        "model": "fraud",
+        "version": "7",
+    }
+    [build] = [dict(labels) for (name, labels) in server.metrics() if name == "assay_build_info"]
+    assert build.keys() == {"version", "python", "sklearn", "engine"}
+    resident = server.samples("process_resident_memory_bytes")[()]
+    assert resident == pytest.approx(server.memory("VmRSS") * 1024, rel=0.1)
+    assert server.samples("assay_requests_in_flight") == {("fraud", "r1"): 0}
 
 
 def test_memory_with_a_small_model(server):
-    """Resident, in KiB. In the image docstrings are stripped, which takes off another tenth."""
-    assert server.memory("RssAnon") < 120 * 1024
+    """Anonymous memory, in KiB, beyond that of the libraries without which no model loads.
+
+    Here these import more than in the image, whose libraries import nothing that it does not hold.
+    """
+    script = "import skops.io, sklearn.linear_model, sklearn.pipeline, time; print(1, flush=True); time.sleep(99)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as libraries:
+        libraries.stdout.readline()
+        status = Path(f"/proc/{libraries.pid}/status").read_text()
+        libraries.kill()
+    alone = int(re.search(r"RssAnon:\s+(\d+)", status)[1])
+    assert server.memory("RssAnon") < alone + 50 * 1024

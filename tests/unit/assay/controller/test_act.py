@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from assay.controller import act
 from assay.controller import reconcile as module
 from assay.controller.observe import observe
 from assay.render.naming import Identity
+from assay.render.revision import Policy
 from assay.render.route import http_route, read_route
 from assay.rollout import MemberView, Observation, PodsView, RouteView
 
@@ -149,5 +151,34 @@ def test_a_member_that_is_slow_to_clean_holds_nobody_up(monkeypatch: pytest.Monk
             east = world.hands.members.get("east")
             assert east is not None
             assert east.holds(*KEY)
+
+    asyncio.run(scenario())
+
+
+def test_another_policy_changes_no_revision_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types that are trusted from now on restart no pod; they count for what starts from now on."""
+
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()  # the first revision starts
+            stored = await templates(world)
+            trusting = dataclasses.replace(world.hands, policy=Policy(("a.B",)))
+            starting = await templates(world, trusting)
+            assert stored.keys() == starting.keys()
+            assert stored != starting  # it was never ready, so it follows the spec and the policy
+            [revision] = stored
+            world.memory.templates = dict(stored)
+            ready = world.hub.objects[PATH]
+            ready["status"] = {"stable": {**STABLE, "revision": revision}}
+            world.hub.put(PATH, ready)
+            assert await templates(world, trusting) == stored
+
+    async def templates(world: World, hands: act.Hands | None = None) -> dict[str, Any]:
+        item = await world.hands.hub.read(KEY)
+        assert item is not None
+        assert item.spec is not None
+        return await act._templates(
+            hands or world.hands, item, item.spec, world.memory, item.status, []
+        )
 
     asyncio.run(scenario())

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from assay.controller import logs, settings
+from assay.render.revision import STRICT, Policy
 
 GOOD = {"ASSAY_NAMESPACE": "assay-system", "ASSAY_SERVER_IMAGE": "server:1", "POD_NAME": "op-1"}
 
@@ -13,6 +14,16 @@ GOOD = {"ASSAY_NAMESPACE": "assay-system", "ASSAY_SERVER_IMAGE": "server:1", "PO
 def test_defaults() -> None:
     found = settings.read(GOOD)
     assert (found.metrics_port, found.leader_election, found.identity) == (8080, True, "op-1")
+    assert found.policy == STRICT
+    assert settings.read({**GOOD, "ASSAY_TRUSTED_TYPES": "", "ASSAY_ALLOW_UNSAFE_MODELS": "False"})
+
+
+def test_what_models_may_be_is_the_operators_to_say() -> None:
+    types = '["sklearn.tree._tree.Tree", "a.B", "a.B"]'
+    found = settings.read(
+        {**GOOD, "ASSAY_TRUSTED_TYPES": types, "ASSAY_ALLOW_UNSAFE_MODELS": "true"}
+    )
+    assert found.policy == Policy(("a.B", "sklearn.tree._tree.Tree"), unsafe_models=True)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,12 @@ def test_defaults() -> None:
         ("ASSAY_METRICS_PORT", "http"),
         ("ASSAY_LOG_LEVEL", "loud"),
         ("ASSAY_LEADER_ELECTION", "yes"),
+        ("ASSAY_ALLOW_UNSAFE_MODELS", "yes"),
+        ("ASSAY_TRUSTED_TYPES", "sklearn.tree._tree.Tree"),
+        ("ASSAY_TRUSTED_TYPES", '{"a.B": 1}'),
+        ("ASSAY_TRUSTED_TYPES", '["Tree"]'),
+        ("ASSAY_TRUSTED_TYPES", '["a.B, c.D"]'),
+        ("ASSAY_TRUSTED_TYPES", "[1]"),
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: str) -> None:

@@ -13,6 +13,8 @@ def test_the_hash_is_fixed() -> None:
     # Written down on purpose: if this changes, every model that runs would get a trial.
     assert a_hash() == "f190f83174"
     assert a_hash(model__decision={"threshold": "0.37"}) == "cd54b3aaaf"
+    assert a_hash(model__format="Onnx") == "5772adf1a8"
+    assert a_hash(model__score="Decision") == "b93838f374"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,9 @@ def test_the_hash_is_fixed() -> None:
         pytest.param({"model__version": "7-retagged"}, id="another name for the same artifact"),
         pytest.param({"model__format": "Skops"}, id="the default format, written out"),
         pytest.param({"model__decision": {}}, id="a decision that says nothing"),
+        pytest.param({"model__unsafe": "Refuse"}, id="the default of unsafe, written out"),
+        pytest.param({"model__credentials": {"secretName": "reader"}}, id="credentials"),
+        pytest.param({"model__signature": {"publicKeySecretName": "keys"}}, id="a signature"),
         pytest.param({"serving__replicas": 9}, id="more replicas"),
         pytest.param(
             {
@@ -49,6 +54,8 @@ def test_the_same_revision(changes: dict[str, Any]) -> None:
         pytest.param({"model__digest": "sha256:" + "8" * 64}, id="another artifact"),
         pytest.param({"model__decision": {"threshold": "0.37"}}, id="a threshold"),
         pytest.param({"model__decision": {"positiveLabel": "1"}}, id="a positive label"),
+        pytest.param({"model__format": "Onnx"}, id="another format"),
+        pytest.param({"model__score": "Probability"}, id="what scores mean"),
         pytest.param({"serving__image": "example.com/own:2"}, id="an image of the user's choice"),
         pytest.param({"serving__resources": {"limits": {"memory": "1Gi"}}}, id="other resources"),
     ],

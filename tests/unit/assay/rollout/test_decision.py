@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from assay.api.deployment_status import DecisionRecord, Stage, Verdict
+from assay.api.model_deployment import ModelFormat, Unsafe
 from assay.rollout import Order, PodsView, RecordView, RouteView
 
 from .world import (
@@ -168,6 +169,39 @@ def test_an_artifact_that_is_refused_shows_at_once_in_its_own_words() -> None:
     assert "version 7 (7777777777) serves" in message
     assert "ArtifactRejected" in world.events
     assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+
+
+def as_joblib(world: World) -> World:
+    """Let the spec name a pickle."""
+    model = world.spec.model.model_copy(
+        update={"format": ModelFormat.JOBLIB, "unsafe": Unsafe.ALLOW}
+    )
+    world.spec = world.spec.model_copy(update={"model": model})
+    return world
+
+
+def test_a_pickle_is_marked_for_as_long_as_it_is_in_use() -> None:
+    world = as_joblib(serving().later(60).asks_for(EIGHT)).run()
+
+    assert world.says("UnsafeModel") == ("True", "CodeOnLoad")
+    item = world.condition("UnsafeModel")
+    assert item is not None
+    assert item.message.startswith("version 8 (8888888888): loading a Joblib artifact runs code")
+    assert world.events.count("CodeOnLoad") == 1
+    # Also when it has become stable, and while the next version takes its place.
+    world = as_joblib(World()).run()
+    assert world.stable == SEVEN
+    assert world.says("UnsafeModel") == ("True", "CodeOnLoad")
+    assert world.asks_for(EIGHT).run().says("UnsafeModel") == ("True", "CodeOnLoad")
+    assert world.status.canary is not None
+    assert world.status.canary.format is None
+
+
+def test_nothing_is_said_of_other_formats() -> None:
+    world = serving()
+
+    assert world.says("UnsafeModel") == ("absent", "")
+    assert "format" not in world.document["stable"]
 
 
 def test_an_artifact_that_appears_after_all_ends_the_stall_by_itself() -> None:

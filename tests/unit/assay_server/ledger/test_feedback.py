@@ -7,13 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_server.keys import KeyRing
+from assay_server.ledger.entries import (
+    MAX_ID_BYTES,
+    Arrival,
+    Label,
+    NamedLabel,
+    Rules,
+    Shipment,
+    Status,
+    stored_id,
+)
 from assay_server.ledger.feedback import (
     Clerk,
-    Entry,
     FeedbackError,
     Refusal,
-    Status,
     parse,
+    parse_erasure,
+    parse_served,
     result,
     spellings,
 )
@@ -30,9 +40,9 @@ def receipt(classes=("0", "1"), predicted=1, bins=(700,), served_at=NOW, **origi
     return issuer.issue(Stratum("x", 2), [predicted], bins, served_at)[0]
 
 
-def clerk(**settings) -> Clerk:
-    known = {"member": "east", "classes": None, "members": MEMBERS, "window": 100, **settings}
-    return Clerk(Verifier(RING, "ml", "fraud"), **known)
+def clerk(classes=None) -> Clerk:
+    rules = Rules(window=100, classes=classes)
+    return Clerk(Verifier(RING, "ml", "fraud"), rules, member="east", members=MEMBERS)
 
 
 def examine(token, label, **settings):
@@ -40,10 +50,79 @@ def examine(token, label, **settings):
 
 
 def test_a_good_label_counts_where_its_prediction_was_served():
-    entry = examine(receipt(), "0")
-    assert isinstance(entry, Entry)
-    assert entry.cell == ("r1", "x", 2, "1", "0", "1", 700)
-    assert entry.served_at == NOW
+    token = receipt()
+    entry = examine(token, "0")
+    assert isinstance(entry, Label)
+    assert entry.receipt == Verifier(RING, "ml", "fraud").verify(token)
+    assert (entry.label, entry.at, entry.probability) == ("0", NOW, None)
+    assert entry.key == (NOW, entry.receipt.identity)
+
+
+def test_a_label_by_the_clients_own_id():
+    entry = clerk().examine({"id": "a", "row": 3, "label": True, "probability": 0.5}, NOW + 0.9)
+    assert entry == NamedLabel(("a", 3), ("true", "True", "1"), NOW, 0.5)
+    assert clerk().examine({"id": "", "label": "x"}, NOW) == NamedLabel(("", 0), ("x",), NOW)
+
+
+@pytest.mark.parametrize("probability", [1, 1.0, 0.25, 1e-6])
+def test_the_chance_of_being_labelled_comes_with_the_label(probability):
+    item = {"receipt": receipt(), "label": "1", "probability": probability}
+    assert clerk().examine(item, NOW).probability == probability
+
+
+@pytest.mark.parametrize("probability", [0, -0.1, 1.0001, 1e-7, True, "0.5", [], float("inf")])
+def test_a_probability_that_is_none_is_named(probability):
+    for name in ({"receipt": receipt()}, {"id": "a"}):
+        refusal = clerk().examine({**name, "label": "1", "probability": probability}, NOW)
+        assert refusal.status is Status.MALFORMED
+        assert refusal.message.startswith("probability must be a number above 0 and at most 1")
+
+
+@pytest.mark.parametrize("row", [-1, 2**31, 1.0, "0", True, None])
+def test_a_row_that_is_none(row):
+    refusal = clerk().examine({"id": "a", "row": row, "label": "1"}, NOW)
+    assert (refusal.status, refusal.message) == (
+        Status.MALFORMED,
+        "row must be a whole number from 0",
+    )
+
+
+def test_ids_are_stored_as_they_are_unless_they_are_long_or_would_not_print():
+    assert stored_id("order 7/ä") == "order 7/ä"
+    assert stored_id("x" * MAX_ID_BYTES) == "x" * MAX_ID_BYTES
+    hashed = [stored_id(text) for text in ("x" * 129, "ä" * 65, "a\0", "a\n", "\ud800")]
+    assert len(set(hashed)) == 5
+    assert all(text.startswith("sha256:") and len(text) == 71 for text in hashed)
+
+
+def test_a_shipment_brings_receipts_with_the_clients_id_or_without():
+    token = receipt()
+    found = Verifier(RING, "ml", "fraud").verify(token)
+    assert clerk().admit(["a", 3, token], NOW) == Shipment(found, ("a", 3))
+    assert clerk().admit([None, 0, token], NOW + 100) == Shipment(found, None)
+
+
+@pytest.mark.parametrize(
+    ("item", "status"),
+    [
+        (None, Arrival.MALFORMED),
+        ([], Arrival.MALFORMED),
+        (["a", 0], Arrival.MALFORMED),
+        ([1, 0, receipt()], Arrival.MALFORMED),
+        (["a", -1, receipt()], Arrival.MALFORMED),
+        (["a", True, receipt()], Arrival.MALFORMED),
+        (["a", 0, 7], Arrival.MALFORMED),
+        (["a", 0, "x"], Arrival.MALFORMED),
+        (["a", 0, receipt(deployment="other")], Arrival.WRONG_DEPLOYMENT),
+        (["a", 0, receipt(member="west")], Arrival.WRONG_MEMBER),
+        (["a", 0, receipt(served_at=NOW - 101)], Arrival.EXPIRED),
+        (["a", 0, receipt(keys=KeyRing({"k1": bytes(32)}, "k1"))], Arrival.FORGED),
+    ],
+)
+def test_each_refusal_of_a_shipment(item, status):
+    refusal = clerk().admit(item, NOW)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status is status
 
 
 @pytest.mark.parametrize(
@@ -68,12 +147,12 @@ def test_labels_are_strings(label, names):
 
 @pytest.mark.parametrize("classes", [("0", "1"), ("False", "True"), ("false", "true")])
 def test_a_boolean_finds_the_class_that_is_meant(classes):
-    assert examine(receipt(classes), True).cell.label == classes[1]
-    assert examine(receipt(classes), False).cell.label == classes[0]
+    assert examine(receipt(classes), True).label == classes[1]
+    assert examine(receipt(classes), False).label == classes[0]
 
 
 OTHER_KEY = KeyRing({"k1": bytes(32)}, "k1")
-BAD_ENTRY = 'an entry is {"receipt": string, "label": string}'
+BAD_ENTRY = 'an entry is {"receipt": string, "label": string} or {"id": string, "row": number, ...}'
 
 
 @pytest.mark.parametrize(
@@ -83,7 +162,9 @@ BAD_ENTRY = 'an entry is {"receipt": string, "label": string}'
         ("x", Status.MALFORMED, BAD_ENTRY),
         ({}, Status.MALFORMED, BAD_ENTRY),
         ({"receipt": 5, "label": "1"}, Status.MALFORMED, BAD_ENTRY),
-        ({"receipt": "x", "label": "1"}, Status.MALFORMED, "a receipt looks like a2."),
+        ({"id": 5, "label": "1"}, Status.MALFORMED, BAD_ENTRY),
+        ({"receipt": receipt(), "id": "a", "label": "1"}, Status.MALFORMED, BAD_ENTRY),
+        ({"receipt": "x", "label": "1"}, Status.MALFORMED, "a receipt looks like a3."),
         ({"receipt": receipt()}, Status.MALFORMED, "label must be a string"),
         ({"receipt": receipt(), "label": None}, Status.MALFORMED, "label must be a string"),
         ({"receipt": receipt(), "label": ["1"]}, Status.MALFORMED, "label must be a string"),
@@ -117,7 +198,7 @@ def test_each_refusal(item, status, message):
 
 
 def test_the_last_second_of_the_window_counts():
-    assert isinstance(examine(receipt(served_at=NOW - 100), "1"), Entry)
+    assert isinstance(examine(receipt(served_at=NOW - 100), "1"), Label)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +223,9 @@ def test_a_forged_receipt_never_learns_where_labels_go():
 
 def test_configured_classes_rule():
     """A label that only the new version knows still counts against the old one."""
-    entry = examine(receipt(), "2", classes=["0", "1", "2"])
-    assert entry.cell.label == "2"
-    assert examine(receipt(), "1", classes=["0", "2"]).status is Status.UNKNOWN_LABEL
+    entry = examine(receipt(), "2", classes=("0", "1", "2"))
+    assert entry.label == "2"
+    assert examine(receipt(), "1", classes=("0", "2")).status is Status.UNKNOWN_LABEL
 
 
 def test_too_many_classes_for_a_receipt():
@@ -154,7 +235,7 @@ def test_too_many_classes_for_a_receipt():
     assert refusal.status is Status.UNKNOWN_LABEL
     assert "set ASSAY_CLASSES" in refusal.message
     entry = examine(token, "class number 8", classes=names)
-    assert (entry.cell.predicted, entry.cell.label) == ("class number 7", "class number 8")
+    assert (entry.receipt.predicted, entry.label) == ("class number 7", "class number 8")
     shown = examine(token, "no class", classes=names).message
     assert shown.endswith("class number 19, ...")
 
@@ -182,10 +263,29 @@ def test_ten_thousand_labels_are_taken():
     assert len(parse(json.dumps({"labels": [0] * 10_000}).encode())) == 10_000
 
 
+@pytest.mark.parametrize(("read", "field"), [(parse_served, "served"), (parse_erasure, "ids")])
+def test_other_bodies_are_bounded_and_named_too(read, field):
+    for body, status in ((b"{", 400), (b"{}", 400), (b"\xff", 400)):
+        with pytest.raises(FeedbackError) as caught:
+            read(body)
+        assert caught.value.status == status
+    with pytest.raises(FeedbackError, match=f"{field}: at most 10000 in one request"):
+        read(json.dumps({field: ["a"] * 10_001}).encode())
+
+
+def test_ids_to_erase_are_found_as_they_are_stored():
+    assert parse_erasure(b'{"ids": ["a", "a\\u0000"]}') == ["a", stored_id("a\0")]
+    with pytest.raises(FeedbackError, match="Expected `str`"):
+        parse_erasure(b'{"ids": [7]}')
+
+
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists) | st.text())
 def test_no_entry_raises(item):
     assert isinstance(clerk().examine(item, NOW), Refusal)
     assert isinstance(clerk().examine({"receipt": item, "label": item}, NOW), Refusal)
+    assert isinstance(clerk().admit(item, NOW), Refusal)
+    assert isinstance(clerk().admit([item, item, item], NOW), Refusal)
+    clerk().examine({"id": item, "row": item, "label": item, "probability": item}, NOW)
 
 
 def test_a_result_shows_the_start_of_the_receipt():
@@ -196,4 +296,13 @@ def test_a_result_shows_the_start_of_the_receipt():
         "receipt": "",
         "status": "malformed",
         "address": "a",
+    }
+
+
+def test_a_result_names_the_clients_id_and_row():
+    shown = result({"id": "x" * 500, "row": 7}, Status.UNKNOWN_ID, None, None)
+    assert shown == {"id": "x" * MAX_ID_BYTES, "row": 7, "status": "unknown_id"}
+    assert result({"id": "a", "row": "b"}, Status.MALFORMED, None, None) == {
+        "id": "a",
+        "status": "malformed",
     }

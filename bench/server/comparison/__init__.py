@@ -1,0 +1,1 @@
+"""The parts of `bench.server.compare`: servers side by side on one core, wrk on the other."""

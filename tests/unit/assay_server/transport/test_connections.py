@@ -1,0 +1,159 @@
+"""Connections that last, stall, break off, pile up: what others notice of it."""
+
+import json
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from assay_server.transport import listen
+from assay_server.transport import server as server_module
+
+HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
+ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS = 3600
+
+
+def test_the_server_closes_idle_connections_later_than_gateways_do():
+    assert server_module._IDLE_SECONDS > ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS
+
+
+def test_one_timer_ends_idle_connections_and_heads_that_never_end(start):
+    """The truth about hyper that the setting above rests on; if this fails, look at it again."""
+    with start(set={"server._IDLE_SECONDS": 1}) as server, ExitStack() as stack:
+        idle, half, second = (stack.enter_context(server.connect()) for _ in range(3))
+        idle.ask("GET", "/ready")
+        half.send(b"GET /ready HTTP/1.1\r\n")
+        second.ask("GET", "/ready")
+        second.send(b"GET /ready")
+        assert idle.is_closed()
+        assert half.is_closed()
+        assert second.is_closed()
+
+
+def test_requests_that_come_together_are_answered_in_order(server):
+    requests = [HEAD + b"content-length: 1\r\n\r\n%d" % number for number in range(9)]
+    requests.insert(4, b"GET /nowhere HTTP/1.1\r\n\r\n")
+    requests.insert(6, HEAD + b"content-length: 70000\r\n\r\n" + b"x" * 70_000)
+    with server.connect() as connection:
+        connection.send(b"".join(requests))
+        answers = [connection.answer() for _ in requests]
+    assert [len(body) for _, _, body in answers] == [1, 1, 1, 1, 41, 1, 70_000, 1, 1, 1, 1]
+    assert b"".join(body for _, _, body in answers if len(body) == 1) == b"012345678"
+
+
+def test_a_slow_answer_holds_up_those_behind_it_on_its_connection_only(start):
+    with start() as server, server.connect() as connection:
+        connection.send(b"GET /hold HTTP/1.1\r\n\r\nGET /ready HTTP/1.1\r\n\r\n")
+        assert server.ask("GET", "/ready")[0] == 200
+        assert server.ask("GET", "/release")[0] == 200
+        assert [connection.answer()[2] for _ in range(2)] == [b'"held"', b"{}"]
+
+
+def test_many_slow_clients_do_not_hold_up_others(server):
+    """Silent ones, heads that never end, small and large bodies that trickle: 1200 of them."""
+    beginnings = [
+        b"",
+        b"GET /ready HTTP/1.1\r\nx: ",
+        HEAD + b"content-length: 1000\r\n\r\n1",
+        HEAD + b"content-length: 500000\r\n\r\n" + b"1" * 70_000,
+    ]
+    with ExitStack() as stack:
+        slow = []
+        for number in range(1200):
+            connection = stack.enter_context(server.connect())
+            slow.append(connection.send(beginnings[number % 4]))
+        for _ in range(2):
+            with server.connect() as connection:
+                for _ in range(20):
+                    assert connection.ask("POST", "/echo", b"x" * 1000)[0] == 200
+            for connection in slow:
+                connection.send(b"1")
+
+
+def test_connections_beyond_the_limit_wait_their_turn(start):
+    with start(connections=3) as server, ExitStack() as stack:
+        held = [stack.enter_context(server.connect()) for _ in range(3)]
+        for connection in held:
+            assert connection.ask("GET", "/ready")[0] == 200
+        waiting = stack.enter_context(server.connect()).send(b"GET /ready HTTP/1.1\r\n\r\n")
+        for connection in held:
+            assert connection.ask("GET", "/ready")[0] == 200
+        with pytest.raises(BlockingIOError):
+            waiting.socket.recv(1, socket.MSG_DONTWAIT)
+        held[1].close()
+        assert waiting.answer()[0] == 200
+
+
+def test_fewer_descriptors_make_fewer_connections(start):
+    """Not an error when the next one is accepted: hyper would try that for ever."""
+    with start(descriptors=200) as server, ExitStack() as stack:
+        limited = server.until(lambda: [event for event in server.events() if "limit" in event])
+        assert limited[0]["limit"] == 200 - server_module._SPARE_DESCRIPTORS
+        first = stack.enter_context(server.connect())
+        assert first.ask("GET", "/ready")[0] == 200
+        for _ in range(300):
+            stack.enter_context(server.connect())
+        assert first.ask("GET", "/ready")[0] == 200
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_clients_that_go_away_in_the_middle_leave_nothing_behind(start, hard):
+    requests = [
+        b"GET /rea",
+        HEAD + b"content-length: 50\r\n\r\nabc",
+        HEAD + b"content-length: 500000\r\n\r\nabc",
+        HEAD + b"content-length: 500000\r\n\r\n" + b"1" * 300_000,
+        HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nab",
+        b"GET /hold HTTP/1.1\r\n\r\n",
+        b"GET /large?size=5000000 HTTP/1.1\r\n\r\n",
+        b"GET /file HTTP/1.1\r\n\r\n",
+    ]
+    with start() as server:
+        for _ in range(3):
+            for request in requests:
+                server.connect().send(request).close(hard=hard)
+        # Both places for large bodies are free again, and all is well.
+        for _ in range(3):
+            assert server.ask("POST", "/echo", b"1" * 300_000)[0] == 200
+        assert server.ask("GET", "/release")[0] == 200
+        errors = json.loads(server.ask("GET", "/errors")[2])
+        assert set(errors) <= {"400"}  # chunks that end too soon look like broken ones
+        assert {event["level"] for event in server.events()} == {"info"}
+
+
+def test_who_closes_its_half_of_the_connection_is_taken_as_gone(start):
+    """A choice of hyper's: no client of ours does that before it has its answer."""
+    with start() as server, server.connect() as connection:
+        connection.send(b"GET /hold HTTP/1.1\r\n\r\n").socket.shutdown(socket.SHUT_WR)
+        assert connection.is_closed()
+
+
+def test_a_taken_port_is_an_error_and_port_0_is_a_free_one():
+    with listen("127.0.0.1", 0) as first, listen("127.0.0.1", 0) as second:
+        ports = [listener.getsockname()[1] for listener in (first, second)]
+        assert len({0, *ports}) == 3
+        with pytest.raises(OSError, match="in use"):
+            listen("127.0.0.1", ports[0])
+
+
+def test_connections_inherit_what_finds_dead_peers():
+    with listen("127.0.0.1", 0) as listener:
+        client = socket.create_connection(listener.getsockname())
+        listener.setblocking(True)
+        connection, _ = listener.accept()
+        with client, connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            for option in (
+                socket.TCP_NODELAY,
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            ):
+                found = connection.getsockopt(socket.IPPROTO_TCP, option)
+                assert found == listener.getsockopt(socket.IPPROTO_TCP, option)
+
+
+def test_ipv6():
+    with listen("::1", 0) as listener:
+        assert listener.family is socket.AF_INET6

@@ -1,0 +1,137 @@
+"""TLS: versions, what a certificate must be, and clients that never finish the handshake."""
+
+import datetime
+import ssl
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from assay_server.transport import TLS, TLSError
+
+PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
+KEYS = {
+    "RSA 2048": lambda: rsa.generate_private_key(65537, 2048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "Ed448": ed448.Ed448PrivateKey.generate,
+}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Make a certificate for 127.0.0.1: certificate(kind of key) -> TLS."""
+
+    def make(kind="P-256", key_format=PKCS8, encryption=None) -> TLS:
+        folder = tmp_path_factory.mktemp("certificate")
+        key = KEYS[kind]()
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+        now = datetime.datetime.now(datetime.UTC)
+        algorithm = None if kind.startswith("Ed") else hashes.SHA256()
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False
+            )
+            .sign(key, algorithm)
+        )
+        tls = TLS(folder / "tls.crt", folder / "tls.key")
+        tls.cert.write_bytes(built.public_bytes(PEM))
+        tls.key.write_bytes(key.private_bytes(PEM, key_format, encryption or NoEncryption()))
+        return tls
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def server(start, certificate):
+    tls = certificate()
+    with start(tls=[str(tls.cert), str(tls.key)]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_both_current_versions_work(server, version):
+    server.context.minimum_version = server.context.maximum_version = version
+    with server.connect() as connection:
+        assert connection.socket.version() == version.name.replace("_", ".")
+        assert connection.ask("POST", "/echo", b"x" * 100_000)[::2] == (200, b"x" * 100_000)
+    server.context.minimum_version = ssl.TLSVersion.TLSv1_2
+    server.context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+
+def test_the_client_chooses_between_http_2_and_http_1(server):
+    server.context.set_alpn_protocols(["h2", "http/1.1"])
+    with server.connect() as connection:
+        assert connection.socket.selected_alpn_protocol() == "h2"
+    server.context.set_alpn_protocols(["http/1.1"])
+    with server.connect() as connection:
+        assert connection.socket.selected_alpn_protocol() == "http/1.1"
+        assert connection.ask("GET", "/ready")[0] == 200
+
+
+def test_handshakes_that_never_end_hold_up_nobody(server):
+    context, server.context = server.context, None
+    try:
+        with ExitStack() as stack:
+            for number in range(300):
+                connection = stack.enter_context(server.connect())
+                connection.send((b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n")[number % 3])
+            server.context = context
+            assert server.ask("GET", "/ready")[0] == 200
+    finally:
+        server.context = context
+
+
+@pytest.mark.parametrize("kind", ["RSA 2048", "P-256", "P-384", "Ed25519"])
+def test_keys_that_serve(start, certificate, kind):
+    tls = certificate(kind)
+    tls.check()
+    with start(tls=[str(tls.cert), str(tls.key)]) as server:
+        assert server.ask("GET", "/ready")[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["P-521", "secp256k1", "Ed448"])
+def test_keys_that_granian_would_abort_on_are_refused(certificate, kind):
+    tls = certificate(kind)
+    with pytest.raises(
+        TLSError, match="must be RSA with 2048 to 8192 bits, P-256, P-384 or Ed25519"
+    ):
+        tls.check()
+
+
+def test_other_forms_of_a_key_are_taken(certificate):
+    certificate("RSA 2048", PrivateFormat.TraditionalOpenSSL).check()
+    certificate("P-256", PrivateFormat.TraditionalOpenSSL).check()
+
+
+def test_a_file_that_is_missing_broken_locked_or_of_another_pair_is_named(certificate):
+    good, other = certificate(), certificate()
+    with pytest.raises(TLSError, match=f"cannot read {other.key}x: No such file"):
+        TLS(good.cert, other.key.with_suffix(".keyx")).check()
+    for pair in (
+        TLS(good.cert, other.key),
+        TLS(good.key, good.key),
+        TLS(good.cert, good.cert),
+        certificate(encryption=BestAvailableEncryption(b"secret")),
+    ):
+        with pytest.raises(TLSError, match="must be a certificate chain and the key"):
+            pair.check()
