@@ -43,7 +43,7 @@ _FIELDS = {
     ),
     "SparseTensorProto": "values 1 TensorProto; indices 2 TensorProto",
     "TensorProto": (
-        "data_type 2 i; string_data 6 s*; int64_data 7 i*; name 8 s; raw_data 9 s;"
+        "data_type 2 i; int32_data 5 i*; string_data 6 s*; int64_data 7 i*; name 8 s; raw_data 9 s;"
         " external_data 13 StringStringEntryProto*; data_location 14 i"
     ),
 }

@@ -63,7 +63,7 @@ class Graph:
             return None
         if tensor.raw_data:
             return list(np.frombuffer(bytes(tensor.raw_data), dtype).tolist())
-        return list(tensor.int64_data) or None
+        return [*tensor.int32_data, *tensor.int64_data] or None
 
 
 def _listed(node: Any) -> Classes | None:

@@ -260,7 +260,7 @@ def _width(given: Any) -> int:
     """Return how many scores there are for a row."""
     if isinstance(given, list):
         return len(dict(given[0]))
-    return math.prod(int(size) for size in np.shape(given)[1:])
+    return int(given.size // len(given))
 
 
 def _classes(listed: Classes | None, labels: list[Any] | None, given: Any, width: int) -> Classes:
@@ -293,7 +293,7 @@ def _second(scores: Floats, second: list[bool]) -> int:
 
     onnxruntime's SVMClassifier puts it first, all others last.
     """
-    agreed = ((scores > 0) == np.array(second)[:, np.newaxis]).sum(axis=0).tolist()
+    agreed: list[int] = ((scores > 0) == np.array(second)[:, np.newaxis]).sum(axis=0).tolist()
     if len(agreed) == 2 and agreed[0] == agreed[1]:
         raise UnsupportedModelError("the labels of the ONNX model do not follow from its scores")
     return agreed.index(max(agreed))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay_server.ledger import bins
 from assay_server.ledger.bins import (
     BINS,
     END_SUB_BINS,
@@ -15,6 +16,7 @@ from assay_server.ledger.bins import (
     base_and_sub,
     bin_of,
     fine_bin_of,
+    fine_bin_of_decision,
     fine_from_base,
 )
 
@@ -82,6 +84,41 @@ def test_bins_keep_the_order_of_scores(scores):
 def test_a_fine_bin_lies_in_the_base_bin_of_the_score(scores):
     found = [base_and_sub(each)[0] for each in fine_bin_of(np.array(scores)).tolist()]
     assert found == bin_of(np.array(scores)).tolist()
+
+
+def test_the_edges_between_fine_bins_are_where_the_formula_steps():
+    _, edges = bins._edges()
+    for steps in range(-3, 4):
+        near = np.clip((edges.view(np.int64) + steps).view(np.float64), 0.0, 1.0)
+        assert np.array_equal(fine_bin_of(near), bins._fine_by_formula(near))
+    random = np.random.default_rng(0)
+    for scores in (
+        random.random(100_000),
+        np.exp(-700 * random.random(100_000)),
+        1 - np.exp(-40 * random.random(100_000)),
+    ):
+        assert np.array_equal(fine_bin_of(scores), bins._fine_by_formula(scores))
+
+
+def test_a_matrix_of_probabilities_has_a_matrix_of_bins():
+    scores = np.random.default_rng(0).random((7, 3))
+    assert np.array_equal(fine_bin_of(scores)[:, 1], fine_bin_of(scores[:, 1]))
+    assert fine_bin_of(scores).shape == (7, 3)
+
+
+@given(st.lists(st.floats(-30, 30), min_size=1))
+def test_a_decision_falls_where_a_probability_of_the_same_log_odds_does(decisions):
+    found = fine_bin_of_decision(np.array(decisions))
+    probabilities = 1 / (1 + np.exp(-np.array(decisions)))
+    assert (np.abs(found - fine_bin_of(probabilities)) <= 1).all()
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1))
+def test_decisions_keep_their_order_and_every_one_has_a_bin(decisions):
+    found = fine_bin_of_decision(np.sort(decisions))
+    assert (np.diff(found) >= 0).all()
+    assert found.min() >= 0
+    assert found.max() < FINE_BINS
 
 
 def test_fine_bins_are_numbered_by_base_bin_and_sub_bin():

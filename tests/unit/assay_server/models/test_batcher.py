@@ -53,7 +53,7 @@ def batcher(model, *, slow=False, max_rows=4, max_queue=100, wait=0.0, answered=
 
 
 async def until(condition):
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - threads are watched too
         await asyncio.sleep(0)
 
 

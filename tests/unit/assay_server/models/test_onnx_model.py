@@ -29,7 +29,7 @@ NAMES = np.array(["ant", "bee", "cat"])[LABELS]
 SINGLE = ROWS[:1].astype(np.float32)
 
 
-def exported(model, like=SINGLE, zipmap=False, **properties) -> bytes:
+def exported(model, like=SINGLE, *, zipmap=False, **properties) -> bytes:
     exported = to_onnx(model, like, options={"zipmap": zipmap})
     return with_properties(exported, **properties)
 
