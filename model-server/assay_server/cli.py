@@ -7,11 +7,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from typing_extensions import override
 
 from assay_server import __version__
 from assay_server.artifacts import (
@@ -39,7 +43,22 @@ _FORMAT = click.Choice([item.value for item in Format])
 _UNSAFE = click.Choice(["Refuse", "Allow"])
 # scikit-learn and skops load these where they are installed. A server gives its model arrays, never
 # DataFrames; without them it takes 60 MB less and starts in half the time.
-_UNUSED = ("matplotlib", "pandas", "polars", "pyarrow", "pytest", "rich")
+_UNUSED = frozenset({"matplotlib", "pandas", "polars", "pyarrow", "pytest", "rich"})
+
+
+class _Unused(MetaPathFinder):
+    """Has an import of these fail as if they were not installed.
+
+    None in sys.modules would do that too, but scikit-learn takes an entry there for the library.
+    """
+
+    @override
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] in _UNUSED:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        return None
 
 
 def option(name: str, **settings: Any) -> Callable[[Any], Any]:
@@ -272,8 +291,7 @@ def serve_command(
 ) -> None:
     """Serve until SIGTERM."""
     if format != Format.JOBLIB:  # who knows what that refers to
-        for name in _UNUSED:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Unused())
     # Imported here: `fetch` and `--help` need none of the libraries behind these.
     from assay_server.access import AccessLog, Logged  # noqa: PLC0415
     from assay_server.models import ScoreKind, UnsupportedModelError  # noqa: PLC0415

@@ -113,6 +113,11 @@ class Formatter:
         Written for all rows at once they cost a fraction of what they do one by one. What is
         missing is the end, which depends on the query (`ended`).
         """
+        template = self._templates.get(names)
+        if template is None:
+            template = self._templates[names] = self._template(names)
+        if len(receipts) == 1:
+            return [template % self._lone(names, scores, receipts[0])]
         columns: list[Sequence[bytes]] = []
         if PREDICT in names:
             labels = self._labels
@@ -122,10 +127,19 @@ class Formatter:
         if DECISIONS in names and scores.decisions is not None:
             columns.append(_texts(scores.decisions))
         columns.append(" ".join(receipts).encode().split(b" "))
-        template = self._templates.get(names)
-        if template is None:
-            template = self._templates[names] = self._template(names)
         return [template % row for row in zip(*columns, strict=True)]
+
+    def _lone(self, names: frozenset[str], scores: Scored, receipt: str) -> tuple[bytes, ...]:
+        """Return the values of one row that was scored alone, which takes half the time."""
+        values: list[bytes] = []
+        if PREDICT in names:
+            values.append(self._labels[scores.predicted.item(0)])
+        if PROBABILITIES in names and scores.probabilities is not None:
+            values.append(_encode(scores.probabilities.ravel().tolist())[1:-1])
+        if DECISIONS in names and scores.decisions is not None:
+            values.append(_encode(scores.decisions.ravel().tolist())[1:-1])
+        values.append(receipt.encode())
+        return tuple(values)
 
     def ended(self, body: bytes, query: Query) -> Answer:
         """Return a body of `one_by_one` as the answer to a query."""

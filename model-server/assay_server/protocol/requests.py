@@ -74,7 +74,7 @@ class _Request(msgspec.Struct):
     parameters: _Parameters | None = None
 
 
-class _PlainInput(msgspec.Struct):
+class _PlainInput(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
@@ -82,7 +82,7 @@ class _PlainInput(msgspec.Struct):
     parameters: _InputParameters | None = None
 
 
-class _PlainRequest(msgspec.Struct):
+class _PlainRequest(msgspec.Struct, gc=False):
     inputs: list[_PlainInput]
     id: str | None = None
     outputs: msgspec.Raw = msgspec.Raw()

@@ -149,3 +149,34 @@ def test_raw_texts_are_spelled_as_the_extension_says():
         ["r", "s"],
     )
     assert answer.body[answer.json_length :] == raw_text("yes", "no") + raw_text("r", "s")
+
+
+@pytest.mark.parametrize("names", [("receipt",), ("predict_proba", "receipt"), EVERYTHING])
+@given(st.data())
+def test_rows_written_together_are_what_each_would_be_alone(names, data):
+    formatter = Formatter(signature(2, classes=("50%", "%s"), model="100%b"))
+    count = data.draw(st.integers(1, 4))
+    flat = data.draw(st.lists(finite, min_size=2 * count, max_size=2 * count))
+    predicted = data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
+    probabilities = np.reshape(flat, (count, 2))
+    receipts = [f"a3.{number}" for number in range(count)]
+    together = formatter.one_by_one(frozenset(names), scores(predicted, probabilities), receipts)
+    for row, body_so_far in enumerate(together):
+        asked = query(names, name=data.draw(st.none() | st.text()))
+        one = scores(predicted[row : row + 1], probabilities[row : row + 1])
+        alone = formatter.format(asked, one, receipts[row : row + 1])
+        assert formatter.ended(body_so_far, asked) == alone
+
+
+def test_decision_scores_written_together():
+    for width, rows in ((1, [0.5, -1.5]), (3, [[0.5, -1.0, 2.0], [1e-9, 0.0, 3.0]])):
+        model = signature(2, classes=tuple("abc"), probabilities=False, decisions=width)
+        formatter = Formatter(model)
+        for part in (rows, rows[:1]):
+            asked = query(model.outputs)
+            receipts = ["x"] * len(part)
+            scored = scores([0] * len(part), None, part)
+            together = formatter.one_by_one(asked.outputs.names, scored, receipts)
+            for row, body_so_far in enumerate(together):
+                alone = formatter.format(asked, scores([0], None, part[row : row + 1]), ["x"])
+                assert formatter.ended(body_so_far, asked) == alone
