@@ -79,7 +79,7 @@ def test_every_job_gets_its_own_result_or_its_own_failure(slow, kinds):
     async def main():
         failing = {number for number, (_, fails, _) in enumerate(kinds) if fails}
         model = Model(failing)
-        batches = batcher(model, slow=slow)
+        batches = batcher(model, slow=slow, max_queue=1000)
         futures = [batches.ask(Job(number, rows)) for number, (rows, _, _) in enumerate(kinds)]
         cancelled = {number for number, (_, _, gone) in enumerate(kinds) if gone}
         for number in cancelled:
