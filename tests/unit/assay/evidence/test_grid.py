@@ -16,8 +16,11 @@ from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.member import MemberEvidence, RevisionCounts, combine
 from assay.evidence.reply import PART, member_evidence
 from assay_server.ledger import bins
-from assay_server.ledger.counts import Cell as Labelled
 from assay_server.ledger.counts import Counts
+from assay_server.ledger.metrics import Exposition
+from assay_server.ledger.predictions import Cell as Labelled
+from assay_server.ledger.predictions import packed
+from assay_server.ledger.totals import Places, Sum
 
 # Few base bins, so that some are whole in one reply and in parts in another.
 bases = st.sampled_from([0, 1, 2, 700, 1022, 1023])
@@ -152,13 +155,23 @@ def test_overlapping_pods_of_a_ledger_count_once(rows):
     assert all(rows[cell] == count for cell, count in kept.items())
 
 
+def scores_of(cell: Labelled) -> Labelled:
+    """Return the cell in which the scores of another count."""
+    return cell._replace(predicted=None)
+
+
 def ledger_reply(labelled) -> MemberEvidence:
-    """Return what the operator reads from a real ledger that counted these (cell, rows)."""
-    counts = Counts("fraud")
-    for cell, rows in labelled:
-        counts.add(cell, rows, 1)
+    """Return what the operator reads from a real ledger that counted these (cell, bin, rows)."""
+    counts = Counts()
+    numbers: dict[Labelled, int] = {}
+    for cell, score_bin, rows in labelled:
+        known = [numbers.setdefault(key, len(numbers)) for key in (cell, scores_of(cell))]
+        counts.learn({number: key for key, number in numbers.items()})
+        keys = Places(cell, *known).of(packed([score_bin]), None)
+        counts.add((key, Sum(total=rows, served_at=1)) for key in keys)
+    text = Exposition("fraud").text(counts, "s", {}, {"pending": 0, "waiting": 0})
     rows = [{"metric": {PART: "age", "store": "s", "positive": "1"}, "value": [0, "1"]}]
-    for family in text_string_to_metric_families(counts.text("s", {})):
+    for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name in {"assay_scores_total", "assay_labelled_total"}:
                 labels = {PART: sample.name, **sample.labels}
@@ -175,9 +188,10 @@ labelled_rows = st.lists(
             step=st.integers(0, 1),
             predicted=st.just("1"),
             label=st.sampled_from("01"),
+            classes=st.just(("0", "1")),
             positive=st.just("1"),
-            score_bin=st.integers(9000, 9060) | st.integers(0, bins.FINE_BINS - 1),
         ),
+        st.integers(9000, 9060) | st.integers(0, bins.FINE_BINS - 1),
         st.sampled_from([1, 5, 40, 900]),
     ),
     max_size=20,
@@ -194,8 +208,8 @@ def test_all_arms_of_all_members_share_one_grid_that_adds_up_to_base_bins(labell
     )
     expected: Counter = Counter()
     for number, rows in enumerate(labelled):
-        for cell, count in rows:
-            fine = bins.base_and_sub(cell.score_bin)
+        for cell, score_bin, count in rows:
+            fine = bins.base_and_sub(score_bin)
             place = made.index(Cell(*fine))
             expected[f"m{number}/{cell.step}", cell.revision, cell.label, place] += count
     for stratum in evidence.strata:
