@@ -158,6 +158,7 @@ def test_a_plan_becomes_objects_and_goes_again(east: Cluster) -> None:
                 f"Service/{NAME}-ledger",
                 f"HTTPRoute/{NAME}",
                 f"ConfigMap/{NAME}-rollout",
+                f"Secret/{NAME}-labels",
                 f"Secret/{NAME}-receipts",
             }
             owner = found[f"ControllerRevision/{NAME}-{REVISION}"]["metadata"]["uid"]

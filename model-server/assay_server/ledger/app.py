@@ -24,7 +24,9 @@ from assay_server.ledger.feedback import (
     result,
 )
 from assay_server.ledger.jobs import BusyError
+from assay_server.ledger.log import PAGE_ROWS, csv_of
 from assay_server.ledger.metrics import Exposition
+from assay_server.ledger.predictions import key_of, mark_of
 from assay_server.ledger.store import Store
 from assay_server.ledger.writer import Committed, Rebuilt
 from assay_server.logs import event, loop_failed
@@ -32,6 +34,7 @@ from assay_server.transport import (
     LARGE_BODY,
     TLS,
     Handler,
+    Header,
     HTTPError,
     Request,
     Response,
@@ -129,6 +132,7 @@ class Ledger:
             ("POST", f"{model}/feedback"): self._feedback,
             ("POST", f"{model}/served"): self._served,
             ("POST", f"{model}/erase"): self._erase,
+            ("GET", f"{model}/labels"): self._log,
         }
 
     async def _feedback(self, request: Request) -> Response:
@@ -162,6 +166,28 @@ class Ledger:
             raise HTTPError(503, message, headers=_RETRY_LATER) from None
         event("erased", ids=len(names), predictions=erased)
         return Response(msgspec.json.encode({"erased": erased}))
+
+    async def _log(self, request: Request) -> Response:
+        """Answer with a page of the log; a link in the head leads to the next one."""
+        self._may_export(request)
+        self._check_counted()
+        if request.query("format") not in {None, "csv"}:
+            raise HTTPError(400, "format: the log is written as csv only")
+        try:
+            after = key_of(request.query("after"))
+        except ValueError:
+            raise HTTPError(400, "after: this is not from the link of a page before") from None
+        try:
+            found = await asyncio.wrap_future(self.store.page(after, PAGE_ROWS))
+        except StoreError as error:
+            raise HTTPError(503, str(error), headers=_RETRY_LATER) from None
+        body = await asyncio.to_thread(csv_of, found)
+        headers: tuple[Header, ...] = ()
+        if found:
+            path = request.route[1]
+            link = f'<{path}?format=csv&after={mark_of(found[-1][0].key)}>; rel="next"'
+            headers = ((b"link", link.encode()),)
+        return Response(body, content_type=b"text/csv; charset=utf-8", headers=headers)
 
     async def _take(
         self,

@@ -84,6 +84,11 @@ def fine_from_base(base: int) -> int:
     return _INNER_START + (base - 1) * SUB_BINS + SUB_BINS // 2
 
 
+def score_of(fine: int) -> float:
+    """Return the middle of a fine bin as a probability."""
+    return float(_middles()[fine])
+
+
 def base_and_sub(fine: int) -> tuple[int, int]:
     """Return the base bin of a fine bin, and which of its sub-bins that is, in order of scores."""
     if fine < _INNER_START:
@@ -144,6 +149,14 @@ def _edges() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         high = np.where(above, middle, high)
         low = np.where(above, low, middle)
     return log_odds, high.view(np.float64)
+
+
+@cache
+def _middles() -> NDArray[np.float64]:
+    _, edges = _edges()
+    ends: NDArray[np.float64] = np.concatenate([[0.0], edges, [1.0]])
+    middles: NDArray[np.float64] = (ends[:-1] + ends[1:]) / 2.0
+    return middles
 
 
 def _fine_by_formula(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -18,20 +18,19 @@ Rules that everything else rests on:
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from assay_server.ledger.database import Source, StoreError
 from assay_server.ledger.entries import Entry, Result, Rules
 from assay_server.ledger.jobs import Erase, Exported, JobQueue, Read, Reload, Write
-from assay_server.ledger.predictions import Key, State
+from assay_server.ledger.predictions import Key
 from assay_server.ledger.sqlite import SQLiteSource
 from assay_server.ledger.writer import Committed, Rebuilt, Writer
 
 _FILE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
-_AFTER_ALL = b"\xff" * 17
 
 
 def source_of(url: str, owner: str) -> Source:
@@ -129,17 +128,6 @@ class Store:
         job = Read(after, limit)
         self._jobs.put(job)
         return job.done
-
-    def export(self, since: int, limit: int = 1000) -> Iterator[Exported]:
-        """Yield the rows of all predictions served since then (Unix seconds), but erased ones.
-
-        Blocks while a page is read; labels are written between pages. The store may have only one
-        connection, so the log is read through the writer, too.
-        """
-        after: Key = (since - 1, _AFTER_ALL)
-        while found := self.page(after, limit).result():
-            yield from (one for one in found if not one[0].state & State.ERASED)
-            after = found[-1][0].key
 
     def reload(self) -> None:
         """Have `on_rebuilt` called once more: strata that were left out have served again."""

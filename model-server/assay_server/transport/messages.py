@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import parse_qs
 
 import msgspec
@@ -46,18 +46,12 @@ class ClientGoneError(Exception):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer: status, body, content type and further headers.
-
-    `file` takes the place of `body` for what is too large to be held in memory: it is sent from
-    its start as fast as the client reads. It needs a descriptor (`fileno`), but no name, and is
-    closed by the transport.
-    """
+    """An answer: status, body, content type and further headers."""
 
     body: bytes = b""
     status: int = 200
     content_type: bytes = JSON
     headers: tuple[Header, ...] = ()
-    file: IO[bytes] | None = None
 
 
 class Room:
@@ -141,10 +135,6 @@ class Exchange(Protocol):
 
     def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
         """Answer without a body."""
-        ...
-
-    def response_file(self, status: int, headers: list[tuple[str, str]], file: str) -> None:
-        """Answer with the file at this path."""
         ...
 
 

@@ -1,10 +1,8 @@
 """The application: exact routes, errors as JSON, gzip for large answers."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import perf_counter
-from typing import IO
 
 from assay_server.access import HEADER, AccessLog, clean_id, new_id
 from assay_server.logs import failure
@@ -13,7 +11,6 @@ from assay_server.transport.messages import (
     CLOSE,
     LARGE_BODY,
     ClientGoneError,
-    Exchange,
     HTTPError,
     Request,
     Response,
@@ -28,8 +25,6 @@ _COMPRESS_BYTES = 8 * 1024
 SERVER = ("server", "assay")
 _ID_HEADER = HEADER.decode()
 _INTERNAL_ERROR = Response(b'{"error":"internal error"}', 500)
-# granian opens a file by its path some milliseconds after it was told to.
-_FILE_SECONDS = 60.0
 
 
 class Service:
@@ -171,10 +166,7 @@ class Service:
         if self.draining and CLOSE[0] not in response.headers and not request.is_http2:
             # Ask clients and gateways to let go of their pooled connections while we still answer.
             headers.append(("connection", "close"))
-        if response.file is None:
-            request.exchange.response_bytes(status, headers, response.body)
-        else:
-            _send_file(request.exchange, status, headers, response.file)
+        request.exchange.response_bytes(status, headers, response.body)
 
     def _no_route(self, method: str, path: str) -> HTTPError:
         if self._missing is not None and (error := self._missing(method, path)) is not None:
@@ -202,11 +194,3 @@ async def _compressed(request: Request, response: Response) -> Response:
         headers += ((b"content-encoding", b"gzip"),)
         body = await asyncio.to_thread(deflate, body) if len(body) > LARGE_BODY else deflate(body)
     return Response(body, response.status, response.content_type, headers)
-
-
-def _send_file(
-    exchange: Exchange, status: int, headers: list[tuple[str, str]], file: IO[bytes]
-) -> None:
-    headers.append(("content-length", str(os.fstat(file.fileno()).st_size)))
-    exchange.response_file(status, headers, f"/proc/self/fd/{file.fileno()}")
-    asyncio.get_running_loop().call_later(_FILE_SECONDS, file.close)

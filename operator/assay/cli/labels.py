@@ -19,8 +19,9 @@ _TOKEN = "ASSAY_LABEL_TOKEN"  # noqa: S105 (the name of a variable)
 _MEANINGS = {
     "counted": "counted now",
     "duplicate": "counted before: nothing to do",
-    "corrected": "kept before its release: this label replaces an earlier one",
+    "replaced": "counted instead of an earlier label",
     "late": "came after the label age: in the log, not in the evidence",
+    "corrected": "another label is final: in the log, not in the evidence",
     "no_label": "rows without a label: not sent",
 }
 

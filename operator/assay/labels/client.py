@@ -1,9 +1,10 @@
 """One ledger over HTTP. Waits for one that is busy or restarting, never counts anything twice."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -75,17 +76,16 @@ class Ledger:
             )
         return results
 
-    def log(self) -> requests.Response:
-        """Return the labelled log as a stream of CSV. Raises `LedgerError`."""
-        address = self.address.removesuffix("/feedback") + "/labels"
-        answer = self._insist(
-            lambda: self._session.get(
-                address, params={"format": "csv"}, timeout=TIMEOUT_SECONDS, stream=True
-            )
-        )
-        if answer.status_code != 200:
-            raise self._refused(answer)
-        return answer
+    def log(self) -> Iterator[bytes]:
+        """Yield the labelled log in pages, each a CSV with its header. Raises `LedgerError`."""
+        page: str | None = self.address.removesuffix("/feedback") + "/labels?format=csv"
+        while page is not None:
+            answer = self._insist(partial(self._session.get, page, timeout=TIMEOUT_SECONDS))
+            if answer.status_code != 200:
+                raise self._refused(answer)
+            yield answer.content
+            following = answer.links.get("next", {}).get("url")
+            page = None if following is None else urljoin(self.address, following)
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,21 +7,30 @@ import pyarrow as pa
 from assay.labels.client import Ledger
 from assay.labels.table import write_log
 
-_TEXT = (
-    "receipt", "id", "revision", "rollout", "predicted", "label", "status", "score_bins",
-)  # fmt: skip
-
-TYPES = {
-    **dict.fromkeys(_TEXT, pa.string()),
-    "row": pa.int32(),
-    "served_at": pa.timestamp("ms", tz="UTC"),
-    "labelled_at": pa.timestamp("ms", tz="UTC"),
-    "step": pa.int16(),
-    "score_bin": pa.int32(),
-    "bucket": pa.int16(),
-    "probability": pa.float64(),
-}
-"""Columns of the log. Without a type a class of ``01`` would become the number 1."""
+_TIME = pa.timestamp("ms", tz="UTC")
+SCHEMA = pa.schema(
+    {
+        "served_at": _TIME,
+        "receipt": pa.string(),
+        "id": pa.string(),
+        "row": pa.int32(),
+        "revision": pa.string(),
+        "rollout": pa.string(),
+        "step": pa.int32(),
+        "predicted": pa.string(),
+        "score": pa.float64(),
+        "scores": pa.string(),
+        "bucket": pa.int16(),
+        "label": pa.string(),
+        "labelled_at": _TIME,
+        "probability": pa.float64(),
+        "counted": pa.bool_(),
+        "shipped": pa.string(),
+        "later_label": pa.string(),
+        "later_at": _TIME,
+    }
+)
+"""Columns of the log (model-server/README.md). Without types a class ``01`` would become the number 1."""
 
 
 def save(ledger: Ledger, path: Path) -> int:
@@ -29,6 +38,4 @@ def save(ledger: Ledger, path: Path) -> int:
 
     Raises `LedgerError` and `TableError`; nothing is left behind then.
     """
-    with ledger.log() as answer:
-        answer.raw.decode_content = True
-        return write_log(answer.raw, path, TYPES)
+    return write_log(ledger.log(), path, SCHEMA)

@@ -10,8 +10,8 @@ from assay.labels.table import Line
 
 BATCH = 500
 NO_LABEL = "no_label"
-HARMLESS = frozenset({"counted", "duplicate", NO_LABEL})
-"""What may become of a label without anybody having to look at it."""
+TAKEN = frozenset({"counted", "replaced", "duplicate", "late", "corrected", NO_LABEL})
+"""What may become of a label without anybody having to send it again."""
 
 _ELSEWHERE = frozenset({"wrong_member", "unknown_id"})
 
@@ -34,7 +34,7 @@ class Tally:
     def note(self, line: Line, status: str, why: str) -> None:
         """Count one label."""
         self.statuses[status] += 1
-        if status not in HARMLESS:
+        if status not in TAKEN:
             self.rejects.append((line, status, why))
 
 

@@ -116,26 +116,35 @@ def write_rejects(path: Path, rejects: Iterable[tuple[Line, str, str]]) -> None:
         pa.csv.write_csv(pa.table(columns), path)
 
 
-def write_log(source: Any, path: Path, types: Mapping[str, pa.DataType]) -> int:
-    """Write a CSV stream (a binary file) as Parquet or CSV, by the suffix of `path`; return its rows.
+def write_log(pages: Iterable[bytes], path: Path, schema: pa.Schema) -> int:
+    """Write pages of CSV as one Parquet or CSV file, by the suffix of `path`; return its rows.
 
-    The file appears when it is complete. Columns that `types` does not name get the type they look like.
+    Each page has a header; columns that `schema` does not name are left out, missing ones are null.
+    The file appears when it is complete. Raises `TableError`.
     """
     partial = path.with_name(path.name + ".partial")
     rows = 0
     try:
         with _named(path):
-            reader = pa.csv.open_csv(
-                source, convert_options=pa.csv.ConvertOptions(column_types=dict(types))
+            convert = pa.csv.ConvertOptions(
+                column_types=schema,
+                include_columns=schema.names,
+                include_missing_columns=True,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
             )
             parquet = path.suffix.lower() in PARQUET
-            writer = (pa.parquet.ParquetWriter if parquet else pa.csv.CSVWriter)(
-                partial, reader.schema
-            )
-            with writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-                    rows += batch.num_rows
+            with (pa.parquet.ParquetWriter if parquet else pa.csv.CSVWriter)(
+                partial, schema
+            ) as writer:
+                for page in pages:
+                    table = pa.csv.read_csv(
+                        pa.BufferReader(page),
+                        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+                        convert_options=convert,
+                    )
+                    writer.write_table(table)
+                    rows += table.num_rows
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

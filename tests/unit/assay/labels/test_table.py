@@ -1,14 +1,12 @@
 """Tables of labels: CSV and Parquet, read in batches, with errors that say where."""
 
-import io
-
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
 from assay.labels import table
-from assay.labels.log import TYPES
+from assay.labels.log import SCHEMA
 from assay.labels.table import Columns, Line, TableError, read_labels, rows_of, write_log
 
 BY_ID = Columns("label", request_id="id")
@@ -107,17 +105,19 @@ def test_rejects_can_be_pushed_again(tmp_path):
 
 @pytest.mark.parametrize("name", ["log.parquet", "log.csv"])
 def test_a_log_is_written_whole_or_not_at_all(tmp_path, name):
-    stream = io.BytesIO(b"id,served_at,label,score_bin\n007,2026-11-26T01:02:03Z,01,5\nx,,,\n")
+    head = b"id,more,served_at,label,step\n"
+    pages = [head + b"007,x,2026-11-26T01:02:03Z,01,5\n", head, head + b'x,"\n",,,\n']
     path = tmp_path / name
-    assert write_log(stream, path, TYPES) == 2
+    assert write_log(iter(pages), path, SCHEMA) == 2
     read = pa.parquet.read_table if name.endswith("parquet") else pa.csv.read_csv
     found = read(path)
-    assert found.column_names == ["id", "served_at", "label", "score_bin"]
+    assert found.column_names == SCHEMA.names
     if name.endswith("parquet"):
-        assert found.schema.field("served_at").type == pa.timestamp("ms", tz="UTC")
+        assert found.schema.equals(SCHEMA)
         assert found.column("id").to_pylist() == ["007", "x"]
-        assert found.column("label").to_pylist() == ["01", ""]
+        assert found.column("label").to_pylist() == ["01", None]
+        assert found.column("predicted").null_count == 2
 
     with pytest.raises(TableError):
-        write_log(io.BytesIO(b"id,score_bin\nx,many\n"), tmp_path / "other.parquet", TYPES)
+        write_log([head, b"id,step\nx,many\n"], tmp_path / "other.parquet", SCHEMA)
     assert [item.name for item in tmp_path.iterdir()] == [name]

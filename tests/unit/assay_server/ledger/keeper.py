@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from assay_server.ledger.counts import Counts
 from assay_server.ledger.entries import Label, NamedLabel, Rules, Shipment
 from assay_server.ledger.metrics import Exposition
+from assay_server.ledger.predictions import NO_KEY, State
 from assay_server.ledger.store import Store, source_of
 from assay_server.ledger.totals import Kind
 from assay_server.receipts import Receipt, Stratum
@@ -97,7 +98,10 @@ class Keeper:
 
     def rows(self) -> list:
         """Return all rows of the log: (row, cell, cell of the later label)."""
-        return list(self.store.export(0, 3))
+        found: list = []
+        while page := self.store.page(found[-1][0].key if found else NO_KEY, 3).result():
+            found += page
+        return [one for one in found if not one[0].state & State.ERASED]
 
 
 def receipt(

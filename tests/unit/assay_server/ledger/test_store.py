@@ -185,7 +185,6 @@ def test_the_log_has_all_rows_in_the_order_of_time(place):
         assert [cell.label for _, cell, _ in found] == ["1"] * 8 + [None]
         assert [row.lag for row, _, _ in found] == [*range(19, 11, -1), None]
         assert [row.request for row, _, _ in found] == [None] * 8 + ["a"]
-        assert [row.served_at for row, _, _ in keeper.store.export(7)] == [7, 8, 9]
 
 
 def test_only_the_strata_that_served_last_are_kept_in_memory(place, monkeypatch):

@@ -9,7 +9,6 @@ import importlib
 import json
 import resource
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
@@ -37,7 +36,6 @@ class Application:
                 ("GET", "/ready"): self.ready,
                 ("GET", "/errors"): self.count,
                 ("GET", "/large"): self.large,
-                ("GET", "/file"): self.file,
                 ("GET", "/hold"): self.hold,
                 ("GET", "/release"): self.release,
                 ("GET", "/fail"): self.fail,
@@ -67,12 +65,6 @@ class Application:
     def large(self, request: Request) -> Response:
         size = int(request.query("size") or 0)
         return Response(b"x" * size, content_type=b"text/plain", headers=((b"x-more", b"1"),))
-
-    async def file(self, _request: Request) -> Response:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the transport closes it
-        file.write(b"first\n" + b"another\n" * 3_000_000 + b"last\n")
-        file.flush()
-        return Response(content_type=b"text/csv", file=file)
 
     async def hold(self, _request: Request) -> Response:
         await self.held.wait()

@@ -220,12 +220,6 @@ def test_large_answers_are_compressed_for_clients_that_take_it(server):
         assert body == b"x" * 8191
 
 
-def test_a_file_is_sent_from_its_start(server):
-    status, headers, body = server.ask("GET", "/file")
-    assert (status, headers["content-type"], len(body)) == (200, "text/csv", 24_000_011)
-    assert body == b"first\n" + b"another\n" * 3_000_000 + b"last\n"
-
-
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
