@@ -24,8 +24,9 @@ IN_EVIDENCE = frozenset({"counted", "duplicate"})
 retry whose first try was counted while its answer got lost."""
 
 # Where a receipt says which step answered, and where its texts begin (assay_server.receipts).
-_STEP = struct.Struct(">26xB")
-_TEXTS = 32
+# The step, and the flags that say how much comes between them and the names (a3 receipts).
+_STEP = struct.Struct(">26xBB")
+_USER_BYTES = 6
 _SEPARATOR = "\x1f"
 
 
@@ -179,8 +180,9 @@ def where_served(receipt: str) -> tuple[str, str, int]:
     try:
         payload = receipt.split(".")[1]
         content = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        (step,) = _STEP.unpack_from(content)
-        revision, rollout, *_ = content[_TEXTS:].decode().split(_SEPARATOR)
+        step, flags = _STEP.unpack_from(content)
+        names = _STEP.size + _USER_BYTES * bool(flags & 2) + 2 * (1 + (flags >> 2))
+        revision, rollout, *_ = content[names:].decode().split(_SEPARATOR)
     except (IndexError, ValueError, struct.error, binascii.Error):
         return "", "", -1
     return revision, rollout, step
