@@ -74,13 +74,15 @@ class _Erasure(msgspec.Struct):
 _labels = msgspec.json.Decoder(_Labels)
 _served = msgspec.json.Decoder(_Served)
 _erasure = msgspec.json.Decoder(_Erasure)
+# The last for what is nested too deeply.
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def parse(body: bytes) -> list[Any]:
     """Return the entries of a label request, not looked at yet. Raises FeedbackError."""
     try:
         labels = _labels.decode(body).labels
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _NO_JSON as error:
         raise FeedbackError(400, f"the body is not a label request: {error}") from None
     return _bounded("labels", labels)
 
@@ -89,7 +91,7 @@ def parse_served(body: bytes) -> list[Any]:
     """Return the entries of a server's shipment, not looked at yet. Raises FeedbackError."""
     try:
         served = _served.decode(body).served
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _NO_JSON as error:
         raise FeedbackError(400, f"the body is not a shipment: {error}") from None
     return _bounded("served", served)
 
@@ -98,7 +100,7 @@ def parse_erasure(body: bytes) -> list[str]:
     """Return the request ids of `{"ids": [...]}`. Raises FeedbackError."""
     try:
         ids = _erasure.decode(body).ids
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _NO_JSON as error:
         raise FeedbackError(400, f"the body is not a request to erase: {error}") from None
     return [stored_id(name) for name in _bounded("ids", ids)]
 

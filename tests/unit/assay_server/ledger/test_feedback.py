@@ -249,6 +249,7 @@ def test_too_many_classes_for_a_receipt():
         (b"[]", 400),
         (b"{}", 400),
         (b'{"labels": {}}', 400),
+        (b'{"labels": ' + b"[" * 2000, 400),
         (json.dumps({"labels": [0] * 10_001}).encode(), 413),
     ],
 )
@@ -265,7 +266,8 @@ def test_ten_thousand_labels_are_taken():
 
 @pytest.mark.parametrize(("read", "field"), [(parse_served, "served"), (parse_erasure, "ids")])
 def test_other_bodies_are_bounded_and_named_too(read, field):
-    for body, status in ((b"{", 400), (b"{}", 400), (b"\xff", 400)):
+    deep = b'{"x": ' + b"[" * 2000
+    for body, status in ((b"{", 400), (b"{}", 400), (b"\xff", 400), (deep, 400)):
         with pytest.raises(FeedbackError) as caught:
             read(body)
         assert caught.value.status == status
