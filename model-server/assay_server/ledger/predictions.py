@@ -161,8 +161,12 @@ def mark_of(key: Key) -> str:
 
 
 def key_of(mark: str | None) -> Key:
-    """Return the key in a mark; without a mark, what comes before all keys."""
+    """Return the key in a mark; without a mark, what comes before all keys. Raises ValueError."""
     if mark is None:
         return NO_KEY
     served_at, _, receipt = mark.partition(":")
-    return int(served_at), bytes.fromhex(receipt)
+    key = int(served_at), bytes.fromhex(receipt)
+    # No receipt holds another time, and beyond 64 bits no store takes it.
+    if not NO_KEY[0] <= key[0] < 2**32:
+        raise ValueError("there is no such time in receipts")
+    return key

@@ -17,6 +17,8 @@ from assay_server.ledger.predictions import Cell, Row, State, packed
 from tests.unit.assay_server.ledger.messages import SERVED
 
 LOG = "/v2/models/fraud/labels"
+# A time that no store can look for; the ledger once ended over it.
+BEYOND = ("after=99999999999999999999:00", "after")
 
 
 @pytest.fixture
@@ -98,7 +100,12 @@ def test_a_page_names_the_next_one(guarded, sign):
     link = reply.headers["link"].removeprefix("<").partition(">")[0]
     last = guarded.request("GET", link, headers=bearer)
     assert (last.body.decode().count("\n"), "link" in last.headers) == (1, False)
-    for query, says in (("format=pdf", "csv only"), ("after=x", "after"), ("after=1:zz", "after")):
+    for query, says in (
+        ("format=pdf", "csv only"),
+        ("after=x", "after"),
+        ("after=1:zz", "after"),
+        BEYOND,
+    ):
         refused = guarded.request("GET", f"{LOG}?{query}", headers=bearer)
         assert (refused.status, says in refused.json()["error"]) == (400, True)
     assert guarded.request("GET", LOG).status == 401
