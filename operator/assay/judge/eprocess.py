@@ -61,7 +61,7 @@ class Test:
             one, its_variance = dist.item(), var.item()
             if _LEAST_VARIANCE < its_variance < math.inf and math.isfinite(one):
                 log_e = self._at(one, its_variance, margin)[0]
-                result: Values = np.full(dist.shape, log_e)[()]
+                result: Values = np.array(log_e).reshape(dist.shape)[()]
                 return result
         shape = (-1,) + (1,) * dist.ndim
         with np.errstate(all="ignore"):
@@ -72,10 +72,11 @@ class Test:
     def critical_distance(self, var: float, margin: float, limit: float) -> float:
         """Find the `dist` at which the log e-value of one look reaches `limit`.
 
-        That is half of the display band. By Newton's method: the log e-value is convex and
-        increasing in the distance, so from the second step on the iterates fall towards the root.
+        That is half of the display band. By Newton's method from where the nearest component alone
+        would be if all of its prior were above 0: the log e-value is convex and increasing in the
+        distance, so from the second step on the iterates fall towards the root.
         """
-        dist = math.sqrt((2.0 * limit + 1.6) * var)
+        dist = min(self._nearly(part, var, margin, limit) for part in self._floats)
         for _ in range(_STEPS):
             log_e, slope = self._at(dist, var, margin)
             step = (log_e - limit) / slope
@@ -85,6 +86,15 @@ class Test:
                 return dist
         msg = f"no root of the test for variance {var}, margin {margin}, limit {limit}"
         raise ArithmeticError(msg)
+
+    @staticmethod
+    def _nearly(part: tuple[float, float, float], var: float, margin: float, limit: float) -> float:
+        """Return the root of one component if ``ln Phi(u)`` were 0."""
+        offset, standard, scale = part
+        information = scale * margin / var
+        spread = 1.0 + information * scale * margin
+        u = math.sqrt(max(2.0 * (limit - offset) + math.log(spread), 1.0))
+        return (u * math.sqrt(spread) - standard) / information
 
     def _parts(self, dist: Values, var: Values, margin: float, shape: tuple[int, ...]) -> Values:
         """Return the weighted log e-values of the components on a new first axis.

@@ -37,7 +37,7 @@ class Table:
         Whether bins with many rows are split.
     """
 
-    cells: Floats | Counts
+    cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
     whole_ends: tuple[bool, bool] = (True, True)
@@ -50,7 +50,7 @@ class Table:
         return Reading(
             component,
             weight,
-            arrange(self.cells.astype(np.float64, copy=False)),
+            arrange(self.cells),
             None if self.squares is None else arrange(self.squares),
             None if self.groups is None else arrange(self.groups),
         )
@@ -64,7 +64,9 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     if sums is None or squares is None:
         size = len(arms[0].labels)
         return Table(
-            np.concatenate([arm.confusion for arm in arms]).reshape(len(arms), size, size),
+            np.concatenate([arm.confusion for arm in arms], dtype=np.float64).reshape(
+                len(arms), size, size
+            ),
             None,
             groups,
         )
@@ -93,7 +95,8 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, refined: bool = False) 
         rows: list[Counts] = []
         for each in found:
             rows += (empty, empty) if each is None else (each.positive, each.negative)
-        cells = np.concatenate(rows).reshape(len(arms), 2, bins)
+        # Made floats on the way: to do so afterwards costs several times as much.
+        cells = np.concatenate(rows, dtype=np.float64).reshape(len(arms), 2, bins)
         ends = (True, True)
         if fine is not None:
             ends = next(each.whole_ends for each in base if each is not None)
@@ -123,7 +126,7 @@ def own_rows_table(arms: Sequence[ArmCounts], names: Sequence[str]) -> Table:
     squares = [table.squares for table in tables if table.squares is not None]
     groups = [table.groups for table in tables if table.groups is not None]
     return Table(
-        _own_rows([table.cells.astype(np.float64, copy=False) for table in tables]),
+        _own_rows([table.cells for table in tables]),
         _own_rows(squares) if len(squares) == len(tables) else None,
         _own_rows(groups) if len(groups) == len(tables) else None,
     )
