@@ -60,4 +60,7 @@ bench: setup ## all short measurements; each prints its table
 bench-server: setup ## model servers side by side (half an hour, and GBs of peers once); writes docs/benchmarks.md
 	@exec $(PY) -m bench.server.compare
 
-.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench bench-server
+fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
+	@exec $(PY) -m tests.fuzz
+
+.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench bench-server fuzz

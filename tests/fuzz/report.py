@@ -1,0 +1,108 @@
+"""Results as JSON, and the table that docs/fuzzing.md shows. Pure but for the files."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.server.comparison.tables import grid
+from tests.fuzz.findings import Tally
+from tests.fuzz.guided import RSS_MIB
+from tests.fuzz.wire import GROWTH_MIB
+
+RESULTS = Path(__file__).parent / "results.json"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "fuzzing.md"
+BEGIN = "<!-- tests.fuzz: begin -->"
+END = "<!-- tests.fuzz: end -->"
+_LIBRARIES = (
+    "atheris",
+    "schemathesis",
+    "hypothesis",
+    "granian",
+    "msgspec",
+    "skops",
+    "scikit-learn",
+)
+_WHAT = {
+    "protocol": "infer bodies, JSON and raw, in process",
+    "receipts": "tokens, in process",
+    "labels": "labels, shipments, erasures, in process",
+    "artifacts": "skops files, in process",
+    "serve": "requests to `assay-server serve`",
+    "ledger": "requests to `assay-server ledger`",
+    "openapi": "cases from openapi.yaml to `assay-server serve`",
+}
+
+
+class NoPlaceError(Exception):
+    """The document has no markers between which the table belongs."""
+
+
+def results(tallies: Sequence[Tally], command: str, where: str) -> dict[str, Any]:
+    """Return what a run has shown."""
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": where,
+        "versions": {"python": platform.python_version(), **versions},
+        "parts": [
+            {
+                "part": tally.part,
+                "inputs": tally.inputs,
+                "seconds": round(tally.seconds, 1),
+                "findings": [finding.what for finding in tally.findings],
+                **tally.remarks,
+            }
+            for tally in tallies
+        ],
+    }
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Return the table of results."""
+    rows = [
+        [
+            _WHAT[part["part"]],
+            f"{part['inputs']:,}".replace(",", " "),
+            f"{part['seconds']:,.0f} s".replace(",", " "),
+            _remarks(part),
+            str(len(part["findings"])),
+        ]
+        for part in found["parts"]
+    ]
+    return grid(["what", "inputs", "time", "", "findings"], rows)
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Return what stands between the markers."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    bounds = (
+        f"A target may take {RSS_MIB} MiB. A process may grow by {GROWTH_MIB:.0f} MiB between the first tenth"
+        " of its requests and the last one."
+    )
+    head = f"`{found['command']}`, {found['date']}, {found['machine']}."
+    return "\n\n".join([head, table(found), bounds, f"Versions: {versions}."])
+
+
+def write(found: Mapping[str, Any], path: Path = RESULTS, document: Path = DOCUMENT) -> None:
+    """Write the results and put the table into the document. Raises NoPlaceError or OSError."""
+    before, begin, rest = document.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise NoPlaceError(f"{document}: there is no place for the table: {BEGIN} ... {END}")
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    document.write_text(f"{before}{BEGIN}\n\n{text(found)}\n\n{END}{after}")
+
+
+def _remarks(part: Mapping[str, Any]) -> str:
+    if "coverage" in part:
+        return f"{part['coverage']} places reached, at most {part['peak_mib']} MiB"
+    memory = f"{part['first_mib']:.0f} to {part['last_mib']:.0f} MiB"
+    if "good" in part:
+        good = f"{part['good']:,}".replace(",", " ")
+        return f"{good} of them good and answered right, {memory}"
+    return f"answers {part['statuses']}; {memory}"
