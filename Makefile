@@ -29,7 +29,7 @@ generate: setup ## write crds/, the chart's copy and the generated docs from the
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
-	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/cluster tests/conftest.py tools
+	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/cluster tests/fuzz tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check
 
