@@ -71,7 +71,9 @@ class Intake:
             return
         try:
             request = Request(scope, exchange, headers, body.result())
-        except RSGIProtocolClosed:
+        except RSGIProtocolClosed as closed:
+            # `body` keeps the exception, and through its traceback would be kept by it for ever.
+            closed.__traceback__ = None
             exchange.response_empty(400, [SERVER])  # the client is gone
             return
         self._begin(request)

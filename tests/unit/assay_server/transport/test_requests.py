@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import socket
 import zlib
 
 import pytest
@@ -150,6 +151,23 @@ def test_a_body_that_stalls_is_408(start, size):
                 assert connection.is_closed()
         assert server.ask("POST", "/echo", b"1" * size)[0] == 200
         assert json.loads(server.ask("GET", "/errors")[2]) == {"408": 2}
+
+
+def test_bodies_that_broke_off_leave_nothing(server):
+    """Each left 15 kB: an exception, its traceback and the body in it held each other."""
+
+    def break_off() -> None:
+        with server.connect() as connection:
+            connection.send(HEAD + b"content-length: 500\r\n\r\nabc")
+            connection.socket.shutdown(socket.SHUT_WR)
+            assert connection.is_closed() or connection.answer()
+
+    for _ in range(500):
+        break_off()
+    before = server.memory()
+    for _ in range(1500):
+        break_off()
+    assert server.memory() - before < 8 * 1024
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
