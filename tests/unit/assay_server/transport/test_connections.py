@@ -106,7 +106,6 @@ def test_clients_that_go_away_in_the_middle_leave_nothing_behind(start, hard):
         HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nab",
         b"GET /hold HTTP/1.1\r\n\r\n",
         b"GET /large?size=5000000 HTTP/1.1\r\n\r\n",
-        b"GET /file HTTP/1.1\r\n\r\n",
     ]
     with start() as server:
         for _ in range(3):
