@@ -12,7 +12,7 @@ from assay.judge.verdict import Average, Verdict
 
 @pytest.mark.parametrize(
     ("average", "kind"),
-    itertools.product((Average.MACRO, Average.WEIGHTED), ("F1", "Precision", "Recall")),
+    list(itertools.product((Average.MACRO, Average.WEIGHTED), ("F1", "Precision", "Recall"))),
 )
 def test_rows_of_one_class_that_are_all_right_say_nothing(average: Average, kind: str) -> None:
     arms = [
