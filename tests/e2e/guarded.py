@@ -1,10 +1,7 @@
 """An artifact store that asks for a token over TLS, with a certificate that nobody else signed."""
 
-import datetime
 import functools
 import http.server
-import ipaddress
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from typing_extensions import override
+
+from tests.certificates import self_signed
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def guarded(directory: Path, address: str, token: str) -> Iterator[Guarded]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    authority, context = _self_signed(directory.parent, address)
+    authority, context = self_signed(directory.parent, address)
     handler = functools.partial(Handler, directory=str(directory))
     server = http.server.ThreadingHTTPServer((address, 0), handler)
     server.daemon_threads = True
@@ -58,34 +54,3 @@ def guarded(directory: Path, address: str, token: str) -> Iterator[Guarded]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _self_signed(folder: Path, address: str) -> tuple[str, ssl.SSLContext]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a guarded store")])
-    now = datetime.datetime.now(datetime.UTC)
-    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(host, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    text = certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "guarded.crt").write_bytes(text)
-    (folder / "guarded.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "guarded.crt", folder / "guarded.key")
-    return text.decode(), context

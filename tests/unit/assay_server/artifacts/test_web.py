@@ -3,14 +3,15 @@
 import pytest
 
 from assay_server.artifacts import Credentials, fetch
+from tests.certificates import self_signed
 
 from .conftest import AT_ONCE
-from .files import CONTENT, a_site, self_signed
+from .files import CONTENT, a_site
 
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
-    return self_signed(tmp_path_factory.mktemp("tls"))
+    return self_signed(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 @pytest.fixture

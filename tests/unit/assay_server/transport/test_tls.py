@@ -1,13 +1,9 @@
 """TLS: versions, what a certificate must be, and clients that never finish the handshake."""
 
-import datetime
 import ssl
 from contextlib import ExitStack
-from ipaddress import IPv4Address
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -17,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from assay_server.transport import TLS, TLSError
+from tests.certificates import certificate as self_signed
 
 PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
 KEYS = {
@@ -37,24 +34,8 @@ def certificate(tmp_path_factory):
     def make(kind="P-256", key_format=PKCS8, encryption=None) -> TLS:
         folder = tmp_path_factory.mktemp("certificate")
         key = KEYS[kind]()
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-        now = datetime.datetime.now(datetime.UTC)
-        algorithm = None if kind.startswith("Ed") else hashes.SHA256()
-        built = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False
-            )
-            .sign(key, algorithm)
-        )
         tls = TLS(folder / "tls.crt", folder / "tls.key")
-        tls.cert.write_bytes(built.public_bytes(PEM))
+        tls.cert.write_bytes(self_signed(key, "127.0.0.1").public_bytes(PEM))
         tls.key.write_bytes(key.private_bytes(PEM, key_format, encryption or NoEncryption()))
         return tls
 
