@@ -10,12 +10,9 @@ Exit code 1: a server could not be installed, or did not answer what scikit-lear
 import argparse
 import os
 import shlex
-import signal
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from bench.server.comparison import machine, tables, wrk
 from bench.server.comparison.environments import InstallError, environment, own_environment
@@ -27,7 +24,6 @@ from bench.server.comparison.workloads import MODELS
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 # Before other work on the machine, servers and wrk alike; only root may.
 NICE = -10
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def installed(
@@ -106,33 +102,19 @@ def measure(given: argparse.Namespace, command: str, folder: Path) -> int:
     return 1 if faults else 0
 
 
-def leave(*_: object) -> NoReturn:
-    """End on a signal, once: a second one must not keep us from ending what was started."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code. No process or temporary file of it stays."""
     given = options(arguments)
-    machine.adopt_orphans()
-    for number in SIGNALS:
-        signal.signal(number, leave)
-    # A signal may come while a server is being started or ended, so here is the net below that.
-    folder = tempfile.TemporaryDirectory(prefix="assay-bench-", ignore_cleanup_errors=True)
+    command = shlex.join(["python", "-m", "bench.server.compare", *arguments])
     try:
-        command = shlex.join(["python", "-m", "bench.server.compare", *arguments])
-        return measure(given, command, Path(folder.name))
+        with machine.nothing_left("assay-bench-") as folder:
+            return measure(given, command, folder)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
     except (wrk.WrkError, tables.NoPlaceError) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        machine.end_descendants()
-        folder.cleanup()
 
 
 if __name__ == "__main__":

@@ -2,23 +2,19 @@
 
 import argparse
 import shlex
-import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench.server.comparison import machine
+from bench.server.comparison import machine, tables
 from tests.fuzz import cases, guided, report, servers, targets, wire
 from tests.fuzz.conversations import LedgerSpeaker, ServeSpeaker, Speaker
 from tests.fuzz.findings import Finding, Tally
 from tests.fuzz.subjects import Files
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SPEAKERS: dict[str, Callable[[], Speaker]] = {"serve": ServeSpeaker, "ledger": LedgerSpeaker}
 _PARTS = (*targets.NAMES, *_SPEAKERS, "openapi")
 
@@ -102,20 +98,9 @@ def repeat(path: Path, folder: Path) -> int:
         return 1 if any(status >= 500 and status != 503 for status in statuses) else 0
 
 
-def leave(*_: object) -> NoReturn:
-    """End on a signal, once: a second one must not keep us from ending what was started."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code. No process or temporary file of it stays."""
     given = options(arguments)
-    machine.adopt_orphans()
-    for number in _SIGNALS:
-        signal.signal(number, leave)
-    folder = tempfile.TemporaryDirectory(prefix="assay-fuzz-", ignore_cleanup_errors=True)
     console = Console()
     bars = (
         TextColumn("{task.description:10}"),
@@ -125,26 +110,24 @@ def main(arguments: Sequence[str]) -> int:
         TextColumn("{task.fields[more]}"),
     )
     try:
-        if given.repeat is not None:
-            return repeat(given.repeat, Path(folder.name))
-        where = machine.description()
-        with Progress(*bars, console=console) as progress:
-            tallies = list(run(given, progress, Path(folder.name)))
-        command = shlex.join(["python", "-m", "tests.fuzz", *arguments])
-        found = report.results(tallies, command, where)
-        console.print(f"\n{report.table(found)}", markup=False, soft_wrap=True)
-        if not given.no_write:
-            report.write(found)
-        return 1 if any(tally.findings for tally in tallies) else 0
+        with machine.nothing_left("assay-fuzz-") as folder:
+            if given.repeat is not None:
+                return repeat(given.repeat, folder)
+            where = machine.description()
+            with Progress(*bars, console=console) as progress:
+                tallies = list(run(given, progress, folder))
+            command = shlex.join(["python", "-m", "tests.fuzz", *arguments])
+            found = report.results(tallies, command, where)
+            console.print(f"\n{report.table(found)}", markup=False, soft_wrap=True)
+            if not given.no_write:
+                report.write(found)
+            return 1 if any(tally.findings for tally in tallies) else 0
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except (guided.EngineError, servers.GoneError, report.NoPlaceError) as error:
+    except (guided.EngineError, servers.GoneError, tables.NoPlaceError) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        machine.end_descendants()
-        folder.cleanup()
 
 
 if __name__ == "__main__":

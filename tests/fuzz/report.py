@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.server.comparison.tables import grid
+from bench.server.comparison.tables import grid, place
 from tests.fuzz.findings import Tally
 from tests.fuzz.guided import RSS_MIB
 from tests.fuzz.wire import GROWTH_MIB
@@ -35,10 +35,6 @@ _WHAT = {
     "ledger": "requests to `assay-server ledger`",
     "openapi": "cases from openapi.yaml to `assay-server serve`",
 }
-
-
-class NoPlaceError(Exception):
-    """The document has no markers between which the table belongs."""
 
 
 def results(tallies: Sequence[Tally], command: str, where: str) -> dict[str, Any]:
@@ -90,12 +86,9 @@ def text(found: Mapping[str, Any]) -> str:
 
 def write(found: Mapping[str, Any], path: Path = RESULTS, document: Path = DOCUMENT) -> None:
     """Write the results and put the table into the document. Raises NoPlaceError or OSError."""
-    before, begin, rest = document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise NoPlaceError(f"{document}: there is no place for the table: {BEGIN} ... {END}")
+    page = place(document.read_text(), text(found), BEGIN, END)
     path.write_text(json.dumps(found, indent=1) + "\n")
-    document.write_text(f"{before}{BEGIN}\n\n{text(found)}\n\n{END}{after}")
+    document.write_text(page)
 
 
 def _remarks(part: Mapping[str, Any]) -> str:

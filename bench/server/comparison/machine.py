@@ -3,14 +3,17 @@
 import ctypes
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,31 @@ def end_descendants() -> None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         time.sleep(0.01)
+
+
+@contextmanager
+def nothing_left(prefix: str) -> Iterator[Path]:
+    """Yield a temporary folder; afterwards it is gone, and so are all descendants of this process.
+
+    SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, once: a second one must not keep us from
+    ending what was started. A signal may come while a process is being started or ended, so this is
+    the net below whoever started it.
+    """
+    adopt_orphans()
+    for number in _SIGNALS:
+        signal.signal(number, _leave)
+    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    try:
+        yield Path(folder.name)
+    finally:
+        end_descendants()
+        folder.cleanup()
+
+
+def _leave(*_: object) -> NoReturn:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def description() -> str:

@@ -70,13 +70,13 @@ def goal_table(goals: Sequence[Goal]) -> str:
     return grid(["goal", "bound", "measured", ""], rows)
 
 
-def place(document: str, report: str) -> str:
+def place(document: str, report: str, first: str = BEGIN, last: str = END) -> str:
     """Return the document with the report between its markers. Raises NoPlaceError."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise NoPlaceError(f"there is no place for the report: {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n\n{report.strip()}\n\n{END}{after}"
+        raise NoPlaceError(f"there is no place for the report: {first} ... {last}")
+    return f"{before}{begin}\n\n{report.strip()}\n\n{end}{after}"
 
 
 def write(path: Path, report: str) -> None:
