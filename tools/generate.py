@@ -48,16 +48,18 @@ def messages() -> dict[pathlib.Path, str]:
 
 def main() -> int:
     """Write or check; return the exit code."""
-    stale = [
-        path for path, text in documents().items() if not path.exists() or path.read_text() != text
-    ]
+    stale = {
+        path: text
+        for path, text in documents().items()
+        if not path.exists() or path.read_text() != text
+    }
     if "--check" in sys.argv:
         for path in stale:
             sys.stderr.write(f"stale: {path.relative_to(ROOT)} (run make generate)\n")
         return 1 if stale else 0
-    for path in stale:
+    for path, text in stale.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(documents()[path])
+        path.write_text(text)
     return 0
 
 

@@ -203,8 +203,9 @@ class TestProtocolsOwnClient:
 
     @pytest.fixture
     def client(self, server):
-        package = pytest.importorskip("open_inference.openapi.client")
-        return package.OpenInferenceClient(base_url=f"http://127.0.0.1:{server.port}")
+        from open_inference.openapi.client import OpenInferenceClient
+
+        return OpenInferenceClient(base_url=f"http://127.0.0.1:{server.port}")
 
     def test_it_finds_and_asks_the_model(self, client, artifact):
         from open_inference.openapi.types import InferenceRequest
