@@ -2,6 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
+COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -19,9 +20,9 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/setup.txt tests
 	@touch $@
 
 lock: ## resolve the pinned dependencies again, with hashes
-	@for extra in operator server dev setup; do \
-	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
-	    --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server --extra workbench ) \
+	@$(COMPILE) --group setup -o requirements/setup.txt
+	@for extra in operator server dev; do \
+	  $(COMPILE) --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server --extra workbench ) \
 	    --unsafe-package assay -o requirements/$$extra.txt || exit 1; done
 
 generate: setup ## write crds/, the chart's copy and the generated docs from the types
