@@ -34,6 +34,7 @@ class Application:
                 ("POST", "/echo"): self.echo,
                 ("PUT", "/echo"): self.echo_at_once,
                 ("GET", "/ready"): self.ready,
+                ("GET", "/places"): self.places,
                 ("GET", "/errors"): self.count,
                 ("GET", "/large"): self.large,
                 ("GET", "/hold"): self.hold,
@@ -58,6 +59,10 @@ class Application:
 
     def ready(self, _request: Request) -> Response:
         return Response(b"{}", 503 if self.service.draining else 200)
+
+    def places(self, _request: Request) -> Response:
+        """Say how many places for large bodies are free."""
+        return Response(str(self.semaphore._value).encode())
 
     async def count(self, _request: Request) -> Response:
         return Response(json.dumps(self.errors).encode())
