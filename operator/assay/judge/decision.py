@@ -106,21 +106,22 @@ def decide(spec: MetricSpec, policy: Policy, looks: Looks, metrics: int = 1) -> 
     verdict of a trial that is not Hold, so callers latch it.
     """
     found = compare(spec, looks, borders(spec, policy, metrics))
-    rules: Iterable[_Rule] = _rules(spec, policy, looks, found)
-    # The first rule that holds decides; the last one always does. One look asks no further.
-    if found.measured.known.ndim == 0:
-        rules = [next(rule for rule in rules if rule[0])]
-    held, verdicts, why = zip(*rules, strict=True)
-    first = np.argmax(np.array(held), axis=0)
-    return Decisions(
-        verdict=np.array(verdicts, dtype=np.int8)[first],
-        reason=np.array([_CODES[reason] for reason in why], dtype=np.int8)[first],
-        past_burn_in=found.measured.known & found.in_force,
-        comparison=found,
-    )
+    verdict, reason = _first(_rules(spec, policy, looks, found), found.measured.known.ndim)
+    return Decisions(verdict, reason, found.measured.known & found.in_force, found)
 
 
 _Rule = tuple[Bools, int, str]
+
+
+def _first(rules: Iterable[_Rule], ndim: int) -> tuple[Codes, Codes]:
+    """Return verdict and reason of the first rule that holds; one look asks no further."""
+    if ndim == 0:
+        _, verdict, reason = next(rule for rule in rules if rule[0])
+        return np.array(verdict, np.int8), np.array(_CODES[reason], np.int8)
+    held, verdicts, why = zip(*rules, strict=True)
+    first = np.argmax(np.array(held), axis=0)
+    codes = np.array([_CODES[reason] for reason in why], dtype=np.int8)
+    return np.array(verdicts, dtype=np.int8)[first], codes[first]
 
 
 def _rules(spec: MetricSpec, policy: Policy, looks: Looks, found: Comparison) -> Iterator[_Rule]:

@@ -79,7 +79,7 @@ def standardise(part: Part) -> Standardised:
     held = block_sums(cells, part.component.parts)
     rows = _total(held)
     totals = rows[0] + rows[1]
-    if (rows < SMALLEST_STRATUM).any():
+    if np.minimum.reduce(rows, axis=None) < SMALLEST_STRATUM:
         smaller = np.minimum(rows[0], rows[1])
         both = smaller > 0.0
         totals *= both

@@ -106,7 +106,7 @@ class AccuracyComponent(_Trials):
 
     @override
     def trials(self, cells: Floats) -> tuple[Floats, Floats]:
-        return cells[..., 0], cells[..., 1]
+        return cells[..., 0][()], cells[..., 1][()]
 
     @override
     def value(self, cells: Floats) -> Floats:
@@ -156,8 +156,9 @@ class BinaryRatio(_Trials):
 
     @override
     def trials(self, cells: Floats) -> tuple[Floats, Floats]:
-        errors = cells[..., 1] * (self.predicted > 0.0) + cells[..., 2] * (self.true > 0.0)
-        return cells[..., 3], errors
+        of_predicted, of_true = cells[..., 1][()], cells[..., 2][()]
+        errors = of_predicted * float(self.predicted > 0.0) + of_true * float(self.true > 0.0)
+        return cells[..., 3][()], errors
 
     @override
     def value(self, cells: Floats) -> Floats:
@@ -174,7 +175,7 @@ class BinaryRatio(_Trials):
     @override
     def pseudo(self, size: int) -> Floats:
         """One success and one error, of the kinds that count as much as they count."""
-        return self._weights / self._both
+        return self._pseudo
 
     @override
     def spread(self, value: Floats) -> Floats:
@@ -200,6 +201,10 @@ class BinaryRatio(_Trials):
     def _weights(self) -> Floats:
         """Make the denominator, ``u true + v predicted`` rows."""
         return np.array([0.0, self.predicted, self.true, self._both])
+
+    @cached_property
+    def _pseudo(self) -> Floats:
+        return self._weights / self._both
 
     @cached_property
     def _gain(self) -> Floats:

@@ -138,7 +138,7 @@ class Ranking(Metric):
         if self._spec.multi_class is MultiClass.ONE_VS_ONE:
             return self._one_vs_one(arms)
         names = scored_classes(arms)
-        tables = {name: score_table(arms, name, refined=True) for name in names}
+        tables = {name: score_table(arms, name, ranked=True) for name in names}
         weights = self._weights([float(table.cells[:, 0].sum()) for table in tables.values()])
         return tuple(
             self._reading(tables[name], name, weight)
@@ -146,10 +146,9 @@ class Ranking(Metric):
         )
 
     def _binary(self, arms: Sequence[ArmCounts], name: str) -> tuple[Reading, ...]:
-        return (self._reading(score_table(arms, name, refined=True), None),)
+        return (self._reading(score_table(arms, name, ranked=True), None),)
 
     def _reading(self, table: Table, of: str | None, weight: float = 1.0) -> Reading:
-        table = _used(table)
         component = self._component(self._short, of, table.whole_ends, table.refined)
         return table.reading(component, flat, weight)
 
@@ -165,7 +164,7 @@ class Ranking(Metric):
         pairs = [(one, other) for one in names for other in names if one != other]
         weights = self._weights([float(sizes[one] + sizes[other]) for one, other in pairs])
         return tuple(
-            self._reading(Table(np.array(list(_against(arms, *pair)))), pair[0], weight)
+            self._reading(Table.of_used(np.array(list(_against(arms, *pair)))), pair[0], weight)
             for pair, weight in zip(pairs, weights, strict=True)
         )
 
@@ -173,23 +172,6 @@ class Ranking(Metric):
         if self._spec.average is Average.WEIGHTED:
             return [size / sum(sizes) for size in sizes]
         return [1.0 / len(sizes)] * len(sizes)
-
-
-def _used(table: Table) -> Table:
-    """Leave out the bins at both ends in which nobody has rows: often half of the grid."""
-    bins = table.cells.shape[-1]
-    used = table.cells.reshape(-1, bins).max(axis=0).nonzero()[0]
-    if used.size == 0:
-        return table
-    first, last = int(used[0]), int(used[-1]) + 1
-    own = slice(first, last)
-    return Table(
-        table.cells[..., own].astype(np.float64),
-        None if table.squares is None else table.squares[..., own],
-        table.groups,
-        (table.whole_ends[0] and first == 0, table.whole_ends[1] and last == bins),
-        table.refined,
-    )
 
 
 def _against(arms: Sequence[ArmCounts], one: str, other: str) -> Iterator[Floats]:

@@ -43,6 +43,32 @@ class Table:
     whole_ends: tuple[bool, bool] = (True, True)
     refined: bool = False
 
+    @classmethod
+    def of_used(
+        cls,
+        cells: Counts | Floats,
+        squares: Floats | None = None,
+        groups: Floats | None = None,
+        whole_ends: tuple[bool, bool] = (True, True),
+        *,
+        refined: bool = False,
+    ) -> "Table":
+        """Leave out the bins at both ends in which nobody has rows: often half of the grid.
+
+        Cells (arms, 2, B) become floats on the way, which costs much of a verdict's time.
+        """
+        bins = cells.shape[-1]
+        used = cells.reshape(-1, bins).max(axis=0).nonzero()[0]
+        first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, bins)
+        own = slice(first, last)
+        return cls(
+            cells[..., own].astype(np.float64),
+            None if squares is None else squares[..., own],
+            groups,
+            (whole_ends[0] and first == 0, whole_ends[1] and last == bins),
+            refined,
+        )
+
     def reading(
         self, component: Component, arrange: Callable[[Floats], Floats], weight: float = 1.0
     ) -> Reading:
@@ -73,15 +99,16 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     return Table(sums, squares, groups)
 
 
-def score_table(arms: Sequence[ArmCounts], name: str, *, refined: bool = False) -> Table:
+def score_table(arms: Sequence[ArmCounts], name: str, *, ranked: bool = False) -> Table:
     """Return the scores of class `name`: rows of the class, rows of others; (arms, 2, B).
 
-    The grid is the refined one if that is asked for, every arm has it and no row is weighted.
+    To be ranked they come on the refined grid if every arm has it and no row is weighted, and
+    without unused ends.
 
     Raises `NoValue` when no arm has scores of that class.
     """
     base = [arm.scores.get(name) for arm in arms]
-    fine = _refined(arms, base) if refined else None
+    fine = _refined(arms, base) if ranked else None
     found = fine or base
     sizes = {each.positive.size for each in found if each is not None}
     if not any(sizes):
@@ -89,19 +116,20 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, refined: bool = False) 
     groups = _grouped(arms, lambda part: part.scores.get(name))
     sums = _weighted(arms, lambda part: part.scores.get(name))
     squares = _weighted(arms, lambda part: part.score_squares.get(name))
-    if sums is None or squares is None:
-        (bins,) = sizes
-        empty = np.zeros(bins, np.int64)
-        rows: list[Counts] = []
-        for each in found:
-            rows += (empty, empty) if each is None else (each.positive, each.negative)
-        # Made floats on the way: to do so afterwards costs several times as much.
-        cells = np.concatenate(rows, dtype=np.float64).reshape(len(arms), 2, bins)
-        ends = (True, True)
-        if fine is not None:
-            ends = next(each.whole_ends for each in base if each is not None)
-        return Table(cells, None, groups, ends, refined=fine is not None)
-    return Table(sums, squares, groups)
+    if sums is not None and squares is not None:
+        return Table.of_used(sums, squares, groups) if ranked else Table(sums, squares, groups)
+    (bins,) = sizes
+    empty = np.zeros(bins, np.int64)
+    rows: list[Counts] = []
+    for each in found:
+        rows += (empty, empty) if each is None else (each.positive, each.negative)
+    cells = np.concatenate(rows).reshape(len(arms), 2, bins)
+    if not ranked:
+        return Table(cells.astype(np.float64), None, groups)
+    if fine is None:
+        return Table.of_used(cells, None, groups)
+    ends = next(each.whole_ends for each in base if each is not None)
+    return Table.of_used(cells, None, groups, ends, refined=True)
 
 
 def _refined(
