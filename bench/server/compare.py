@@ -15,7 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.server.comparison import machine, tables, wrk
-from bench.server.comparison.environments import InstallError, environment, own_environment
+from bench.server.comparison.environments import (
+    InstallError,
+    environment,
+    own_environment,
+    python_version,
+)
 from bench.server.comparison.measurement import Comparison, Plan
 from bench.server.comparison.report import report
 from bench.server.comparison.servers import OWN, PEERS, Server
@@ -83,7 +88,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def measure(given: argparse.Namespace, command: str, folder: Path) -> int:
     """Install, measure, report; return the exit code. Raises WrkError or NoPlaceError."""
-    where = machine.description()
+    where = f"{machine.description()}; Python {python_version()}"
     wrk.ensure()
     wanted = [*OWN, *(server for server in PEERS if server.name in given.peers)]
     faults: dict[str, str] = {}

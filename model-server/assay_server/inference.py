@@ -5,7 +5,6 @@ returned and counted by the caller.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -195,7 +194,7 @@ class Predictor:
         indexes = scores.predicted.tolist()
         stratum, receipts = self._receipts(jobs, scores, indexes, int(now))
         classes = self._scorer.classes
-        counts = {classes[index]: count for index, count in Counter(indexes).items()}
+        counts = _counted(classes, indexes)
         if len(receipts) == len(jobs):
             batch = Batch(rows, scores, receipts, stratum, counts, {})
             ones = self._one_row
@@ -208,8 +207,7 @@ class Predictor:
         start = 0
         for job in jobs:
             stop = start + job.count
-            own = Counter(indexes[start:stop])
-            predicted = {classes[index]: count for index, count in own.items()}
+            predicted = _counted(classes, indexes[start:stop])
             predictions.append(Prediction(batch, receipts[start:stop], predicted, start))
             start = stop
         return predictions
@@ -276,3 +274,12 @@ class Predictor:
         if probabilities is None or self._many:
             return None
         return fine_bin_of(probabilities if positive is None else probabilities[:, positive])
+
+
+def _counted(classes: Sequence[str], indexes: Sequence[int]) -> dict[str, int]:
+    """Return how many of the indexes each class has; `Counter` is slow to make for a few."""
+    counts: dict[str, int] = {}
+    for index in indexes:
+        name = classes[index]
+        counts[name] = counts.get(name, 0) + 1
+    return counts

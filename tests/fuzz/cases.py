@@ -1,5 +1,6 @@
 """Requests that schemathesis makes from the OpenAPI document, against a real server."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +87,7 @@ def call(
     findings: list[Finding] = []
     try:
         while not run.over:
-            for operation in operations:
+            for operation in itertools.takewhile(lambda _: not run.over, operations):
                 # Who infers can be wrong in many more ways than who asks for health.
                 turns = 6 if operation.path.endswith("/infer") else 1
                 examples = min(_TURN * turns, count // 20 * turns + 1)

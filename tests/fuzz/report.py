@@ -38,23 +38,23 @@ _WHAT = {
 
 
 def results(tallies: Sequence[Tally], command: str, where: str) -> dict[str, Any]:
-    """Return what a run has shown."""
+    """Return what a run has shown, by part."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    return {
+    run = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": where,
         "versions": {"python": platform.python_version(), **versions},
-        "parts": [
-            {
-                "part": tally.part,
-                "inputs": tally.inputs,
-                "seconds": round(tally.seconds, 1),
-                "findings": [finding.what for finding in tally.findings],
-                **tally.remarks,
-            }
-            for tally in tallies
-        ],
+    }
+    return {
+        tally.part: {
+            "inputs": tally.inputs,
+            "seconds": round(tally.seconds, 1),
+            "findings": [finding.what for finding in tally.findings],
+            **tally.remarks,
+            "run": run,
+        }
+        for tally in tallies
     }
 
 
@@ -62,32 +62,40 @@ def table(found: Mapping[str, Any]) -> str:
     """Return the table of results."""
     rows = [
         [
-            _WHAT[part["part"]],
+            _WHAT[name],
             f"{part['inputs']:,}".replace(",", " "),
             f"{part['seconds']:,.0f} s".replace(",", " "),
             _remarks(part),
             str(len(part["findings"])),
         ]
-        for part in found["parts"]
+        for name, part in found.items()
     ]
     return grid(["what", "inputs", "time", "", "findings"], rows)
 
 
 def text(found: Mapping[str, Any]) -> str:
     """Return what stands between the markers."""
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     bounds = (
         f"A target may take {RSS_MIB} MiB. A process may grow by {GROWTH_MIB:.0f} MiB between the first tenth"
         " of its requests and the last one."
     )
-    head = f"`{found['command']}`, {found['date']}, {found['machine']}."
-    return "\n\n".join([head, table(found), bounds, f"Versions: {versions}."])
+    runs = {json.dumps(part["run"]): part["run"] for part in found.values()}
+    heads = []
+    for run in runs.values():
+        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        heads.append(f"- `{run['command']}`, {run['date']}, {run['machine']}: {versions}.")
+    return "\n\n".join([table(found), bounds, "Made by\n\n" + "\n".join(heads)])
 
 
 def write(found: Mapping[str, Any], path: Path = RESULTS, document: Path = DOCUMENT) -> None:
-    """Write the results and put the table into the document. Raises NoPlaceError or OSError."""
-    page = place(document.read_text(), text(found), BEGIN, END)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    """Put what was found in place of earlier results of the same parts, and all into the document.
+
+    Raises NoPlaceError or OSError.
+    """
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    known = {name: each for name in _WHAT if (each := found.get(name) or earlier.get(name))}
+    page = place(document.read_text(), text(known), BEGIN, END)
+    path.write_text(json.dumps(known, indent=1) + "\n")
     document.write_text(page)
 
 

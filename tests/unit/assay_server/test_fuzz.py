@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from assay_server.ledger import feedback
-from tests.fuzz import cases, guided, servers, targets, wire
+from tests.fuzz import cases, guided, report, servers, targets, wire
 from tests.fuzz.conversations import LedgerSpeaker, ServeSpeaker
-from tests.fuzz.findings import Finding
+from tests.fuzz.findings import Finding, Tally
 from tests.fuzz.subjects import Files
 
 RUNS = {"protocol": 4000, "receipts": 4000, "labels": 4000, "artifacts": 300}
@@ -154,3 +154,19 @@ def test_a_server_that_fails_is_found_by_cases(faulty):
     [finding] = tally.findings
     assert "answered 500" in finding.what
     assert finding.inputs[0].startswith(b"GET ")
+
+
+def test_a_part_that_is_run_alone_leaves_the_results_of_others(tmp_path):
+    document, path = tmp_path / "page.md", tmp_path / "results.json"
+    document.write_text(f"before\n{report.BEGIN}\n{report.END}\nafter\n")
+    grown = {"first_mib": 50.0, "last_mib": 51.0}
+    openapi = Tally("openapi", 7, 1.0, {"statuses": "200: 7", **grown}, ())
+    serve = [Tally("serve", inputs, 2.0, {"good": 5, **grown}, ()) for inputs in (8, 9)]
+    runs = ([serve[0], openapi], [serve[1]])
+    for place, tallies in enumerate(runs):
+        report.write(report.results(tallies, f"run {place}", "here"), path, document)
+    text = document.read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [row.split("|")[2].strip() for row in rows] == ["inputs", "9", "7"]
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert text.index("- `run 1`, ") < text.index("- `run 0`, ")
