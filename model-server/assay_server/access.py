@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from assay_server.logs import event
 
-HEADER = b"x-request-id"
+HEADER = "x-request-id"
 MAX_ID = 64
 LINES_PER_SECOND = 100
 """Lines about failures. More are left out and counted: a flood must not fill disks."""

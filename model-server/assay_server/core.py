@@ -22,7 +22,7 @@ BATCH_ROWS = 256
 """Rows that go into one call of the model, at most."""
 
 _Result = TypeVar("_Result")
-Headers = Callable[[bytes], str | None]
+Headers = Callable[[str], str | None]
 
 
 class Core:
@@ -54,7 +54,7 @@ class Core:
         self.max_rows = _batch_rows(predictor.signature)
         self._labels = labels
         self._shipper = shipper
-        self._user_header = user_header.lower().encode() if user_header else None
+        self._user_header = user_header.lower() if user_header else None
         # One: a body of 8 MiB becomes some 200 MB of Python objects while it is worked on.
         self._large = ThreadPoolExecutor(1, "large-bodies", initializer=configure_sklearn)
         slow = ThreadPoolExecutor(1, "model", initializer=configure_sklearn)
@@ -85,7 +85,7 @@ class Core:
             With status 503 when too much is waiting.
         """
         user = header(self._user_header) if self._user_header else None
-        stratum = stratum_of(header(b"assay-stratum"))
+        stratum = stratum_of(header("assay-stratum"))
         try:
             self._batcher.submit(Job(query, stratum, len(query.rows), user, start), reply)
         except OverloadedError as error:

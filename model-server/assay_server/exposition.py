@@ -8,8 +8,8 @@ makes all text anew, takes some eighty times as long (docs/decisions/0012-own-ex
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS_TYPE = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _FAMILY = "\n# HELP "
 # OpenMetrics wants the unit apart where a name ends with one.
 _UNITS = ("seconds", "bytes", "ratio")
@@ -47,7 +47,7 @@ def gauges(name: str, help_text: str, values: Mapping[str, float]) -> str:
     return family(name, "gauge", help_text, [f"{text}{value}" for text, value in values.items()])
 
 
-def negotiated(text: str, accept: str | None) -> tuple[bytes, bytes]:
+def negotiated(text: str, accept: str | None) -> tuple[bytes, str]:
     """Return families as a body and its content type, in the format that the header asks for.
 
     OpenMetrics names a family of counters without `_total`, says its unit, and ends with a mark, so

@@ -60,7 +60,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 SMALL_BODY_LIMIT = 64 * 1024
 LARGE_BODIES = 4
 # A full queue of a model that keeps up is worked off in that time.
-RETRY = ((b"retry-after", b"1"),)
+RETRY = (("retry-after", "1"),)
 # A model that takes longer for so many rows gets a thread of its own.
 SLOW_SECONDS = 0.001
 TRIED_ROWS = 64
@@ -70,7 +70,7 @@ SHIP_SECONDS = 5.0
 UNSAFE_REMARK = "a Joblib artifact: loading it ran code from it in this process"
 
 _Result = TypeVar("_Result")
-Headers = Callable[[bytes], str | None]
+Headers = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ class ModelServer:
 
     async def _exposition(self, request: Request) -> Response:
         self._scrapes.add(self._core.served.requests)
-        body, content_type = exposition.negotiated(self.metrics(), request.header(b"accept"))
+        body, content_type = exposition.negotiated(self.metrics(), request.header("accept"))
         return Response(body, content_type=content_type)
 
 
@@ -297,13 +297,13 @@ def _refused(error: ProtocolError) -> HTTPError:
 
 
 def _response(answer: Answer, receipts: Sequence[str]) -> Response:
-    headers: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[str, str]] = []
     if len(receipts) == 1:
-        headers.append((b"assay-receipt", receipts[0].encode()))
+        headers.append(("assay-receipt", receipts[0]))
     content_type = JSON
     if answer.json_length is not None:
-        headers.append((JSON_LENGTH_HEADER, b"%d" % answer.json_length))
-        content_type = b"application/octet-stream"
+        headers.append((JSON_LENGTH_HEADER, str(answer.json_length)))
+        content_type = "application/octet-stream"
     return Response(answer.body, content_type=content_type, headers=tuple(headers))
 
 

@@ -46,7 +46,7 @@ from assay_server.transport import (
 
 BODY_LIMIT = 1024 * 1024
 LARGE_BODIES = 16
-_RETRY_LATER = ((b"retry-after", b"1"),)
+_RETRY_LATER = (("retry-after", "1"),)
 _BUSY = "more labels arrive than can be stored; send these again"
 # Seconds a commit takes: the flush of a disk, or of a slow one.
 _COMMIT_METRIC = "assay_ledger_commit_duration_seconds"
@@ -186,8 +186,8 @@ class Ledger:
         if found:
             path = request.route[1]
             link = f'<{path}?format=csv&after={mark_of(found[-1][0].key)}>; rel="next"'
-            headers = ((b"link", link.encode()),)
-        return Response(body, content_type=b"text/csv; charset=utf-8", headers=headers)
+            headers = (("link", link),)
+        return Response(body, content_type="text/csv; charset=utf-8", headers=headers)
 
     async def _take(
         self,
@@ -264,7 +264,7 @@ class Ledger:
         gauges = {"pending": self._pending, "waiting": self.store.waiting}
         text = self._exposition.text(self._counts, self._store_id, results, gauges)
         text += self._commits.text() + process.text()
-        body, content_type = exposition.negotiated(text, request.header(b"accept"))
+        body, content_type = exposition.negotiated(text, request.header("accept"))
         return Response(body, content_type=content_type)
 
     # Called by the store in the writer's thread. The event loop runs these in order, and before

@@ -14,7 +14,7 @@ from assay_server.transport import HTTPError, Request
 
 _CHECK_SECONDS = 1.0
 _SCHEME = "Bearer "
-_CHALLENGE = ((b"www-authenticate", b"Bearer"),)
+_CHALLENGE = (("www-authenticate", "Bearer"),)
 
 
 class TokensError(Exception):
@@ -35,7 +35,7 @@ class Tokens:
 
     def check(self, request: Request) -> None:
         """Raise HTTPError 401 unless the request brings one of the tokens."""
-        given = request.header(b"authorization") or ""
+        given = request.header("authorization") or ""
         if not given.startswith(_SCHEME):
             raise HTTPError(
                 401, "send a token of this ledger: Authorization: Bearer ...", headers=_CHALLENGE

@@ -18,7 +18,7 @@ from assay_server.protocol.table import EXACT, Rows, rows_of
 from assay_server.protocol.tensors import MAX_ROWS, Tensor, every
 
 # Says where the JSON ends and raw tensors begin, in requests and in answers.
-JSON_LENGTH_HEADER = b"inference-header-content-length"
+JSON_LENGTH_HEADER = "inference-header-content-length"
 
 _float64 = np.dtype(np.float64)
 _PLAIN = ("FP64", "FP32", "INT64")
@@ -160,7 +160,7 @@ class Parser:
         raw = None
         if json_length is not None:
             if json_length > len(body):
-                name = JSON_LENGTH_HEADER.decode()
+                name = JSON_LENGTH_HEADER
                 raise ProtocolError(f"{name}: {json_length} of a body of {len(body)} bytes")
             content, raw = content[:json_length], content[json_length:]
         try:
@@ -280,7 +280,7 @@ def json_length_of(header: str | None) -> int | None:
     if header is None:
         return None
     if not (header.isascii() and header.isdigit() and len(header) <= 12):
-        raise ProtocolError(f"{JSON_LENGTH_HEADER.decode()}: a number of bytes is expected")
+        raise ProtocolError(f"{JSON_LENGTH_HEADER}: a number of bytes is expected")
     return int(header)
 
 
@@ -330,7 +330,7 @@ def _tensors(inputs: Sequence[_Input], raw: memoryview | None) -> list[Tensor]:
             continue
         field = "parameters.binary_data_size"
         if raw is None:
-            name = JSON_LENGTH_HEADER.decode()
+            name = JSON_LENGTH_HEADER
             raise tensor.error(field, f"needs the header {name}, which says where data begins")
         if given.data:
             raise tensor.error(field, "excludes data")

@@ -38,7 +38,7 @@ _RETRY = ("grpc-retry-pushback-ms", "1000")
 _MESSAGE_SECONDS = 30.0
 _LARGE_MESSAGE = 64 * 1024
 
-Headers = Callable[[bytes], str | None]
+Headers = Callable[[str], str | None]
 
 
 class Context(Protocol):
@@ -93,10 +93,10 @@ class _Ongoing:
     id_in_message: str | None = None
     start: float = field(default_factory=time.perf_counter)
 
-    def header(self, name: bytes) -> str | None:
+    def header(self, name: str) -> str | None:
         """Return a header as it came with the call; None if it is missing or binary."""
         for found, value in self.context.invocation_metadata() or ():
-            if found == name.decode():
+            if found == name:
                 return value if isinstance(value, str) else None
         return None
 
@@ -191,7 +191,7 @@ class Service:
         request_id = clean_id(call.header(HEADER) or call.id_in_message) or new_id()
         code = _CODES.get(status, grpc.StatusCode.INTERNAL)
         self._log(call, code, request_id, failed=True, cause=cause)
-        trailing = [(HEADER.decode(), request_id)]
+        trailing = [(HEADER, request_id)]
         if code is grpc.StatusCode.UNAVAILABLE:
             trailing.append(_RETRY)
         call.context.set_trailing_metadata(trailing)

@@ -11,10 +11,10 @@ from granian._granian import RSGIProtocolError
 
 from assay_server.transport.encoding import TAKEN, EncodingError, Inflation
 
-Header = tuple[bytes, bytes]
+Header = tuple[str, str]
 
-JSON = b"application/json"
-CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+JSON = "application/json"
+CLOSE: tuple[Header, ...] = (("connection", "close"),)
 # Larger bodies share the memory set aside for them (see `Room`) and are worked on in a thread.
 LARGE_BODY = 64 * 1024
 # Beyond its limit a body is read and thrown away up to here, so that the client gets to see the
@@ -50,7 +50,7 @@ class Response(msgspec.Struct, frozen=True):
 
     body: bytes = b""
     status: int = 200
-    content_type: bytes = JSON
+    content_type: str = JSON
     headers: tuple[Header, ...] = ()
 
 
@@ -169,9 +169,9 @@ class Request:
         """Whether it came over HTTP/2, where connections are closed by other means."""
         return self._scope.http_version == "2"
 
-    def header(self, name: bytes) -> str | None:
+    def header(self, name: str) -> str | None:
         """Return a header (name in lower case), None if it is missing or not ASCII."""
-        return self._headers.get(name.decode())
+        return self._headers.get(name)
 
     def query(self, name: str) -> str | None:
         """Return a parameter of the query, the last of several, None if it is missing."""
@@ -204,7 +204,7 @@ class Request:
             raise HTTPError(
                 415,
                 f"content-encoding: {encoding[:32]!r} is not taken; send gzip, deflate or none",
-                headers=((b"accept-encoding", b"gzip, deflate"),),
+                headers=(("accept-encoding", "gzip, deflate"),),
             )
         try:
             async with asyncio.timeout(BODY_SECONDS):

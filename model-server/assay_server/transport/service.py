@@ -23,7 +23,6 @@ Handler = Callable[[Request], Awaitable[Response] | Response | None]
 _COMPRESS_BYTES = 8 * 1024
 # granian adds a header with its own name when there is none.
 SERVER = ("server", "assay")
-_ID_HEADER = HEADER.decode()
 _INTERNAL_ERROR = Response(b'{"error":"internal error"}', 500)
 
 
@@ -158,11 +157,9 @@ class Service:
 
     def _send(self, request: Request, response: Response, request_id: str | None) -> None:
         status = response.status
-        headers = [("content-type", response.content_type.decode()), SERVER]
+        headers = [("content-type", response.content_type), SERVER, *response.headers]
         if request_id is not None:
-            headers.append((_ID_HEADER, request_id))
-        if response.headers:
-            headers += [(name.decode(), value.decode()) for name, value in response.headers]
+            headers.append((HEADER, request_id))
         if self.draining and CLOSE[0] not in response.headers and not request.is_http2:
             # Ask clients and gateways to let go of their pooled connections while we still answer.
             headers.append(("connection", "close"))
@@ -175,7 +172,7 @@ class Service:
         if not methods:
             return HTTPError(404, "there is nothing at this path")
         allowed = ", ".join(methods)
-        allow = (b"allow", allowed.encode())
+        allow = ("allow", allowed)
         return HTTPError(405, f"this path takes {allowed} only", headers=(allow,))
 
 
@@ -188,9 +185,9 @@ async def _given(outcome: Response | HTTPError) -> Response:
 
 async def _compressed(request: Request, response: Response) -> Response:
     """Return a large answer as gzip if the client takes that."""
-    headers = (*response.headers, (b"vary", b"accept-encoding"))
+    headers = (*response.headers, ("vary", "accept-encoding"))
     body = response.body
-    if takes_gzip(request.header(b"accept-encoding") or ""):
-        headers += ((b"content-encoding", b"gzip"),)
+    if takes_gzip(request.header("accept-encoding") or ""):
+        headers += (("content-encoding", "gzip"),)
         body = await asyncio.to_thread(deflate, body) if len(body) > LARGE_BODY else deflate(body)
     return Response(body, response.status, response.content_type, headers)

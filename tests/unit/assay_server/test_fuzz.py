@@ -168,5 +168,6 @@ def test_a_part_that_is_run_alone_leaves_the_results_of_others(tmp_path):
     text = document.read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split("|")[2].strip() for row in rows] == ["inputs", "9", "7"]
-    assert text.startswith("before\n") and text.endswith("after\n")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
     assert text.index("- `run 1`, ") < text.index("- `run 0`, ")

@@ -36,7 +36,7 @@ def counts_of(*totals) -> Counts:
 def samples(counts, results=None, accept=None) -> dict[str, list[tuple[dict, float]]]:
     text = Exposition("fraud").text(counts, "abc", results or {}, GAUGES)
     body, content_type = negotiated(text, accept)
-    openmetrics = content_type.startswith(b"application/openmetrics-text")
+    openmetrics = content_type.startswith("application/openmetrics-text")
     assert openmetrics == bool(accept)
     read = openmetrics_families if openmetrics else text_string_to_metric_families
     found: dict[str, list[tuple[dict, float]]] = {}

@@ -19,7 +19,7 @@ from assay_server.logs import configure
 from assay_server.transport import TLS, HTTPError, Request, Response, Room, Server, Service, listen
 
 LIMIT = 1024 * 1024
-OCTETS = b"application/octet-stream"
+OCTETS = "application/octet-stream"
 
 
 class Application:
@@ -69,7 +69,7 @@ class Application:
 
     def large(self, request: Request) -> Response:
         size = int(request.query("size") or 0)
-        return Response(b"x" * size, content_type=b"text/plain", headers=((b"x-more", b"1"),))
+        return Response(b"x" * size, content_type="text/plain", headers=(("x-more", "1"),))
 
     async def hold(self, _request: Request) -> Response:
         await self.held.wait()
@@ -96,7 +96,7 @@ class Application:
         return Response(json.dumps([request.query("a"), request.query("b")]).encode())
 
     async def header(self, request: Request) -> Response:
-        return Response(json.dumps(request.header(b"x-name")).encode())
+        return Response(json.dumps(request.header("x-name")).encode())
 
 
 async def main(settings: dict) -> None:
