@@ -231,6 +231,19 @@ class Evidence:
                 check_comparable(strata[0].stable, stratum.stable)
             except EvidenceError as error:
                 raise error.within(f"strata[{index}].stable") from None
+        grids = _grids(strata, {})
+        past: dict[str, int] = {}
+        for index, moment in enumerate(history):
+            try:
+                past = _grids(moment.strata, past)
+            except EvidenceError as error:
+                raise error.within(f"history[{index}]") from None
+        for name, bins in past.items():
+            if grids.get(name, bins) % bins:
+                raise EvidenceError(
+                    f"history.scores.{name}",
+                    f"{bins} bins, which is not a whole part of the {grids[name]} of now",
+                )
 
     @property
     def labelled(self) -> tuple[int, int]:
@@ -261,6 +274,21 @@ def merge(parts: Iterable[Evidence]) -> Evidence:
             known = strata.get(stratum.name)
             strata[stratum.name] = stratum if known is None else known + stratum
     return Evidence(tuple(strata.values()))
+
+
+def _grids(strata: Iterable[Stratum], known: Mapping[str, int]) -> dict[str, int]:
+    """Return the bins of each class; raise `EvidenceError` where two arms, or `known`, differ."""
+    grids = dict(known)
+    for index, stratum in enumerate(strata):
+        for arm, counts in (("stable", stratum.stable), ("canary", stratum.canary)):
+            for name, histogram in counts.scores.items():
+                bins = grids.setdefault(name, histogram.bins)
+                if bins != histogram.bins:
+                    raise EvidenceError(
+                        f"strata[{index}].{arm}.scores.{name}.positive",
+                        f"{histogram.bins} bins, but others have {bins}",
+                    )
+    return grids
 
 
 def check_comparable(first: ArmCounts, second: ArmCounts) -> None:

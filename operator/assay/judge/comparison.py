@@ -6,7 +6,7 @@ Nulls: promotion rejects ``gain <= -promote_shift``, rollback rejects ``gain >= 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
     shares = borders.shares
     with np.errstate(all="ignore"):
         found = measure(spec, looks.parts, borders)
-        late, latest = _late(spec, looks, borders, shares.late)
+        late, latest = _late(spec, looks, found, borders, shares.late)
         promote = _promotion(spec, found, borders)
         rollback = _rollback(spec, found, borders, shares.whole)
         promoted, rolled_back = _exact(looks.parts, found, borders, rollback)
@@ -112,7 +112,7 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
             below_floor=_below_floor(spec, looks.parts, found, borders, shares.floor),
             late=late,
             latest=latest,
-            members=_members(spec, looks, borders, shares.members),
+            members=_members(spec, looks, found, borders, shares.members),
         )
 
 
@@ -225,7 +225,9 @@ def _below_floor(
     return beyond & found.guards.rollback & (log_e >= limit)
 
 
-def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tuple[Bools, Floats]:
+def _late(
+    spec: MetricSpec, looks: Looks, whole: Measured, borders: Borders, share: float
+) -> tuple[Bools, Floats]:
     """Whether the counts since some later moment prove the canary worse, and since which.
 
     A mixture of e-processes that start at fixed later moments is an e-process again: one that has
@@ -234,7 +236,7 @@ def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tup
     shape = looks.parts[0].cells.shape[1:-2]
     if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
         return np.zeros(shape, dtype=bool), np.zeros(shape)
-    found = measure(spec, looks.restarts, borders)
+    found = _as_dependent_as(whole, measure(spec, looks.restarts, borders))
     outcome = _rollback(spec, found, borders, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)
     usable = found.known & _in_force(found)
@@ -244,15 +246,35 @@ def _late(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> tup
     return total >= outcome.limit, np.argmax(terms, axis=-1).astype(np.float64)
 
 
-def _members(spec: MetricSpec, looks: Looks, borders: Borders, share: float) -> Bools:
+def _members(
+    spec: MetricSpec, looks: Looks, whole: Measured, borders: Borders, share: float
+) -> Bools:
     """Whether one member's own counts prove the canary worse there; they share the error chance."""
     shape = looks.parts[0].cells.shape[1:-2]
     rows = []
     for parts in looks.members.values() if share > 0.0 else ():
-        found = measure(spec, parts, borders)
+        found = _as_dependent_as(whole, measure(spec, parts, borders))
         outcome = _rollback(spec, found, borders, share / len(looks.members))
         rows.append(found.known & _in_force(found) & outcome.passes)
     return np.array(rows) if rows else np.zeros((0, *shape), dtype=bool)
+
+
+def _as_dependent_as(whole: Measured, part: Measured) -> Measured:
+    """Measure a part of the rows, whose own dependence is not known, as dependent as all of them.
+
+    How the rows of one user or batch go together is a property of the traffic, and a part has too
+    few groups of its own to show it. `part` may have several looks, side by side, for one of the
+    whole's.
+    """
+    if part.freedom is not None or whole.freedom is None or whole.design_effect is None:
+        return part
+    effect, freedom = np.atleast_1d(whole.design_effect), np.atleast_1d(whole.freedom)
+    if part.stable.ndim:
+        times = part.stable.size // effect.size
+        effect, freedom = np.repeat(effect, times), np.repeat(freedom, times)
+    else:
+        effect, freedom = effect[0], freedom[0]
+    return replace(part, variances=part.variances * effect, design_effect=effect, freedom=freedom)
 
 
 def _in_force(found: Measured) -> Bools:

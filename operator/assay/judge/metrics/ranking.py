@@ -154,6 +154,13 @@ class Ranking(Metric):
 
     def _one_vs_one(self, arms: Sequence[ArmCounts]) -> tuple[Reading, ...]:
         """Compare each class with each other one, both ways (Hand and Till 2001)."""
+        if any(arm.weighted is not None or arm.buckets is not None for arm in arms):
+            raise NoValue(
+                reasons.NO_SCORES,
+                f"{self.name} cannot be measured where labels were chosen by chance or users are split: "
+                "the scores of one class among the rows of one other are counted without weights and "
+                "users; compare one class with the rest instead",
+            )
         names = scored_classes(arms)
         if len(names) == 1:
             return self._binary(arms, names[0])

@@ -13,7 +13,7 @@ from assay.evidence import (
     Stratum,
     merge,
 )
-from assay.evidence.counts import check_grown
+from assay.evidence.counts import Moment, check_grown
 
 LABELS = ("0", "1")
 cells = st.lists(st.integers(0, 10**9), min_size=4, max_size=4)
@@ -152,3 +152,34 @@ def test_counts_cannot_be_changed_afterwards():
 def test_a_weight_is_a_share(weight):
     with pytest.raises(EvidenceError, match="weight"):
         Stratum("a/0", ArmCounts.counted(LABELS), ArmCounts.counted(LABELS), weight)
+
+
+def on_grid(bins):
+    scores = {"1": ScoreHistogram(np.ones(bins), np.ones(bins))} if bins else {}
+    return ArmCounts.counted(LABELS, np.ones((2, 2)), scores)
+
+
+def both_on_grid(name, stable, canary):
+    return Stratum(name, on_grid(stable), on_grid(canary))
+
+
+def test_grids_are_compared_although_the_first_arm_has_no_scores():
+    strata = both_on_grid("a/0", 0, 4), both_on_grid("b/0", 8, 8)
+    with pytest.raises(EvidenceError, match=r"^strata\[1\]\.stable\.scores\.1\.positive: 8 bins"):
+        Evidence(strata)
+
+
+@pytest.mark.parametrize(
+    ("bins", "field"),
+    [
+        ((4, 8), r"history\[1\]\.strata\[0\]\.stable\.scores\.1\.positive: 8"),
+        ((3, 3), r"history\.scores\.1: 3"),
+    ],
+)
+def test_moments_are_on_one_grid_that_divides_the_present_one(bins, field):
+    history = [
+        Moment(float(place), (both_on_grid("a/0", each, each),)) for place, each in enumerate(bins)
+    ]
+    with pytest.raises(EvidenceError, match=f"^{field} bins"):
+        Evidence((both_on_grid("a/0", 8, 8),), tuple(history))
+    assert Evidence((both_on_grid("a/0", 8, 8),), tuple(history[:1] if bins[0] == 4 else ())).strata

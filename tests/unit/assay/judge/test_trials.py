@@ -7,8 +7,10 @@ import pytest
 
 from assay.evidence.counts import ArmCounts, Evidence, Moment, Stratum
 from assay.evidence.groups import GroupCounts
+from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import MetricSpec, Policy, RollbackOn, Verdict, judge, reasons
+from assay.judge.verdict import Average, MultiClass
 
 from .builders import LABELS, confusion, evidence
 
@@ -94,6 +96,38 @@ def test_dependent_batches_widen_the_band_and_independent_ones_hardly():
     assert 1.0 <= width(dependent=False) < 1.15
 
 
+def test_no_restart_takes_dependent_rows_for_independent_ones():
+    """An identical canary; as if rows were independent a tenth of these trials were rolled back."""
+    rng = np.random.default_rng(5)
+    policy = Policy(since_moments=True)
+    rolled_back = 0
+    for _ in range(150):
+        whole = batches(rng, 100, dependent=True)
+        looks = [Evidence(whole.history[at].strata, whole.history[:at]) for at in (23, 29)]
+        found = [judge([F1], policy, each) for each in (*looks, whole)]
+        rolled_back += any(each.verdict is Verdict.ROLLBACK for each in found)
+    assert rolled_back <= 5
+
+
+def test_no_member_alone_takes_dependent_rows_for_independent_ones():
+    """As above, in two members: with the members' own variances 11 of these were rolled back."""
+    rng = np.random.default_rng(5)
+
+    def in_west(strata):
+        return tuple(dataclasses.replace(each, name="west/0") for each in strata)
+
+    rolled_back = 0
+    for _ in range(150):
+        east, west = (batches(rng, 100, dependent=True) for _ in range(2))
+        history = tuple(
+            Moment(one.seconds, one.strata + in_west(other.strata))
+            for one, other in zip(east.history, west.history, strict=True)
+        )
+        whole = Evidence(east.strata + in_west(west.strata), history)
+        rolled_back += judge([F1], Policy(by_member=True), whole).verdict is Verdict.ROLLBACK
+    assert rolled_back <= 5
+
+
 def bucketed(arm, buckets):
     rows = np.array(arm.confusion)
     parts = np.zeros((len(buckets), *rows.shape), int)
@@ -167,6 +201,27 @@ def test_labels_that_depend_on_the_prediction_hold_unless_they_are_weighted():
     assert (held.verdict, held.reason) == (Verdict.HOLD, reasons.LABELS_DEPEND_ON_PREDICTION)
     assert "100 % of the rows predicted '1' and for 10" in held.message
     assert held.metrics[0].stable > truth + 0.1
+
+
+def test_scores_without_weights_say_nothing_where_labels_were_chosen():
+    stable = np.array([160_000, 9_000, 10_000, 21_000])
+    arms = [chosen(each, int(each.sum()), (0.1, 1.0)) for each in (stable // 4, stable)]
+    seen = {"1": ScoreHistogram(np.array([1000, 9000, 9000]), np.array([9000, 4000, 1000]))}
+    scored = [dataclasses.replace(arm, scores=seen) for arm in arms]
+    found = judge([MetricSpec("auc", "ROCAUC", 0.02)], Policy(), evidence(*scored))
+    assert (found.verdict, found.reason) == (Verdict.HOLD, reasons.NO_SCORES)
+    assert "the scores of class '1' came without weights" in found.message
+
+
+def test_one_vs_one_holds_where_labels_were_chosen_or_users_are_split():
+    spec = MetricSpec(
+        "auc", "ROCAUC", 0.02, average=Average.MACRO, multi_class=MultiClass.ONE_VS_ONE
+    )
+    chances = np.full(128, 1 / 128)
+    for arm in (bucketed(confusion(*MANY), chances), chosen(np.array(MANY), 40_000, (0.5, 1.0))):
+        found = judge([spec], Policy(), evidence(arm, arm))
+        assert (found.verdict, found.reason) == (Verdict.HOLD, reasons.NO_SCORES)
+        assert "compare one class with the rest" in found.message
 
 
 def test_precision_does_not_care_which_predictions_are_labelled():
