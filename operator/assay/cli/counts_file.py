@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from assay.cli.document import InputError, as_list, as_number, as_object, as_text, fail
 from assay.cli.metric_input import read_metric, read_metrics, read_policy
 from assay.evidence.counts import (
@@ -64,7 +66,11 @@ def parse(document: Any) -> Question:
         raise InputError(str(error)) from None
     _check_alike(evidence)
     if "history" in top:
-        evidence = replace(evidence, history=_history(top["history"], evidence))
+        history = _history(top["history"], evidence)
+        try:
+            evidence = replace(evidence, history=history)
+        except EvidenceError as error:
+            raise InputError(str(error)) from None
     members = {stratum.name.rpartition("/")[0] for stratum in evidence.strata}
     policy = replace(policy, by_member=len(members) > 1, since_moments=bool(evidence.history))
     if "metrics" in top:
@@ -98,6 +104,8 @@ def _arm(value: Any, path: str) -> ArmCounts:
     fields = as_object(value, path, required=("labels",), optional=ARM)
     if "confusion" not in fields and "scores" not in fields:
         fail(path, "has neither confusion nor scores")
+    for name in ARM:
+        _check_numbers(fields.get(name, 0), f"{path}.{name}")
     labels = _labels(fields["labels"], f"{path}.labels")
     served_as = as_object(fields.get("servedAs", {}), f"{path}.servedAs", optional=None)
     try:
@@ -123,6 +131,7 @@ def _arm(value: Any, path: str) -> ArmCounts:
 
 def _checked(arm: ArmCounts, fields: Mapping[str, Any], path: str) -> ArmCounts:
     """Check counts against each other, and take the served rows from their parts."""
+    _check_sums(arm, path)
     if served := sum(arm.served_as.values()):
         if "served" not in fields:
             requests = fields.get("requests", served)
@@ -140,6 +149,36 @@ def _checked(arm: ArmCounts, fields: Mapping[str, Any], path: str) -> ArmCounts:
                     f"has {bins} bins, but scores {histogram.bins}",
                 )
     return arm
+
+
+def _check_sums(arm: ArmCounts, path: str) -> None:
+    """Refuse sums that the rows of the arm do not allow."""
+    for name in arm.served_as:
+        if name not in arm.labels:
+            fail(f"{path}.servedAs.{name}", f"is none of the labels {list(arm.labels)}")
+    counted = int(arm.confusion.sum())
+    if arm.labelled < counted:
+        fail(f"{path}.labelled", f"is {arm.labelled}, but confusion has {counted} rows")
+    if arm.weighted is not None:
+        light = arm.weighted.confusion < arm.confusion * (1.0 - 1e-9)
+        if light.any():
+            true, predicted = (int(place) for place in np.argwhere(light)[0])
+            fail(
+                f"{path}.weighted.confusion[{true}][{predicted}]",
+                "is smaller than the number of rows, and weights are at least 1",
+            )
+
+
+def _check_numbers(value: Any, path: str) -> None:
+    """Refuse what is no number anywhere in a count or a table of counts."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _check_numbers(each, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _check_numbers(each, f"{path}[{index}]")
+    elif isinstance(value, (bool, str)) or value is None:
+        fail(path, f"{value!r} is not a number of rows")
 
 
 def _labels(value: Any, path: str) -> tuple[str, ...]:
@@ -263,13 +302,21 @@ def _check_later(
         if stratum.name not in places:
             fail(f"{before}.strata[{index}].name", f"{stratum.name!r} is not in {path} any more")
         place = places[stratum.name]
+        if stratum.weight != later[place].weight:
+            fail(
+                f"{before}.strata[{index}].weight",
+                f"{stratum.weight} is not the {later[place].weight} of the same stratum in {path}",
+            )
         for name in ("stable", "canary"):
             old, new = getattr(stratum, name), getattr(later[place], name)
+            if old.labelled and (old.weighted is None) != (new.weighted is None):
+                has = "missing" if old.weighted is None else "there"
+                fail(f"{before}.strata[{index}].{name}.weighted", f"is {has}, unlike in {path}")
             try:
                 check_comparable(replace(old, scores={}), replace(new, scores={}))
                 check_grown(old, _on_grid_of(old, new))
             except EvidenceError as error:
-                where = f"{path}[{place}].{name}.{error.field}"
+                where = f"{path}[{place}].{name}.{_spelled(error).field}"
                 fail(where, f"{error.problem} since {before}")
 
 
@@ -279,7 +326,14 @@ def _on_grid_of(old: ArmCounts, new: ArmCounts) -> ArmCounts:
     for name, histogram in old.scores.items():
         if name in scores and scores[name].bins % histogram.bins == 0:
             scores[name] = scores[name].coarser(scores[name].bins // histogram.bins)
-    return replace(new, scores=scores)
+    weighted = new.weighted
+    if old.weighted is not None and weighted is not None:
+        bins = {sums.shape[1] for sums in old.weighted.scores.values()}
+        if len(bins) == 1 and all(
+            sums.shape[1] % min(bins) == 0 for sums in weighted.scores.values()
+        ):
+            weighted = weighted.coarser(min(bins))
+    return replace(new, scores=scores, weighted=weighted)
 
 
 def _spelled(error: EvidenceError) -> EvidenceError:

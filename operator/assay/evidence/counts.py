@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from assay.evidence.arrays import Counts, as_count, as_counts
+from assay.evidence.arrays import Counts, Sums, as_count, as_counts
 from assay.evidence.errors import EvidenceError
 from assay.evidence.groups import GroupCounts
 from assay.evidence.histogram import ScoreHistogram
@@ -322,9 +322,19 @@ def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
             raise EvidenceError(f"scores.{name}", "was there before and is gone")
         _not_decreasing(f"scores.{name}.positive", before.positive, after.positive)
         _not_decreasing(f"scores.{name}.negative", before.negative, after.negative)
-    _not_decreasing("served", np.asarray(earlier.served), np.asarray(later.served))
-    _not_decreasing("labelled", np.asarray(earlier.labelled), np.asarray(later.labelled))
-    _not_decreasing("requests", np.asarray(earlier.requests), np.asarray(later.requests))
+    for name in ("served", "labelled", "requests", "users"):
+        before, after = getattr(earlier, name), getattr(later, name)
+        _not_decreasing(name, np.asarray(before), np.asarray(after))
+    for name, rows in earlier.served_as.items():
+        _not_decreasing(
+            f"served_as.{name}", np.asarray(rows), np.asarray(later.served_as.get(name, 0))
+        )
+    if earlier.weighted is not None and later.weighted is not None:
+        _not_decreasing("weighted.confusion", earlier.weighted.confusion, later.weighted.confusion)
+        for name, sums in earlier.weighted.scores.items():
+            _not_decreasing(f"weighted.scores.{name}", sums, later.weighted.scores[name])
+    if earlier.buckets is not None and later.buckets is not None:
+        _not_decreasing("buckets.confusion", earlier.buckets.confusion, later.buckets.confusion)
 
 
 _Part = TypeVar("_Part", WeightedCounts, GroupCounts)
@@ -353,7 +363,9 @@ def _sum_scores(name: str, first: ArmCounts, second: ArmCounts) -> ScoreHistogra
     return known[0] if len(known) == 1 else known[0] + known[1]
 
 
-def _not_decreasing(name: str, before: Counts, after: Counts) -> None:
+def _not_decreasing(name: str, before: Counts | Sums, after: Counts | Sums) -> None:
+    if before.shape != after.shape:
+        raise EvidenceError(name, f"has shape {after.shape}, which was {before.shape}")
     fell = after < before
     if fell.any():
         where = tuple(int(index) for index in np.argwhere(fell)[0])

@@ -146,17 +146,22 @@ def _outcome(
     return Outcome(log_e, cautious, limit, variances[0])
 
 
+def asks_exactly(parts: Parts) -> bool:
+    """Whether there are exact tests of a metric's cells.
+
+    Not of sums of weights or several parts, which are no Bernoulli streams, nor of pairs, which are
+    not independent.
+    """
+    part = parts[0]
+    plain = len(parts) == 1 and part.squares is None and part.pairs is None
+    return plain and part.component.link() is not None
+
+
 def _exact(
     parts: Parts, found: Measured, borders: Borders, rollback: Outcome
 ) -> tuple[Bools, Bools]:
-    """Whether the exact tests promote and roll back, at the looks where that is to be asked.
-
-    Never for sums of weights or several parts, which are no Bernoulli streams, nor for pairs, which
-    are not independent.
-    """
-    part = parts[0]
-    link = part.component.link()
-    if len(parts) > 1 or link is None or part.squares is not None or part.pairs is not None:
+    """Whether the exact tests promote and roll back, at the looks where that is to be asked."""
+    if not asks_exactly(parts):
         nowhere = found.known & False
         return nowhere, nowhere
     worse = -borders.better * found.difference - borders.rollback_shift

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.judge import reasons
-from assay.judge.comparison import LEAST_FREEDOM
+from assay.judge.comparison import LEAST_FREEDOM, asks_exactly
 from assay.judge.decision import Decisions, borders
 from assay.judge.looks import Looks, Parts
 from assay.judge.measurement import Borders, Measured, measure
@@ -130,7 +130,11 @@ def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
         reason, missing = part.component.missing(both.effective[0], both.effective[1])
         if missing:
             early = "too early to promote" if guards.rollback else "too early to judge"
-            return reason, f"{early}: {missing}"
+            rest = ""
+            if guards.near_perfect:
+                exact = asks_exactly(looks.parts)
+                rest = ", so the exact test decides" if exact else ", and no exact test can decide"
+            return reason, f"{early}: {missing}{rest}"
     return (
         reasons.BURN_IN,
         "too early to judge: so few labels cannot show so little variation",

@@ -134,7 +134,7 @@ def _decide_one(
         return NoValue(
             reasons.ONE_CLASS_ONLY,
             f"{metric.name} cannot be compared yet: all rows so far are of one class and were "
-            "predicted so, which says nothing about how much it varies",
+            "predicted so, or have the same score, which says nothing about how much it varies",
         )
     reason = REASONS[decisions.reason]
     reason, why = explanation.explain(spec, policy, looks, decisions, reason, restarts)

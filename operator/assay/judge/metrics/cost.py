@@ -77,7 +77,7 @@ class CostComponent(Linear):
         if not enough(min(paying), ERRORS):
             return reasons.BURN_IN, (
                 f"{rows(paying[0])} and {rows(paying[1])} rows that cost anything (stable, canary) "
-                f"are fewer than {ERRORS}, so the exact test decides"
+                f"are fewer than {ERRORS}"
             )
         return "", ""
 

@@ -97,6 +97,10 @@ CONFUSION = ("strata", 0, "canary", "confusion")
         ),
         (
             changed((*CONFUSION, 1, 0), "x"),
+            "strata[0].canary.confusion[1][0]: 'x' is not a number of rows",
+        ),
+        (
+            changed((*CONFUSION, 1), [1]),
             "strata[0].canary.confusion: is not a rectangular array",
         ),
         (changed((*CONFUSION, 1), [3]), "strata[0].canary.confusion: is not a rectangular array"),
@@ -355,6 +359,20 @@ SCORED = {"labels": ["0", "1"], "scores": {"1": PAIR}}
             "strata[0].stable.buckets.confusion: has more rows than confusion",
         ),
         (
+            with_weights(confusion=[[7.0, 200.0], [100.5, 400.0]]),
+            "strata[0].stable.weighted.confusion[0][0]: is smaller than the number of rows",
+        ),
+        ({**BINARY, "served": True}, "strata[0].stable.served: True is not a number of rows"),
+        ({**BINARY, "labelled": 3}, "strata[0].stable.labelled: is 3, but confusion has "),
+        (
+            {**BINARY, "servedAs": {"2": 1000}},
+            "strata[0].stable.servedAs.2: is none of the labels",
+        ),
+        (
+            {**SCORED, "scores": {"1": {"positive": [1, "2"], "negative": [1, 2]}}},
+            "strata[0].stable.scores.1.positive[1]: '2' is not a number of rows",
+        ),
+        (
             {**SCORED, "scores": {"1": {"positive": [1, 2], "negative": [1]}}},
             "strata[0].stable.scores.1.negative: 1 bins, but positive has 2",
         ),
@@ -415,6 +433,16 @@ def test_history_is_judged_too():
         ([{"seconds": 5, "strata": [{"name": "b/1", "stable": grown(1), "canary": grown(1)}]}],
          "history[0].strata[0].name: 'b/1' is not in strata any more"),
         ({}, "history: must be a list, not an object"),
+        (past((10, {**grown(9), "users": 3})), "strata[0].stable.users: fell from 3 to 0"),
+        (past((10, {**grown(9), "servedAs": {"0": 30, "1": 9}})),
+         "strata[0].stable.served: fell from 39 to 0"),
+        (past((10, {**grown(9), "scores": {"1": PAIR}}),
+              (20, {**grown(9), "scores": {"1": {"positive": [1] * 4, "negative": [2] * 4}}})),
+         "strata[0].stable.scores.1: was there before and is gone"),
+        ([{**past((10, grown(9)))[0]["strata"][0], "weight": 0.5}],
+         "history[0].seconds: is missing"),
+        ([{"seconds": 5, "strata": [{"name": "a/5", "stable": grown(1), "canary": grown(1), "weight": 0.5}]}],
+         "history[0].strata[0].weight: 0.5 is not the None of the same stratum in strata"),
     ],
 )  # fmt: skip
 def test_history_that_contradicts_the_counts_is_refused(history, error):

@@ -274,3 +274,14 @@ def test_a_loss_is_judged_the_other_way_round():
     )
     assert (strict.verdict, strict.reason) == (Verdict.ROLLBACK, reasons.FLOOR_BREACHED)
     assert "above the ceiling of .250" in strict.message
+
+
+def test_a_canary_without_errors_is_told_whether_an_exact_test_can_decide():
+    stable, perfect = np.array([160_000, 2, 1, 40_000]), np.array([8_000, 0, 0, 2_000])
+    arms = [chosen(each, int(each.sum()), (0.5, 1.0)) for each in (perfect, stable)]
+    held = judge([F1], Policy(), evidence(*arms))
+    assert held.reason == reasons.BURN_IN
+    assert held.message.endswith("are fewer than 5, and no exact test can decide")
+    few = judge([F1], Policy(), evidence(confusion(60, 0, 0, 100), confusion(400, 1, 1, 600)))
+    assert few.reason == reasons.BURN_IN
+    assert few.message.endswith("are fewer than 5, so the exact test decides")
