@@ -206,7 +206,7 @@ def test_other_transports_await_their_prediction():
     async def main():
         core = Core(predictor(LogisticRegression().fit([[0], [1]], [0, 1])), {"deployment": "m"})
         query = core.predictor.parser.parse(body(0.0, 1.0))
-        found = await core.predict(query, lambda name: HEADERS.get(name.decode()))
+        found = await core.predict(query, HEADERS.get)
         assert found.predicted == {"0": 1, "1": 1}
         core_full = Core(core.predictor, {}, batching=Batching(max_queue=1, wait_seconds=0.01))
         first = asyncio.ensure_future(core_full.predict(query, lambda name: None))

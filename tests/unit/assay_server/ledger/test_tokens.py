@@ -9,7 +9,7 @@ from assay_server.transport import HTTPError
 
 
 def request(authorization=None):
-    headers = {} if authorization is None else {b"authorization": authorization}
+    headers = {} if authorization is None else {"authorization": authorization}
     return SimpleNamespace(header=headers.get)
 
 
