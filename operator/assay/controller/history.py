@@ -15,12 +15,14 @@ from assay.api.deployment_status import RolloutStatus
 from assay.evidence import EvidenceUnavailable, MemberEvidence, errors
 from assay.evidence.moments import COARSENING, Built, wanted
 from assay.evidence.prometheus import Trial
+from assay.judge.reading import FEWEST_BATCHES
 from assay.members.member import Member
 
 from .hub import Key
 
 MOMENTS_PER_LOOK = 4
-"""Moments of one member that one look reads: a restarted operator causes no storm of queries."""
+"""Moments of one member that one look reads, once it has those that show how rows hang together: a
+restarted operator causes no storm of queries."""
 
 PATIENCE_SECONDS = 3.0
 """Of one look with all of them; as long as it waits for a member's present counts."""
@@ -119,9 +121,11 @@ class History:
     async def _read(self, trial: Trial, rollout: RolloutStatus, member: Member) -> None:
         found = self.members.setdefault(member.name, {})
         missing = [moment for moment in reversed(self.moments) if moment not in found]
+        # With fewer the judge takes rows for independent, and may roll back for nothing.
+        most = max(MOMENTS_PER_LOOK, FEWEST_BATCHES - len(found))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                for moment in missing[:MOMENTS_PER_LOOK]:
+                for moment in missing[:most]:
                     found[moment] = await _at(trial, rollout, member, moment)
         except (EvidenceUnavailable, TimeoutError) as error:
             log.debug("member %s: a moment of the past was not read: %s", member.name, error)

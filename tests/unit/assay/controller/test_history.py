@@ -69,14 +69,15 @@ PRESENT = {"east": said(10**6)}
 
 def test_a_restarted_operator_catches_up_newest_first() -> None:
     history, east = History(), Fake()
-    look(history, 105, east)
-    assert east.asked == [100, 90, 80, 70]
-    assert east.windows[0] == 160
-    look(history, 106, east)
-    look(history, 106, east)
-    look(history, 106, east)
-    assert sorted(east.asked) == list(range(10, 101, 10))
-    assert sorted(history.known_of_all(PRESENT)) == list(range(10, 101, 10))
+    look(history, 305, east)
+    assert east.asked == list(range(300, 100, -10))  # as many as show how rows hang together
+    assert east.windows[0] == 360
+    look(history, 306, east)
+    assert east.asked[20:] == [100, 90, 80, 70]
+    look(history, 306, east)
+    look(history, 306, east)
+    assert sorted(east.asked) == list(range(10, 301, 10))
+    assert sorted(history.known_of_all(PRESENT)) == list(range(10, 301, 10))
 
 
 def test_who_looked_all_along_and_who_restarted_know_the_same() -> None:
@@ -150,17 +151,17 @@ def test_a_moment_counts_only_when_every_member_that_is_known_has_it() -> None:
 
 
 def test_a_member_that_joined_later_is_simply_not_there_before() -> None:
-    history, east, west = History(), Fake(), Fake("west", first=25)
-    look(history, 50, east, west)
+    history, east, west = History(), Fake(), Fake("west", first=125)
+    look(history, 250, east, west)
     present = {**PRESENT, "west": said(10**6)}
     # Not before all earlier moments were asked for: it might as well be a hole.
-    assert sorted(history.known_of_all(present)) == [30, 40, 50]
-    look(history, 50, east, west)
+    assert sorted(history.known_of_all(present)) == list(range(130, 251, 10))
+    look(history, 250, east, west)
+    look(history, 250, east, west)
     found = history.known_of_all(present)
     assert {at: sorted(then) for at, then in found.items()} == {
-        10: ["east"],
-        20: ["east"],
-        **{moment: ["east", "west"] for moment in (30, 40, 50)},
+        **{moment: ["east"] for moment in range(10, 121, 10)},
+        **{moment: ["east", "west"] for moment in range(130, 251, 10)},
     }
 
 
