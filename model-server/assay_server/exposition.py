@@ -2,7 +2,7 @@
 
 A ledger exposes tens of thousands of bins once a second, so the text of a series is made once,
 when the series is born, and a scrape only joins strings and numbers. prometheus-client, which
-makes all text anew, takes some eighty times as long (docs/decisions/0012-own-exposition.md).
+makes all text anew, takes some eighty times as long (docs/decisions/0014-own-exposition.md).
 """
 
 from bisect import bisect_left

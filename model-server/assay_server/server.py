@@ -16,7 +16,7 @@ import uvloop
 from assay_server import exposition, process
 from assay_server.access import AccessLog
 from assay_server.artifacts import Format, LoadedModel, fetch, load, local_path
-from assay_server.core import Core, is_large
+from assay_server.core import Core, Headers, is_large
 from assay_server.inference import Prediction, Predictor, receipt_classes
 from assay_server.keys import KeyRing
 from assay_server.logs import event, loop_failed
@@ -70,7 +70,6 @@ SHIP_SECONDS = 5.0
 UNSAFE_REMARK = "a Joblib artifact: loading it ran code from it in this process"
 
 _Result = TypeVar("_Result")
-Headers = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Requests that schemathesis makes from the OpenAPI document, against a real server."""
 
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +86,9 @@ def call(
     findings: list[Finding] = []
     try:
         while not run.over:
-            for operation in itertools.takewhile(lambda _: not run.over, operations):
+            for operation in operations:
+                if run.over:
+                    break
                 # Who infers can be wrong in many more ways than who asks for health.
                 turns = 6 if operation.path.endswith("/infer") else 1
                 examples = min(_TURN * turns, count // 20 * turns + 1)

@@ -160,8 +160,9 @@ class Parser:
         raw = None
         if json_length is not None:
             if json_length > len(body):
-                name = JSON_LENGTH_HEADER
-                raise ProtocolError(f"{name}: {json_length} of a body of {len(body)} bytes")
+                raise ProtocolError(
+                    f"{JSON_LENGTH_HEADER}: {json_length} of a body of {len(body)} bytes"
+                )
             content, raw = content[:json_length], content[json_length:]
         try:
             request = _general.decode(content)
@@ -330,8 +331,9 @@ def _tensors(inputs: Sequence[_Input], raw: memoryview | None) -> list[Tensor]:
             continue
         field = "parameters.binary_data_size"
         if raw is None:
-            name = JSON_LENGTH_HEADER
-            raise tensor.error(field, f"needs the header {name}, which says where data begins")
+            raise tensor.error(
+                field, f"needs the header {JSON_LENGTH_HEADER}, which says where data begins"
+            )
         if given.data:
             raise tensor.error(field, "excludes data")
         if not 0 <= size <= len(raw) - at:

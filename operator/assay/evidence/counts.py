@@ -332,7 +332,10 @@ def check_grown(earlier: ArmCounts, later: ArmCounts) -> None:
     if earlier.weighted is not None and later.weighted is not None:
         _not_decreasing("weighted.confusion", earlier.weighted.confusion, later.weighted.confusion)
         for name, sums in earlier.weighted.scores.items():
-            _not_decreasing(f"weighted.scores.{name}", sums, later.weighted.scores[name])
+            now = later.weighted.scores.get(name)
+            if now is None:
+                raise EvidenceError(f"weighted.scores.{name}", "was there before and is gone")
+            _not_decreasing(f"weighted.scores.{name}", sums, now)
     if earlier.buckets is not None and later.buckets is not None:
         _not_decreasing("buckets.confusion", earlier.buckets.confusion, later.buckets.confusion)
 

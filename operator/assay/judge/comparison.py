@@ -273,12 +273,11 @@ def _as_dependent_as(whole: Measured, part: Measured) -> Measured:
     """
     if part.freedom is not None or whole.freedom is None or whole.design_effect is None:
         return part
-    effect, freedom = np.atleast_1d(whole.design_effect), np.atleast_1d(whole.freedom)
-    if part.stable.ndim:
-        times = part.stable.size // effect.size
-        effect, freedom = np.repeat(effect, times), np.repeat(freedom, times)
-    else:
-        effect, freedom = effect[0], freedom[0]
+    times = part.stable.size // whole.stable.size
+    effect, freedom = (
+        np.repeat(known, times).reshape(part.stable.shape)
+        for known in (whole.design_effect, whole.freedom)
+    )
     return replace(part, variances=part.variances * effect, design_effect=effect, freedom=freedom)
 
 

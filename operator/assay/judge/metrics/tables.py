@@ -123,20 +123,22 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, ranked: bool = False) -
             f"labels were chosen by chance, but the scores of class {name!r} came without weights: "
             "they say nothing about the rows that were not chosen",
         )
+    cells: Counts | Floats
     if sums is not None and squares is not None:
-        return Table.of_used(sums, squares, groups) if ranked else Table(sums, squares, groups)
-    (bins,) = sizes
-    empty = np.zeros(bins, np.int64)
-    rows: list[Counts] = []
-    for each in found:
-        rows += (empty, empty) if each is None else (each.positive, each.negative)
-    cells = np.concatenate(rows).reshape(len(arms), 2, bins)
+        cells = sums
+    else:
+        (bins,) = sizes
+        empty = np.zeros(bins, np.int64)
+        rows: list[Counts] = []
+        for each in found:
+            rows += (empty, empty) if each is None else (each.positive, each.negative)
+        cells, squares = np.concatenate(rows).reshape(len(arms), 2, bins), None
     if not ranked:
-        return Table(cells.astype(np.float64), None, groups)
-    if fine is None:
-        return Table.of_used(cells, None, groups)
-    ends = next(each.whole_ends for each in base if each is not None)
-    return Table.of_used(cells, None, groups, ends, refined=True)
+        return Table(cells.astype(np.float64, copy=False), squares, groups)
+    ends = (True, True)
+    if fine is not None:
+        ends = next(each.whole_ends for each in base if each is not None)
+    return Table.of_used(cells, squares, groups, ends, refined=fine is not None)
 
 
 def _refined(

@@ -1,5 +1,7 @@
 """The algebra of counts: sums merge, and what is no count names its field."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from assay.evidence import (
     merge,
 )
 from assay.evidence.counts import Moment, check_grown
+from assay.evidence.weighted import WeightedCounts
 
 LABELS = ("0", "1")
 cells = st.lists(st.integers(0, 10**9), min_size=4, max_size=4)
@@ -182,4 +185,19 @@ def test_moments_are_on_one_grid_that_divides_the_present_one(bins, field):
     ]
     with pytest.raises(EvidenceError, match=f"^{field} bins"):
         Evidence((both_on_grid("a/0", 8, 8),), tuple(history))
-    assert Evidence((both_on_grid("a/0", 8, 8),), tuple(history[:1] if bins[0] == 4 else ())).strata
+
+
+def test_moments_may_be_on_a_coarser_grid():
+    coarse = Moment(1.0, (both_on_grid("a/0", 4, 4),))
+    assert Evidence((both_on_grid("a/0", 8, 8),), (coarse,)).history == (coarse,)
+
+
+def test_weighted_scores_that_are_gone_are_named():
+    sums = np.ones((2, 2))
+    scored = WeightedCounts(sums, sums, {"1": sums}, {"1": sums})
+    before, after = (
+        dataclasses.replace(on_grid(0), weighted=each)
+        for each in (scored, WeightedCounts(sums, sums))
+    )
+    with pytest.raises(EvidenceError, match=r"^weighted\.scores\.1: was there before and is gone"):
+        check_grown(before, after)
