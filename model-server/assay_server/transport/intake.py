@@ -15,10 +15,11 @@ from granian._granian import RSGIProtocolClosed
 from assay_server.logs import log
 from assay_server.transport import messages
 from assay_server.transport.messages import LARGE_BODY, Request, stalled
+from assay_server.transport.pace import Pace
 from assay_server.transport.service import SERVER, Service
 
 _LONGEST = len(str(LARGE_BODY))
-# Bodies that stall are looked for this often.
+# Bodies that stall are looked for, and requests are counted, this often.
 _SWEEP_SECONDS = 1.0
 
 
@@ -32,6 +33,8 @@ class Intake:
         # Bodies on their way, with the time at which they were asked for.
         self._coming: dict[Any, float] = {}
         self._now = self._loop.time()
+        self._begun = 0
+        self._pace = Pace()
         self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def close(self) -> None:
@@ -79,12 +82,15 @@ class Intake:
         self._begin(request)
 
     def _begin(self, request: Request) -> None:
+        self._begun += 1
         rest = self._service.begin(request)
         if rest is not None:
             self._loop.create_task(rest)
 
     def _sweep(self) -> None:
-        self._now = self._loop.time()
+        before, self._now = self._now, self._loop.time()
+        self._pace.note(self._begun, self._now - before)
+        self._begun = 0
         for body, since in list(self._coming.items()):
             if self._now - since < messages.BODY_SECONDS:
                 break  # the others came later
