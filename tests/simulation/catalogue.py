@@ -25,6 +25,7 @@ EXPERIMENTS: dict[str, Callable[[], dict[str, Case]]] = {
     "multi-class": corners.multi_class,
     "other metrics": corners.other_metrics,
     "promoteOn Better": corners.better,
+    "floor": corners.floor,
     "several metrics and members": several.cases,
     "sessions": users.sessions,
     "sticky users": users.sticky,

@@ -28,6 +28,7 @@ CASES = {
     "multi-class": 200,
     "other metrics": 100,
     "promoteOn Better": 400,
+    "floor": 200,
     "several metrics and members": 100,
     "sessions": 200,
     "sticky users": 100,

@@ -74,6 +74,15 @@ def _numbers(metric: MetricJudgement) -> dict[str, Any]:
         "upper": metric.upper,
         "logEPromote": metric.log_e_promote,
         "logERollback": metric.log_e_rollback,
+        "otherTests": [
+            {
+                "test": test.name,
+                **({"of": test.of} if test.of else {}),
+                "logE": test.log_e,
+                "limit": test.limit,
+            }
+            for test in metric.others
+        ],
         "halfWidth": metric.half_width,
         "labels": {"stable": metric.labels_stable, "canary": metric.labels_canary},
     }

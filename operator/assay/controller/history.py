@@ -1,13 +1,14 @@
 """Earlier moments of a trial, read again from the members' Prometheus a few at a time.
 
-Nothing here is needed for a look, and all of it can be read again: after a restart the operator
-catches up within some looks, and then has the same moments as before. What could not be read is
-tried again at the next look.
+All of it can be read again: after a restart the operator catches up within some looks, judges
+nothing until then, and then has the same moments as before. What could not be read is tried again
+at the next look.
 """
 
 import asyncio
 import datetime
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,17 +16,19 @@ from assay.api.deployment_status import RolloutStatus
 from assay.evidence import EvidenceUnavailable, MemberEvidence, errors
 from assay.evidence.moments import COARSENING, Built, wanted
 from assay.evidence.prometheus import Trial
-from assay.judge.reading import FEWEST_BATCHES
 from assay.members.member import Member
 
 from .hub import Key
 
 MOMENTS_PER_LOOK = 4
-"""Moments of one member that one look reads, once it has those that show how rows hang together: a
-restarted operator causes no storm of queries."""
+"""Missing moments of one member that one look reads once all were read: holes, mostly one new one."""
 
 PATIENCE_SECONDS = 3.0
-"""Of one look with all of them; as long as it waits for a member's present counts."""
+"""Of one look with all of them; as long as it waits for a member's present counts. A member is asked
+for one moment after the other: a restarted operator causes no storm of queries."""
+
+CATCH_UP_LOOKS = 20
+"""After so many looks a member's moments are judged as they are: some may never be readable."""
 
 SETTLED_SECONDS = 15.0
 """A moment is read when it is this old, by whatever clock: then all agree on what was scraped."""
@@ -53,12 +56,19 @@ class History:
         What each member said of them, scores coarser; `None` where its Prometheus has nothing.
     built
         The same as the judge wants it.
+    caught_up
+        Members of which all moments were read once. What is missing of them later is a gap that
+        anybody may have; before that it is what a restarted operator does not know yet.
+    tries
+        Looks that were not enough to read all moments of a member.
     """
 
     rollout: str = ""
     moments: tuple[int, ...] = ()
     members: dict[str, dict[int, MemberEvidence | None]] = field(default_factory=dict)
     built: Built = field(default_factory=dict)
+    caught_up: set[str] = field(default_factory=set)
+    tries: Counter[str] = field(default_factory=Counter)
 
     async def read(
         self,
@@ -71,6 +81,7 @@ class History:
         """Read some moments that are missing, newest first, of all members at the same time."""
         if rollout is None or rollout.id != self.rollout:
             self.members, self.built = {}, {}
+            self.caught_up, self.tries = set(), Counter()
         self.rollout = "" if rollout is None else rollout.id
         if rollout is None:
             return
@@ -82,6 +93,11 @@ class History:
         await asyncio.gather(
             *(self._read(trial, rollout, member) for member in members if member.state.reachable)
         )
+
+    def missing(self, name: str) -> int:
+        """Return how many moments of a member a restarted operator has to read yet."""
+        found = self.members.get(name, {})
+        return 0 if name in self.caught_up else sum(at not in found for at in self.moments)
 
     def known_of_all(
         self, present: Mapping[str, MemberEvidence]
@@ -121,14 +137,19 @@ class History:
     async def _read(self, trial: Trial, rollout: RolloutStatus, member: Member) -> None:
         found = self.members.setdefault(member.name, {})
         missing = [moment for moment in reversed(self.moments) if moment not in found]
-        # With fewer the judge takes rows for independent, and may roll back for nothing.
-        most = max(MOMENTS_PER_LOOK, FEWEST_BATCHES - len(found))
+        if member.name in self.caught_up:
+            missing = missing[:MOMENTS_PER_LOOK]
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                for moment in missing[:most]:
+                for moment in missing:
                     found[moment] = await _at(trial, rollout, member, moment)
+            self.caught_up.add(member.name)
         except (EvidenceUnavailable, TimeoutError) as error:
             log.debug("member %s: a moment of the past was not read: %s", member.name, error)
+            self.tries[member.name] += 1
+            if self.tries[member.name] == CATCH_UP_LOOKS and member.name not in self.caught_up:
+                log.warning("member %s: earlier moments cannot be read: %s", member.name, error)
+                self.caught_up.add(member.name)
 
 
 async def _at(

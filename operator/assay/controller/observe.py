@@ -16,6 +16,7 @@ from assay.evidence import (
     EvidenceUnavailable,
     MemberEvidence,
     combine,
+    errors,
     moments,
 )
 from assay.evidence.prometheus import Trial
@@ -28,7 +29,7 @@ from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
 
 from . import metrics
-from .history import WINDOW_MARGIN_SECONDS
+from .history import WINDOW_MARGIN_SECONDS, History
 from .hub import Deployment
 from .memory import Memory
 
@@ -160,6 +161,9 @@ async def _look(
 ) -> Look:
     """Judge on what was read and, of members that cannot be asked now, on what they said last.
 
+    Nothing is judged before a restarted operator has read all that it knew of earlier moments, so
+    the verdict is the same as if it had never been away.
+
     Counts that were judged once in this rollout (status then knows the ledger) are not left out
     later: to judge on whoever happens to be there would break the bound on errors. So nothing is
     judged while they are not known, which only a restart of the operator can bring about. One whose
@@ -175,8 +179,10 @@ async def _look(
         if view.name not in read and not frozen:
             problems.append(_problem(view, answers.get(view.name), lost))
     stores = tuple((name, answer.store) for name, answer in read.items())
+    unread = {name: count for name in read if (count := memory.history.missing(name))}
+    problems += [_unread(name, count, memory.history) for name, count in unread.items()]
     judgement = None
-    if known and not lost:
+    if known and not lost and not unread:
         judgement = await _judge(item.key, item.status, rollout, spec, known, memory, now)
     return Look(judgement, tuple(problems), stores)
 
@@ -190,6 +196,15 @@ def _problem(
     if view.name in lost:
         message += "; what was judged of it before is not known, so nothing is judged without it"
     return EvidenceProblem(view.name, reason, message)
+
+
+def _unread(name: str, missing: int, history: History) -> EvidenceProblem:
+    wanted = len(history.moments)
+    message = (
+        f"{wanted - missing} of {wanted} earlier moments of the trial are read; nothing is judged "
+        "before all are"
+    )
+    return EvidenceProblem(name, errors.HISTORY_INCOMPLETE, message)
 
 
 async def _judge(

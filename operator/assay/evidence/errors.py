@@ -51,6 +51,9 @@ SERIES_BUDGET_EXCEEDED = "SeriesBudgetExceeded"
 WARNINGS_IN_REPLY = "WarningsInReply"
 """Prometheus answered with warnings: the result may be partial, and partial counts are wrong."""
 
+HISTORY_INCOMPLETE = "HistoryIncomplete"
+"""Earlier moments of the trial have not all been read again since the operator's restart."""
+
 MALFORMED_REPLY = "MalformedReply"
 """A series is not one that a ledger exposes: a label is missing or its value is not a count."""
 

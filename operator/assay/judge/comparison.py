@@ -12,15 +12,12 @@ import numpy as np
 
 from assay.judge import eprocess, exact
 from assay.judge.looks import Looks, Parts
-from assay.judge.measurement import Borders, Measured, matters, measure
+from assay.judge.measurement import LEAST_FREEDOM, Borders, Measured, matters, measure
 from assay.judge.metrics.metric import Bools, Floats
 from assay.judge.verdict import MetricSpec
 
 FAINT = 1.5
 """Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
-
-LEAST_FREEDOM = 8.0
-"""Effective number of user groups below which the variance between them is not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +54,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
+class Proof:
+    """One of the other tests at R looks.
+
+    Attributes
+    ----------
+    log_e
+        Log e-value; NaN where the test is not asked.
+    limit
+        What it must reach.
+    """
+
+    log_e: Floats
+    limit: float
+
+    @property
+    def passes(self) -> Bools:
+        """Whether it reaches the limit."""
+        return self.log_e >= self.limit
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Everything the verdict of one metric rests on.
 
@@ -66,23 +84,25 @@ class Comparison:
         Of all counts since the trial began.
     promote, rollback
         The two asymptotic tests of them.
-    exact_promotes, exact_rolls_back, below_floor
-        Whether the exact tests and the floor's have reached their limits.
+    exact_promote, exact_rollback
+        The exact tests of all counts.
+    floor
+        The test that the canary is beyond its floor.
     late, latest
-        Whether the restarted test rolls back, and which restart weighs most.
+        The restarted test, and which restart weighs most.
     members
-        (members, R): whether the test of that member alone rolls back.
+        (members, R): the test of each member alone.
     """
 
     measured: Measured
     promote: Outcome
     rollback: Outcome
-    exact_promotes: Bools
-    exact_rolls_back: Bools
-    below_floor: Bools
-    late: Bools
+    exact_promote: Proof
+    exact_rollback: Proof
+    floor: Proof
+    late: Proof
     latest: Floats
-    members: Bools
+    members: Proof
 
     @property
     def in_force(self) -> Bools:
@@ -102,14 +122,14 @@ def compare(spec: MetricSpec, looks: Looks, borders: Borders) -> Comparison:
         late, latest = _late(spec, looks, found, borders, shares.late)
         promote = _promotion(spec, found, borders)
         rollback = _rollback(spec, found, borders, shares.whole)
-        promoted, rolled_back = _exact(looks.parts, found, borders, rollback)
+        exact_promote, exact_rollback = _exact(looks.parts, found, borders, rollback)
         return Comparison(
             measured=found,
             promote=promote,
             rollback=rollback,
-            exact_promotes=promoted,
-            exact_rolls_back=rolled_back,
-            below_floor=_below_floor(spec, looks.parts, found, borders, shares.floor),
+            exact_promote=exact_promote,
+            exact_rollback=exact_rollback,
+            floor=_floor(spec, looks.parts, found, borders, shares.floor),
             late=late,
             latest=latest,
             members=_members(spec, looks, found, borders, shares.members),
@@ -159,11 +179,10 @@ def asks_exactly(parts: Parts) -> bool:
 
 def _exact(
     parts: Parts, found: Measured, borders: Borders, rollback: Outcome
-) -> tuple[Bools, Bools]:
-    """Whether the exact tests promote and roll back, at the looks where that is to be asked."""
+) -> tuple[Proof, Proof]:
+    """Ask the exact tests for promotion and rollback, at the looks where that is to be done."""
     if not asks_exactly(parts):
-        nowhere = found.known & False
-        return nowhere, nowhere
+        return _not_asked(found), _not_asked(found)
     worse = -borders.better * found.difference - borders.rollback_shift
     # Where not even a fixed-sample test sees anything, the second net does not either.
     seen = worse > FAINT * np.sqrt(rollback.variance)
@@ -187,35 +206,36 @@ def _exact(
 
 def _exact_test(
     found: Measured, looks: Bools, test: Callable[..., Floats], shift: float, alpha: float
-) -> Bools:
+) -> Proof:
     """Ask one of the exact tests at some `looks`, (R,)."""
-    if not looks.any():
-        return looks
     component = found.parts[0].component
-    stream = component.stream(found.both[0].effective)
+    stream = component.stream(found.both[0].effective) if looks.any() else None
     if stream is None:
-        return looks & False
+        return _not_asked(found)
     hits, rows = (_independent(each, found) for each in stream)
     if looks.ndim:
         hits, rows = hits[:, looks], rows[:, looks]
     limit = -math.log(alpha)
-    log_e = test((hits[1], rows[1]), (hits[0], rows[0]), component.link(), shift, limit)
-    passed = np.array(looks)
-    passed[looks] = log_e >= limit
-    return passed
+    log_e = np.full(looks.shape, np.nan)
+    log_e[looks] = test((hits[1], rows[1]), (hits[0], rows[0]), component.link(), shift, limit)
+    return Proof(log_e, limit)
+
+
+def _not_asked(found: Measured) -> Proof:
+    return Proof(np.full(found.known.shape, np.nan), np.inf)
 
 
 def _independent(rows: Floats, found: Measured) -> Floats:
     """Return how many independent rows know as much as these."""
-    return rows if found.design_effect is None else rows / found.design_effect
+    return rows if found.dependence is None else rows / found.dependence.effect
 
 
-def _below_floor(
+def _floor(
     spec: MetricSpec, parts: Parts, found: Measured, borders: Borders, share: float
-) -> Bools:
-    """Whether the canary is proven beyond its floor: exactly where possible, else past burn-in."""
+) -> Proof:
+    """Ask whether the canary is beyond its floor: exactly where possible, else past burn-in."""
     if spec.floor is None or share <= 0.0:
-        return found.known & False
+        return _not_asked(found)
     limit = -math.log(borders.rollback_alpha * share)
     beyond = found.known & (borders.better * (found.canary - spec.floor) < 0.0)
     part = parts[0]
@@ -224,64 +244,66 @@ def _below_floor(
     if link is not None and stream is not None:
         hits, rows = (_independent(each, found) for each in stream)
         log_e = exact.log_e_below((hits, rows), link, borders.better * spec.floor)
-        return beyond & (log_e >= limit)
+        return Proof(np.where(beyond, log_e, np.nan), limit)
     dist = -borders.better * (found.canary - spec.floor)
     log_e = eprocess.PROMOTE.log_e(dist, found.variances[-1, 2], spec.margin)
-    return beyond & found.guards.rollback & (log_e >= limit)
+    return Proof(np.where(beyond & found.guards.rollback, log_e, np.nan), limit)
 
 
 def _late(
     spec: MetricSpec, looks: Looks, whole: Measured, borders: Borders, share: float
-) -> tuple[Bools, Floats]:
-    """Whether the counts since some later moment prove the canary worse, and since which.
+) -> tuple[Proof, Floats]:
+    """Ask whether the counts since some later moment prove the canary worse, and since which.
 
     A mixture of e-processes that start at fixed later moments is an e-process again: one that has
     not started yet is 1.
     """
     shape = looks.parts[0].cells.shape[1:-2]
     if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
-        return np.zeros(shape, dtype=bool), np.zeros(shape)
-    found = _as_dependent_as(whole, measure(spec, looks.restarts, borders))
+        return _not_asked(whole), np.zeros(shape)
+    found = _as_dependent_as(whole, spec, looks.restarts, borders)
     outcome = _rollback(spec, found, borders, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)
     usable = found.known & _in_force(found)
     log_e = np.where(usable, log_e, -np.inf).reshape(*shape, -1)
     terms = np.log(looks.restart_weights) + log_e
     total = np.logaddexp.reduce(terms, axis=-1)
-    return total >= outcome.limit, np.argmax(terms, axis=-1).astype(np.float64)
+    asked = np.where(np.isfinite(total), total, np.nan)
+    return Proof(asked, outcome.limit), np.argmax(terms, axis=-1).astype(np.float64)
 
 
 def _members(
     spec: MetricSpec, looks: Looks, whole: Measured, borders: Borders, share: float
-) -> Bools:
-    """Whether one member's own counts prove the canary worse there; they share the error chance."""
+) -> Proof:
+    """Ask whether a member's own counts prove the canary worse there; they share the error chance."""
     shape = looks.parts[0].cells.shape[1:-2]
     rows = []
+    limit = np.inf
     for parts in looks.members.values() if share > 0.0 else ():
-        found = _as_dependent_as(whole, measure(spec, parts, borders))
+        found = _as_dependent_as(whole, spec, parts, borders)
         outcome = _rollback(spec, found, borders, share / len(looks.members))
-        rows.append(found.known & _in_force(found) & outcome.passes)
-    return np.array(rows) if rows else np.zeros((0, *shape), dtype=bool)
+        limit = outcome.limit
+        log_e = np.minimum(outcome.log_e, outcome.cautious)
+        rows.append(np.where(found.known & _in_force(found), log_e, np.nan))
+    return Proof(np.array(rows) if rows else np.zeros((0, *shape)), limit)
 
 
-def _as_dependent_as(whole: Measured, part: Measured) -> Measured:
+def _as_dependent_as(whole: Measured, spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
     """Measure a part of the rows, whose own dependence is not known, as dependent as all of them.
 
     How the rows of one user or batch go together is a property of the traffic, and a part has too
-    few groups of its own to show it. `part` may have several looks, side by side, for one of the
+    few groups of its own to show it. `parts` may have several looks, side by side, for one of the
     whole's.
     """
-    if part.freedom is not None or whole.freedom is None or whole.design_effect is None:
+    part = measure(spec, parts, replace(borders, remembers=False))
+    if part.dependence is not None or whole.dependence is None:
         return part
     times = part.stable.size // whole.stable.size
-    effect, freedom = (
-        np.repeat(known, times).reshape(part.stable.shape)
-        for known in (whole.design_effect, whole.freedom)
-    )
-    return replace(part, variances=part.variances * effect, design_effect=effect, freedom=freedom)
+    dependence = whole.dependence.steadily(times, part.stable.shape)
+    return replace(part, variances=part.variances * dependence.effect, dependence=dependence)
 
 
 def _in_force(found: Measured) -> Bools:
-    if found.freedom is None:
+    if found.dependence is None:
         return found.guards.rollback
-    return found.guards.rollback & (found.freedom >= LEAST_FREEDOM)
+    return found.guards.rollback & (found.dependence.freedom >= LEAST_FREEDOM)

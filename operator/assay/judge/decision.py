@@ -96,6 +96,7 @@ def borders(spec: MetricSpec, policy: Policy, metrics: int) -> Borders:
         promote_alpha=alpha,
         rollback_alpha=alpha / metrics,
         shares=Shares.of(spec, policy),
+        remembers=policy.since_moments,
     )
 
 
@@ -128,26 +129,26 @@ def _rules(spec: MetricSpec, policy: Policy, looks: Looks, found: Comparison) ->
     """Yield what may hold (R,), and the verdict and reason that follow; the last always holds."""
     known, guards = found.measured.known, found.measured.guards
     strict = policy.rollback_on is RollbackOn.WORSE_THAN_MARGIN
-    worse = (found.in_force & found.rollback.passes) | found.exact_rolls_back
+    worse = (found.in_force & found.rollback.passes) | found.exact_rollback.passes
     yield ~known, HOLD, reasons.METRIC_UNDEFINED
     yield worse, ROLLBACK, reasons.WORSE_THAN_MARGIN if strict else reasons.WORSE
     if policy.since_moments:
-        yield found.late, ROLLBACK, reasons.WORSE_LATELY
+        yield found.late.passes, ROLLBACK, reasons.WORSE_LATELY
     if policy.by_member and looks.members:
-        yield np.logical_or.reduce(found.members), ROLLBACK, reasons.WORSE_IN_MEMBER
+        yield np.logical_or.reduce(found.members.passes), ROLLBACK, reasons.WORSE_IN_MEMBER
     if spec.floor is not None:
         beyond = _beyond_floor(spec, spec.floor, found.measured.stable)
-        yield found.below_floor & beyond, HOLD, reasons.FLOOR_BREACHED_BY_BOTH
-        yield found.below_floor, ROLLBACK, reasons.FLOOR_BREACHED
+        yield found.floor.passes & beyond, HOLD, reasons.FLOOR_BREACHED_BY_BOTH
+        yield found.floor.passes, ROLLBACK, reasons.FLOOR_BREACHED
     yield ~guards.rollback, HOLD, reasons.BURN_IN
-    if found.measured.freedom is not None:
+    if found.measured.dependence is not None:
         yield ~found.in_force, HOLD, reasons.TOO_FEW_USERS
     yield found.is_coarse(spec.margin), HOLD, reasons.BINS_TOO_COARSE
     if spec.floor is not None:
         beyond = _beyond_floor(spec, spec.floor, found.measured.canary)
         yield beyond, HOLD, reasons.BELOW_FLOOR
     better = policy.promote_on is PromoteOn.BETTER
-    passes = found.exact_promotes | (guards.promote & found.promote.passes)
+    passes = found.exact_promote.passes | (guards.promote & found.promote.passes)
     yield passes, PROMOTE, reasons.BETTER if better else reasons.NOT_WORSE
     yield ~guards.promote, HOLD, reasons.BURN_IN
     yield found.promote.held_back | found.rollback.held_back, HOLD, reasons.BURN_IN

@@ -6,10 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.judge import reasons
-from assay.judge.comparison import LEAST_FREEDOM, asks_exactly
+from assay.judge.comparison import Proof, asks_exactly
 from assay.judge.decision import Decisions, borders
 from assay.judge.looks import Looks, Parts
-from assay.judge.measurement import Borders, Measured, measure
+from assay.judge.measurement import (
+    LEAST_BATCHES,
+    LEAST_FREEDOM,
+    PRESUMED_EFFECT,
+    Borders,
+    Measured,
+    measure,
+)
 from assay.judge.metrics import Metric, NoValue, metric_of
 from assay.judge.verdict import MetricSpec, Policy, RollbackOn
 from assay.judge.wording import count, decimal, percent
@@ -63,18 +70,20 @@ def explain(
         return _burn_in(looks, decided)
     if reason in {reasons.WORSE, reasons.WORSE_THAN_MARGIN}:
         asymptotic = decided.past_burn_in and decided.comparison.rollback.passes
-        words = _worse(spec, policy) + ("" if asymptotic else " (by the exact test)")
+        exact = decided.comparison.exact_rollback
+        words = _worse(spec, policy) + ("" if asymptotic else _by("the exact test", exact))
     elif reason == reasons.WORSE_LATELY:
         words = _lately(spec, policy, looks, decided, restarts)
     elif reason == reasons.WORSE_IN_MEMBER:
         words = _in_member(spec, policy, looks, decided)
     elif reason in {reasons.FLOOR_BREACHED, reasons.FLOOR_BREACHED_BY_BOTH}:
-        words = _floor(spec, reason)
+        words = _floor(spec, reason) + _by("the floor's test", decided.comparison.floor)
     elif reason in {reasons.NOT_WORSE, reasons.BETTER}:
         words = "proven better than stable"
         if reason == reasons.NOT_WORSE:
             words = f"proven not worse than stable by {decimal(spec.margin)} or more"
-        words += " (by the exact test)" if decided.comparison.exact_promotes else ""
+        exact = decided.comparison.exact_promote
+        words += _by("the exact test", exact) if exact.passes else ""
     else:
         words = _held(spec, decided, reason)
     return reason, words
@@ -94,18 +103,25 @@ def _lately(
     return (
         f"{_worse(spec, policy)} since {restarts[index]:.0f} s after the start: "
         f"{decimal(float(found.canary[index]))} against {decimal(float(found.stable[index]))}, "
-        "it was better before"
+        f"it was better before{_by('the restarted test', decided.comparison.late)}"
     )
 
 
 def _in_member(spec: MetricSpec, policy: Policy, looks: Looks, decided: Decisions) -> str:
-    index = int(np.argmax(decided.comparison.members))
+    members = decided.comparison.members
+    index = int(np.nanargmax(members.log_e))
     name, parts = list(looks.members.items())[index]
     found = _measured(spec, policy, parts)
     return (
         f"{_worse(spec, policy)} in {name}: {decimal(float(found.canary))} against "
         f"{decimal(float(found.stable))} there"
+        f"{_by('its own test', Proof(members.log_e[index], members.limit))}"
     )
+
+
+def _by(test: str, proof: Proof) -> str:
+    """Say which test it was that decided, where it was not one of the two that are always shown."""
+    return f" (by {test}: {float(proof.log_e):.2f} of {proof.limit:.2f})"
 
 
 def _measured(spec: MetricSpec, policy: Policy, parts: Parts) -> Measured:
@@ -143,9 +159,9 @@ def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
 
 def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
     found = decided.comparison
-    if reason == reasons.TOO_FEW_USERS and found.measured.freedom is not None:
+    if reason == reasons.TOO_FEW_USERS and (dependence := found.measured.dependence):
         return (
-            f"the labels come from so few users that {found.measured.freedom:.0f} independent "
+            f"the labels come from so few users that {dependence.freedom:.0f} independent "
             f"groups are left of them, {LEAST_FREEDOM:.0f} are needed"
         )
     if reason == reasons.BINS_TOO_COARSE:
@@ -173,4 +189,14 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
             "at this rate of labels not even an equal canary would be promoted before the trial's "
             f"time is over ({evidence}): ask for a larger share, a wider margin or more time"
         )
-    return f"undecided, {evidence}"
+    return f"undecided, {evidence}{_presumed(found.measured)}"
+
+
+def _presumed(found: Measured) -> str:
+    """Say so where rows count as fewer because it is not known yet how they hang together."""
+    if found.dependence is None or not found.dependence.presumed:
+        return ""
+    return (
+        f", with {PRESUMED_EFFECT:.0f} labels counted as one until {LEAST_BATCHES} earlier "
+        "moments show how they hang together"
+    )

@@ -15,19 +15,29 @@ No state, no clock: the same counts give the same answer whenever and wherever t
 e-value may fall again; the guarantee is for the first crossing, so callers latch the verdict.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from assay.evidence.counts import Evidence
 from assay.evidence.paired import PairedCounts
 from assay.judge import explanation, reasons, samples
+from assay.judge.comparison import Comparison, Proof
 from assay.judge.decision import REASONS, VERDICTS, Decisions, decide
 from assay.judge.eprocess import PROMOTE, ROLLBACK
 from assay.judge.looks import Looks
 from assay.judge.metrics import Metric, NoValue, metric_of
 from assay.judge.pairing import read_pairs
 from assay.judge.reading import read_looks
-from assay.judge.verdict import Judgement, MetricJudgement, MetricSpec, Policy, Verdict
+from assay.judge.verdict import (
+    Judgement,
+    MetricJudgement,
+    MetricSpec,
+    OtherTest,
+    Policy,
+    Verdict,
+)
 
 Reader = Callable[[Metric], Looks]
 """Reads what a metric needs from the evidence; raises `NoValue`."""
@@ -97,6 +107,7 @@ class _Decided:
     decisions: Decisions
     reason: str
     why: str
+    others: tuple[OtherTest, ...]
 
 
 def _judge_each(
@@ -138,7 +149,28 @@ def _decide_one(
         )
     reason = REASONS[decisions.reason]
     reason, why = explanation.explain(spec, policy, looks, decisions, reason, restarts)
-    return _Decided(spec, metric, decisions, reason, why)
+    others = tuple(_others(decisions.comparison, list(looks.members), restarts))
+    return _Decided(spec, metric, decisions, reason, why, others)
+
+
+def _others(
+    found: Comparison, members: Sequence[str], restarts: Sequence[float]
+) -> Iterator[OtherTest]:
+    """Yield the tests that were asked besides the two of all counts."""
+    since = f"{restarts[int(found.latest)]:.0f}" if restarts else ""
+    each = [
+        ("exactPromote", "", found.exact_promote),
+        ("exactRollback", "", found.exact_rollback),
+        ("floor", "", found.floor),
+        ("sinceMoment", since, found.late),
+        *(
+            ("member", name, Proof(log_e, found.members.limit))
+            for name, log_e in zip(members, found.members.log_e, strict=False)
+        ),
+    ]
+    for name, of, proof in each:
+        if np.isfinite(proof.log_e):
+            yield OtherTest(name, float(proof.log_e), proof.limit, of)
 
 
 def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> MetricJudgement:
@@ -176,4 +208,5 @@ def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> Met
         limit_rollback=found.rollback.limit,
         half_width=float(found.measured.half_width),
         past_burn_in=bool(item.decisions.past_burn_in),
+        others=item.others,
     )

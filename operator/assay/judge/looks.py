@@ -58,6 +58,8 @@ class Part:
         The component, and its part in the metric.
     cells, squares, groups
         As in `ArmCells` with the arm, stable then canary, as a new first axis.
+    timed
+        Whether the groups are time batches, of which more will come.
     pairs
         Where both arms answered the same rows: how they go together.
     """
@@ -67,6 +69,7 @@ class Part:
     cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
+    timed: bool = False
     pairs: Pairs | None = None
 
     @classmethod

@@ -7,8 +7,10 @@ in the metric's own units; *gain* is the same with the sign that makes a better 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.judge import strata
 from assay.judge.looks import Pairs, Part, Parts
@@ -18,6 +20,16 @@ from assay.judge.verdict import MetricSpec, Policy
 ROUNDING = 1e-20
 """Part of the credible variance below which the specified one is but rounding: it is that of a
 perfect ranking, and whether it comes out as 0 or as 1e-32 is chance."""
+
+
+LEAST_FREEDOM = 8.0
+"""Effective number of user groups below which the variance between them is not known."""
+
+LEAST_BATCHES = 20
+"""Time batches below which the variance between them is not known (statistics 2g)."""
+
+PRESUMED_EFFECT = 4.0
+"""Design effect as long as it is not known and will be: of ten requests per user (statistics 2g)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,9 @@ class Borders:
         Chance of error of each direction, over all looks and tests together.
     shares
         How rollback's is split.
+    remembers
+        Whether earlier moments will show how rows hang together, so that until then they are not
+        taken for independent.
     """
 
     better: float
@@ -74,6 +89,39 @@ class Borders:
     promote_alpha: float
     rollback_alpha: float
     shares: Shares
+    remembers: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Dependence:
+    """How the rows hang together, (R,).
+
+    Attributes
+    ----------
+    effect
+        Design effect: by how much dependence multiplies the variance, >= 1.
+    steady
+        The same without what a change of the canary in the middle of the trial adds to it: how the
+        rows of any part of the trial hang together.
+    freedom
+        Effective number of user groups that the variance rests on; infinite where it does not.
+    presumed
+        Whether the design effect is presumed, because it is not known yet.
+    """
+
+    effect: Floats
+    steady: Floats
+    freedom: Floats
+    presumed: Bools
+
+    def steadily(self, times: int, shape: tuple[int, ...]) -> "Dependence":
+        """Return that of so many parts of each look, side by side in `shape`."""
+
+        def spread(each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.repeat(each, times).reshape(shape)
+
+        steady = spread(self.steady)
+        return Dependence(steady, steady, spread(self.freedom), spread(self.presumed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +138,8 @@ class Measured:
         is not all that is credible: then the latter is second.
     guards
         Burn-in.
-    freedom
-        Effective number of groups that the variance rests on; `None` for independent rows.
-    design_effect
-        By how much dependence of the rows multiplies the variance, >= 1; `None` likewise.
+    dependence
+        Of the rows; `None` where they are independent.
     parts, both
         What was measured, and the standardised arms of each part.
     margin
@@ -104,8 +150,7 @@ class Measured:
     canary: Floats
     variances: Floats
     guards: Guards
-    freedom: Floats | None
-    design_effect: Floats | None
+    dependence: Dependence | None
     parts: Parts
     both: tuple[strata.Standardised, ...]
     margin: float
@@ -186,8 +231,7 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
         **total,
         variances=deviation * deviation,
         guards=guards,
-        freedom=_of_known(np.minimum, [each.freedom for each in measured]),
-        design_effect=_of_known(np.maximum, [each.design_effect for each in measured]),
+        dependence=_of_all([each.dependence for each in measured]),
         parts=parts,
         both=tuple(both for each in measured for both in each.both),
         margin=spec.margin,
@@ -204,9 +248,9 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     variances = _variances(component, both, gradient, factors)
     if part.pairs is not None:
         variances[:, :2] = _paired(component, part.pairs)[:, None]
-    effect, freedom = _dependence(component, part)
-    if effect is not None:
-        variances *= effect
+    dependence = _dependence(component, part, borders)
+    if dependence is not None:
+        variances *= dependence.effect
     if len(variances) > 1:
         # Where the specified variance is zero (but for rounding) or not finite only the credible one
         # has a meaning.
@@ -217,8 +261,7 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
         canary=canary,
         variances=variances,
         guards=component.guards(both.effective[0], both.effective[1]),
-        freedom=freedom,
-        design_effect=effect,
+        dependence=dependence,
         parts=(part,),
         both=(both,),
         margin=spec.margin,
@@ -282,29 +325,56 @@ def _paired(component: Component, pairs: Pairs) -> Floats:
     return np.array([plain, np.maximum(plain, (least[1] / held).sum(axis=-1))])
 
 
-def _dependence(component: Component, part: Part) -> tuple[Floats | None, Floats | None]:
+def _dependence(component: Component, part: Part, borders: Borders) -> Dependence | None:
     """Design effect of dependent rows, and on how many groups its estimate rests.
 
-    Both are ratios and hardly depend on the grid of the scores, so the groups may be coarser.
+    Both are ratios and hardly depend on the grid of the scores, so the groups may be coarser. As
+    long as there are too few time batches for an estimate it is presumed: more of them will come.
     """
     if part.groups is None:
-        return None, None
+        if not borders.remembers:
+            return None
+        effect = np.full(part.cells.shape[1:-2], PRESUMED_EFFECT)
+        return Dependence(effect, effect, np.inf * effect, effect > 0.0)
     both = strata.standardise(
         Part(component, part.weight, part.groups.sum(axis=-3), groups=part.groups)
     )
     gradient = component.gradient(both.smooth, both.effective)
     of_canary, of_stable = strata.variances(both, gradient, np.zeros((1, *part.cells.shape[1:-2])))
     independent = of_canary[0, 0] + of_stable[0]
-    moved = strata.residuals(both, gradient) ** 2
-    total = moved.sum(axis=-1)
-    count = (moved > 0.0).sum(axis=-1)
-    freedom = np.where(total > 0.0, total * total / (moved * moved).sum(axis=-1), 0.0)
-    between = total * np.where(count > 1, count / np.maximum(count - 1.0, 1.0), np.inf)
-    effect = np.maximum(1.0, between / independent)
-    return np.where(np.isfinite(effect), effect, 1.0), freedom
+    moved = strata.residuals(both, gradient)
+    squares = moved * moved
+    total = squares.sum(axis=-1)
+    count = (squares > 0.0).sum(axis=-1)
+    unbiased = np.where(count > 1, count / np.maximum(count - 1.0, 1.0), np.inf) / independent
+    effect = _design_effect(total * unbiased)
+    if not part.timed:
+        freedom = np.where(total > 0.0, total * total / (squares * squares).sum(axis=-1), 0.0)
+        return Dependence(effect, effect, freedom, effect < 0.0)
+    # Half the squares of successive differences have the same mean, and one jump is in one of them.
+    half = (np.diff(moved, axis=-1) ** 2).sum(axis=-1) / 2.0
+    steady = np.minimum(_design_effect(half * unbiased), effect)
+    few = count < LEAST_BATCHES
+    effect, steady = (
+        np.where(few, np.maximum(each, PRESUMED_EFFECT), each) for each in (effect, steady)
+    )
+    return Dependence(effect, steady, np.inf * effect, few)
 
 
-def _of_known(choose: np.ufunc, values: Sequence[Floats | None]) -> Floats | None:
-    """Reduce what several parts know; parts of the same rows all know it or none does."""
-    known = [each for each in values if each is not None]
-    return choose.reduce(np.array(known)) if known else None
+def _design_effect(ratio: Floats) -> Floats:
+    """Return a ratio of variances as a design effect; 1 where there is none."""
+    effect: Floats = np.where(np.isfinite(ratio), np.maximum(1.0, ratio), 1.0)
+    return effect
+
+
+def _of_all(parts: Sequence[Dependence | None]) -> Dependence | None:
+    """Return the worst of several parts; of the same rows all know it or none does."""
+    known = [each for each in parts if each is not None]
+    if not known:
+        return None
+    return Dependence(
+        np.maximum.reduce([each.effect for each in known]),
+        np.maximum.reduce([each.steady for each in known]),
+        np.minimum.reduce([each.freedom for each in known]),
+        np.logical_or.reduce([each.presumed for each in known]),
+    )

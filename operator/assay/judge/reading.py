@@ -11,9 +11,6 @@ from assay.judge import reasons
 from assay.judge.looks import Looks, Part, Parts
 from assay.judge.metrics.metric import Component, Floats, Metric, NoValue, Reading
 
-FEWEST_BATCHES = 20
-"""Moments that show how rows of one batch depend on each other (statistics 2g)."""
-
 RESTARTS = 768
 """At most so many moments share the error: 32 in each octave of time, and 24 octaves are 2^24 s.
 
@@ -40,7 +37,9 @@ def read_looks(metric: Metric, evidence: Evidence) -> Looks:
     parts = tuple(columns)
     if past:
         parts = tuple(
-            column if column.groups is not None else replace(column, groups=each.batches)
+            column
+            if column.groups is not None
+            else replace(column, groups=each.batches, timed=True)
             for column, each in zip(columns, past, strict=True)
         )
     return Looks(parts, restarts, restart_weights, _members(strata, columns))
@@ -69,14 +68,14 @@ class _Past:
     cells, squares
         (T + 1, 2, H, C'), cumulative; the last is now.
     batches
-        What came between the moments, (2, T, H, C'); `None` when there are too few of them.
+        What came between the moments, (2, T, H, C').
     """
 
     component: Component
     weight: float
     cells: Floats
     squares: Floats | None
-    batches: Floats | None
+    batches: Floats
 
 
 def _arms(strata: Sequence[Stratum]) -> list[ArmCounts]:
@@ -120,9 +119,7 @@ def _past(metric: Metric, evidence: Evidence) -> list[_Past]:
         shape = (size, 2, len(present), item.cells.shape[-1])
         cells = item.cells.reshape(shape)
         squares = None if item.squares is None else item.squares.reshape(shape)
-        batches = None
-        if len(moments) >= FEWEST_BATCHES:
-            batches = np.diff(cells, axis=0).swapaxes(0, 1)
+        batches = np.diff(cells, axis=0).swapaxes(0, 1)
         past.append(_Past(item.component, item.weight, cells, squares, batches))
     return past
 

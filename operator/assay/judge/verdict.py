@@ -53,6 +53,10 @@ class MultiClass(enum.StrEnum):
     """Each class against each other one (Hand and Till)."""
 
 
+LEAST_MARGIN = 1e-9
+"""What a manifest can say at the least; nobody will ever have the labels to show it."""
+
+
 @dataclass(frozen=True)
 class MetricSpec:
     """One metric to judge by.
@@ -94,6 +98,9 @@ class MetricSpec:
         largest = max([1.0, *(cost for *_, cost in self.costs)])
         if not 0.0 < self.margin < largest:
             msg = f"margin: {self.margin} is not between 0 and {largest:g}"
+            raise ValueError(msg)
+        if self.margin < LEAST_MARGIN:
+            msg = f"margin: {self.margin} is less than {LEAST_MARGIN:g}, which nobody could show"
             raise ValueError(msg)
         unbounded = self.type in {"Cost", "LogLoss", "Brier"}
         if self.floor is not None and not (
@@ -154,6 +161,26 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class OtherTest:
+    """A test besides the two of all counts; it decides on its own.
+
+    Attributes
+    ----------
+    name
+        One of exactPromote, exactRollback, floor, sinceMoment, and member with `of`.
+    of
+        The member, or the seconds after the start from which on counts weigh most.
+    log_e, limit
+        Natural logarithm of the e-value, and what it must reach.
+    """
+
+    name: str
+    log_e: float
+    limit: float
+    of: str = ""
+
+
+@dataclass(frozen=True)
 class MetricJudgement:
     """What one metric says. Numbers are `None` while the metric has no value, never NaN.
 
@@ -164,7 +191,8 @@ class MetricJudgement:
     stable, canary, difference
         Metric values, standardised over the strata; difference = canary - stable.
     lower, upper
-        Display band of the difference. It excludes exactly what the two tests reject.
+        Display band of the difference. It excludes exactly what the two tests reject; the others
+        may decide besides.
     log_e_promote, log_e_rollback
         Natural logarithms of the e-values (statistics 2.0).
     limit_promote, limit_rollback
@@ -176,6 +204,8 @@ class MetricJudgement:
         Labelled rows.
     past_burn_in
         Whether the rollback test is in force: a canary that collapses now will be found.
+    others
+        The other tests that were asked.
     """
 
     name: str
@@ -195,6 +225,7 @@ class MetricJudgement:
     limit_rollback: float | None = None
     half_width: float = 0.0
     past_burn_in: bool = False
+    others: tuple[OtherTest, ...] = ()
 
 
 @dataclass(frozen=True)

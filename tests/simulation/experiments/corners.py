@@ -147,6 +147,23 @@ def collapse() -> dict[str, Case]:
     return cases
 
 
+def floor() -> dict[str, Case]:
+    """The canary is exactly at its floor, alone or together with stable."""
+    d, prevalence = 0.03, 0.5
+    cells = functools.partial(
+        models.confusion, prevalence=prevalence, threshold=models.best_threshold(prevalence)
+    )
+    stable = cells(models.SEPARATION)
+    plan, _ = _scaled(values.f1, stable, d)
+    cases = {}
+    for truth, effect in (("identical", 0.0), ("worse by d", 1.0)):
+        canary = models.degraded(cells, values.f1, effect * d)
+        spec = MetricSpec("m", "F1", d, floor=float(values.f1(canary)))
+        run = functools.partial(_run, f"floor {truth}", spec, {}, plan, (stable, canary))
+        cases[f"F1 50%/20%, {truth}"] = Case(run)
+    return cases
+
+
 def _run(
     name: str,
     spec: MetricSpec,

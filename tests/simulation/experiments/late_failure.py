@@ -5,51 +5,19 @@ to the end, which is the hardest test of false rollbacks.
 """
 
 import functools
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from assay.judge import MetricSpec
-from assay.judge.looks import ArmCells, Looks
-from assay.judge.reading import RESTARTS as SHARED
 from tests.simulation import models, values
-from tests.simulation.ends import Ints
 from tests.simulation.experiments.case import Case, Plan, RollbackOnly, cumulated, simulate
-from tests.simulation.judging import MODES, Cells, Course, Kind
-from tests.simulation.values import Floats
+from tests.simulation.experiments.remembered import POLICIES, Remembered, numbers
+from tests.simulation.judging import MODES, Course, Kind
 
 MARGIN = 0.03
 SPEC = MetricSpec("m", "F1", MARGIN)
 PLAN = Plan(looks=100, per_look=250, share=0.2)
-MOMENTS = np.arange(1, PLAN.looks, 2)
-"""Looks after which restarted counts begin: the operator keeps 32 to 63 moments of a trial."""
-POLICIES = {name: replace(policy, since_moments=True) for name, policy in MODES.items()}
-
-
-@dataclass
-class Restarted(Cells):
-    """A course whose counts are also taken since later moments."""
-
-    def at(self, paths: Ints, looks: range) -> Looks:
-        """Return what the judge looks at."""
-        since = [self._since(counts, paths, looks) for counts in (self.stable, self.canary)]
-        started = np.arange(looks.start, looks.stop)[:, None] > MOMENTS
-        weights = np.tile(started / SHARED, (len(paths), 1))
-        return Looks(
-            self.kind.part(*self.arms(paths, looks)),
-            restarts=self.kind.part(*since),
-            restart_weights=weights,
-        )
-
-    def _since(self, counts: Floats, paths: Ints, looks: range) -> ArmCells:
-        """Counts since each restart, nothing for those to come."""
-        now = counts[np.ix_(paths, np.arange(looks.start, looks.stop))]
-        then = counts[np.ix_(paths, MOMENTS)]
-        since = now[:, :, None] - then[:, None]
-        started = np.arange(looks.start, looks.stop)[:, None] > MOMENTS
-        since = since * started[None, :, :, None, None]
-        return ArmCells(since.reshape(-1, *since.shape[3:]).astype(np.float64))
 
 
 def cases() -> dict[str, Case]:
@@ -82,10 +50,10 @@ def _run(
 
     def make(rng: np.random.Generator, count: int) -> Course:
         stable, other = cumulated(rng, count, PLAN, good, canary)
-        course = Restarted if restarts else Cells
-        return RollbackOnly(course(Kind.of(SPEC), stable[:, :, None], other[:, :, None]))
+        arms = stable[:, :, None], other[:, :, None]
+        return RollbackOnly(Remembered(Kind.of(SPEC), *arms, restarts=restarts))
 
-    numbers = 4 * (len(MOMENTS) if restarts else 1)
+    size = numbers(4, PLAN.looks)
     policies = POLICIES if restarts else MODES
-    result = simulate(f"late failure {name}", runs, PLAN.labels, numbers, make, policies=policies)
+    result = simulate(f"late failure {name}", runs, PLAN.labels, size, make, policies=policies)
     return {**result, "failed at": turn * PLAN.per_look}

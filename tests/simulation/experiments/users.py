@@ -18,7 +18,8 @@ from assay.judge.samples import ALARM, log_e_mismatch
 from tests.simulation import models, values
 from tests.simulation.ends import Ints
 from tests.simulation.experiments.case import Case, simulate
-from tests.simulation.judging import Cells, Course, Kind
+from tests.simulation.experiments.remembered import POLICIES, Remembered
+from tests.simulation.judging import MODES, Cells, Course, Kind
 from tests.simulation.values import Floats
 
 RHO = 0.3
@@ -28,7 +29,10 @@ TRUTHS = {"identical": 0.0, "worse by d": 1.0}
 
 SESSION_MARGIN = 0.03
 SESSION_LOOKS, SESSIONS_PER_LOOK, PER_SESSION = 100, 60, 10
-BATCHES = 50
+REMEMBERED = "earlier moments"
+BUSY = "earlier moments, ten times the traffic"
+USERS = "128 user buckets"
+INDEPENDENT = "taken as independent (not what Assay does)"
 
 STICKY_MARGIN = 0.1
 STICKY_LOOKS, STICKY_PER_LOOK = 40, 500
@@ -57,15 +61,11 @@ class Grouped(Cells):
 
 
 def sessions() -> dict[str, Case]:
-    """Ten requests per user, in one session: time batches and user buckets both see it."""
+    """Ten requests per user, in one session: earlier moments and user buckets both show it."""
     return {
         f"{truth}, {how}": Case(functools.partial(_run_sessions, truth, how))
         for truth in TRUTHS
-        for how in (
-            "time batches",
-            "128 user buckets",
-            "taken as independent (not what Assay does)",
-        )
+        for how in (REMEMBERED, BUSY, USERS, INDEPENDENT)
     }
 
 
@@ -90,40 +90,38 @@ def _arms(truth: str, margin: float) -> tuple[Floats, Floats]:
 def _run_sessions(truth: str, how: str, runs: int) -> dict[str, Any]:
     chances = _arms(truth, SESSION_MARGIN)
     kind = Kind.of(MetricSpec("m", "F1", SESSION_MARGIN))
-    shape = (SESSION_LOOKS, SESSIONS_PER_LOOK)
-    groups = {"time batches": BATCHES, "128 user buckets": BUCKETS}.get(how, 1)
+    looks, sessions_per_look = SESSION_LOOKS, SESSIONS_PER_LOOK
+    if how == BUSY:
+        # Much is decided before there are moments enough to show how rows hang together.
+        looks, sessions_per_look = looks // 5, 10 * sessions_per_look
+    shape = (looks, sessions_per_look)
+    groups = BUCKETS if how == USERS else 1
 
     def make(rng: np.random.Generator, count: int) -> Course:
         canary = rng.random((count, *shape)) < SHARE
         bucket = rng.integers(BUCKETS, size=canary.shape)
         copies = rng.binomial(PER_SESSION, RHO**0.5, canary.shape)
-        group = _group(how, bucket, canary.shape)
         arms = []
         for chosen, chance in zip((~canary, canary), chances, strict=True):
             run, look, _ = where = np.nonzero(chosen)
             counts = rng.multinomial(PER_SESSION - copies[where], chance)
             template = rng.choice(4, size=len(run), p=chance)
             counts[np.arange(len(run)), template] += copies[where]
-            place = (run * SESSION_LOOKS + look) * groups + group[where]
-            flat = np.zeros((count * SESSION_LOOKS * groups, 4), np.int64)
+            place = (run * looks + look) * groups + bucket[where] % groups
+            flat = np.zeros((count * looks * groups, 4), np.int64)
             for cell in range(4):
                 flat[:, cell] = np.bincount(place, counts[:, cell], len(flat))
-            arms.append(np.cumsum(flat.reshape(count, SESSION_LOOKS, groups, 1, 4), axis=1))
+            arms.append(np.cumsum(flat.reshape(count, looks, groups, 1, 4), axis=1))
         cells = [arm.sum(axis=2) for arm in arms]
-        if groups == 1:
+        if how in {REMEMBERED, BUSY}:
+            return Remembered(kind, *cells)
+        if how == INDEPENDENT:
             return Cells(kind, *cells)
         return Grouped(kind, *cells, groups=(arms[0], arms[1]))
 
-    per_look = SESSIONS_PER_LOOK * PER_SESSION
-    labels = per_look * np.arange(1.0, SESSION_LOOKS + 1.0)
-    return simulate(f"sessions {truth}", runs, labels, 4 * BUCKETS, make)
-
-
-def _group(how: str, bucket: Ints, shape: tuple[int, ...]) -> Ints:
-    if how == "128 user buckets":
-        return bucket
-    batch = np.arange(SESSION_LOOKS) * BATCHES // SESSION_LOOKS
-    return np.broadcast_to((batch if how == "time batches" else 0 * batch)[:, None], shape)
+    labels = sessions_per_look * PER_SESSION * np.arange(1.0, looks + 1.0)
+    policies = POLICIES if how in {REMEMBERED, BUSY} else MODES
+    return simulate(f"sessions {truth}", runs, labels, 4 * BUCKETS, make, policies=policies)
 
 
 def _run_sticky(tail: str, users: int, truth: str, runs: int) -> dict[str, Any]:

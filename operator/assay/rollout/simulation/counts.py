@@ -9,7 +9,7 @@ import numpy as np
 from assay.evidence.counts import ArmCounts, Evidence, Moment, Stratum
 from assay.evidence.histogram import ScoreHistogram
 from assay.judge.looks import Looks, Parts
-from assay.judge.reading import FEWEST_BATCHES, RESTARTS
+from assay.judge.reading import RESTARTS
 from assay.judge.strata import SMALLEST_STRATUM
 
 from .arrivals import Arrivals, Arrived, Ints
@@ -102,7 +102,7 @@ class Counts:
         """
         cells = self._cells(rows, step, scores=yardstick.ranks)
         coarse, known = _coarse(cells), self._history.known
-        groups = self._history.between(coarse, rows) if known >= FEWEST_BATCHES else None
+        groups = self._history.between(coarse, rows) if known else None
         parts = yardstick.parts(cells, groups)
         if moments is None:
             return Looks(parts)

@@ -105,6 +105,7 @@ class Yardstick:
                 column.weight,
                 self._of(column, cells),
                 groups=None if groups is None else self._of(column, groups),
+                timed=groups is not None,
             )
             for column in self.columns
         )

@@ -43,7 +43,7 @@ def test_json_output_is_the_contract():
     found = json.loads(result.stdout)
     assert list(found) == [
         "verdict", "reason", "stable", "canary", "difference", "lower", "upper", "logEPromote",
-        "logERollback", "halfWidth", "labels",
+        "logERollback", "otherTests", "halfWidth", "labels",
     ]  # fmt: skip
     assert (found["verdict"], found["reason"]) == ("Hold", "Undecided")
     assert found["logEPromote"] == pytest.approx(1.562822, abs=1e-6)
@@ -115,6 +115,7 @@ CONFUSION = ("strata", 0, "canary", "confusion")
         (changed(("metric", "margin"), "wide"), "metric.margin: 'wide' is not a number"),
         (changed(("metric", "margin"), True), "metric.margin: must be a number"),
         (changed(("metric", "margin"), 0), "metric.margin: 0.0 is not between 0 and 1"),
+        (changed(("metric", "margin"), 1e-300), "metric.margin: 1e-300 is less than 1e-09"),
         (changed(("metric", "floor"), "1.2"), "metric.floor: 1.2 is not between 0 and 1"),
         (changed(("metric", "type"), "Vibes"), "metric.type: 'Vibes' is not one of Accuracy, "),
         (changed(("metric", "average"), "mean"), "metric.average: 'mean' is not one of Binary, "),

@@ -41,6 +41,7 @@ class Member:
     name: str
     reachable: bool = True
     answer: MemberEvidence | EvidenceUnavailable = field(default_factory=counts)
+    past: EvidenceUnavailable | None = None
     there: bool = True
     spec: ModelClusterSpec = SPEC
 
@@ -51,7 +52,9 @@ class Member:
     async def view(self, *_: str) -> MemberView:
         return MemberView(self.name, reachable=self.reachable, error="connection refused")
 
-    async def evidence(self, *_: object) -> MemberEvidence:
+    async def evidence(self, _trial: object, _window: object, at: float | None = None) -> Any:
+        if at is not None and self.past is not None:
+            raise self.past
         if isinstance(self.answer, EvidenceUnavailable):
             raise self.answer
         return self.answer
@@ -242,6 +245,15 @@ def test_a_member_that_is_away_is_not_clean_as_long_as_status_knows_it() -> None
     assert [view.name for view in seen.leaving] == ["west"]
 
 
+def two_intervals_old(item: Deployment) -> Deployment:
+    """A trial with two earlier moments."""
+    assert item.status.rollout is not None
+    settings = item.status.rollout.settings.analysis
+    began = NOW - datetime.timedelta(seconds=2 * settings.interval_seconds + 16)
+    rollout = item.status.rollout.model_copy(update={"started_at": began})
+    return dataclasses.replace(item, status=item.status.model_copy(update={"rollout": rollout}))
+
+
 def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Evidence] = []
 
@@ -250,17 +262,13 @@ def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) ->
         return Judgement(JudgeVerdict.HOLD, "Undecided", "", ())
 
     monkeypatch.setattr(module, "judge", judge)
-    item, memory = an_item(), Memory()
-    assert item.status.rollout is not None
-    settings = item.status.rollout.settings.analysis
-    began = NOW - datetime.timedelta(seconds=2 * settings.interval_seconds + 16)
-    rollout = item.status.rollout.model_copy(update={"started_at": began})
-    item = dataclasses.replace(item, status=item.status.model_copy(update={"rollout": rollout}))
+    item, memory = two_intervals_old(an_item()), Memory()
 
     look(Members(Member("east"), Member("west")), item, memory)
 
     [evidence] = found
-    seconds = settings.interval_seconds
+    assert item.status.rollout is not None
+    seconds = item.status.rollout.settings.analysis.interval_seconds
     assert [moment.seconds for moment in evidence.history] == [seconds, 2 * seconds]
     assert [each.name for each in evidence.history[0].strata] == ["east/0", "west/0"]
 
@@ -279,3 +287,24 @@ def test_nobody_waits_for_the_counts_of_a_member_that_cannot_return(
     look(Members(Member("east")), an_item(read=("east", "west")), Memory())
 
     assert judged == [("east/0",)]
+
+
+def test_a_restarted_operator_judges_nothing_before_it_knows_the_past_again(
+    judged: list[tuple[str, ...]],
+) -> None:
+    east, west, memory = Member("east"), Member("west"), Memory()
+    item = two_intervals_old(an_item(read=("east", "west")))
+    west.past = EvidenceUnavailable("WarningsInReply", "partial")
+
+    seen = look(Members(east, west), item, memory)
+
+    assert judged == []
+    assert seen.judgement is None
+    assert problems(seen) == [("west", "HistoryIncomplete")]
+    assert "0 of 2 earlier moments" in seen.evidence_problems[0].message
+
+    west.past = None
+    seen = look(Members(east, west), item, memory)
+
+    assert judged == [BOTH]
+    assert problems(seen) == []

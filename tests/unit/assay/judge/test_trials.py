@@ -27,19 +27,24 @@ def scaled(counts, factor):
 
 
 def test_a_canary_that_turned_bad_is_found_since_the_restart():
-    """Good for 2 500 labels, then F1 falls to .56: diluted, all counts together prove nothing."""
-    good, bad = scaled(GOOD, 0.25), (150, 120, 120, 230)
-    now = tuple(a + b for a, b in zip(good, bad, strict=True))
-    stable = scaled(MANY, 0.5)
-    whole = evidence(confusion(*now), confusion(*stable))
-    past = moment(512.0, good, scaled(MANY, 0.4))
-    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN, since_moments=True)
+    """Good for 24 moments, then F1 falls to .56: diluted, all counts together prove nothing."""
+    rng = np.random.default_rng(7)
+    good, bad = np.array(GOOD) / sum(GOOD), np.array([0.25, 0.2, 0.2, 0.35])
+    canary, stable = np.zeros(4, int), np.zeros(4, int)
+    moments = []
+    for k in range(1, 33):
+        canary = canary + rng.multinomial(100, good if k <= 24 else bad)
+        stable = stable + rng.multinomial(400, good)
+        moments.append(moment(64.0 * k, canary, stable))
+    whole = Evidence(moments[-1].strata, tuple(moments[:-1]))
+    strict = Policy(rollback_on=RollbackOn.WORSE_THAN_MARGIN)
 
     assert judge([F1], strict, whole).verdict is Verdict.HOLD
-    found = judge([F1], strict, dataclasses.replace(whole, history=(past,)))
+    found = judge([F1], dataclasses.replace(strict, since_moments=True), whole)
 
     assert (found.verdict, found.reason) == (Verdict.ROLLBACK, reasons.WORSE_LATELY)
-    assert "since 512 s after the start: .556 against .825" in found.message
+    assert "since 1536 s after the start: .5" in found.message
+    assert "by the restarted test: " in found.message
 
 
 def test_moments_share_the_chance_of_error_from_the_first_look_on():
@@ -50,7 +55,6 @@ def test_moments_share_the_chance_of_error_from_the_first_look_on():
     later = judge(
         [F1], Policy(since_moments=True), dataclasses.replace(whole, history=(past,))
     ).metrics[0]
-    assert later.log_e_promote == alone.log_e_promote
     assert later.limit_promote == alone.limit_promote
     assert later.limit_rollback == asked.limit_rollback
     assert asked.limit_rollback == pytest.approx(alone.limit_rollback + np.log(0.8 / 0.7))
@@ -286,3 +290,61 @@ def test_a_canary_without_errors_is_told_whether_an_exact_test_can_decide():
     few = judge([F1], Policy(), evidence(confusion(60, 0, 0, 100), confusion(400, 1, 1, 600)))
     assert few.reason == reasons.BURN_IN
     assert few.message.endswith("are fewer than 5, so the exact test decides")
+
+
+def log_e(found, name="promote"):
+    return getattr(found.metrics[0], f"log_e_{name}")
+
+
+def test_rows_count_as_fewer_until_moments_show_how_they_hang_together():
+    """Labels enough in the first look: as independent rows they would promote at once."""
+    good, many = scaled(GOOD, 0.4), scaled(MANY, 0.4)
+    whole = evidence(confusion(*good), confusion(*many))
+    alone = judge([F1], Policy(), whole)
+    first = judge([F1], Policy(since_moments=True), whole)
+    fourth = scaled(good, 0.25), scaled(many, 0.25)
+    fewer = judge([F1], Policy(), evidence(*(confusion(*each) for each in fourth)))
+
+    assert (alone.verdict, first.verdict) == (Verdict.PROMOTE, Verdict.HOLD)
+    assert log_e(first) == pytest.approx(log_e(fewer), abs=0.02)
+    assert "4 labels counted as one until 20 earlier moments" in first.message
+
+
+def test_from_twenty_batches_on_they_are_believed():
+    rng = np.random.default_rng(3)
+    policy = Policy(since_moments=True, rollback_on=RollbackOn.WORSE_THAN_MARGIN)
+    spec = dataclasses.replace(F1, margin=0.002)  # nothing is decided in so short a time
+    for dependent in (False, True):
+        whole = batches(rng, 100, dependent=dependent)
+        told = []
+        for known in range(1, 39):
+            look = Evidence(whole.history[known].strata, whole.history[:known])
+            told.append("counted as one" in judge([spec], policy, look).metrics[0].message)
+        assert told == [True] * 19 + [False] * 19
+
+
+def test_every_test_that_was_asked_is_told():
+    whole = batches(np.random.default_rng(5), 100, dependent=False)
+    spec = dataclasses.replace(F1, floor=0.99)
+    strata = tuple(
+        Stratum(f"{name}/0", each.stable, each.canary)
+        for name in ("east", "west")
+        for each in whole.strata
+    )
+    moments = tuple(
+        Moment(
+            past.seconds,
+            tuple(
+                Stratum(f"{n}/0", s.stable, s.canary) for n in ("east", "west") for s in past.strata
+            ),
+        )
+        for past in whole.history
+    )
+    policy = Policy(since_moments=True, by_member=True)
+    (found,) = judge([spec], policy, Evidence(strata, moments)).metrics
+    told = {(test.name, test.of) for test in found.others}
+    assert {("member", "east"), ("member", "west"), ("floor", "")} <= told
+    assert "sinceMoment" in {name for name, _ in told}
+    assert all(np.isfinite([test.log_e, test.limit]).all() for test in found.others)
+    assert found.reason == reasons.FLOOR_BREACHED_BY_BOTH
+    assert "by the floor's test: " in found.message

@@ -89,7 +89,7 @@ def test_good_canaries_are_promoted_and_bad_ones_seen_by_few():
     good, bad = simulated(a_trial(), (0.0, -5.0), runs=60)
     assert good.share(PROMOTED) > 0.85
     assert bad.share(ROLLED_BACK) == 1.0
-    assert np.median(bad.seconds) < 0.5 * np.median(good.seconds)
+    assert np.median(bad.seconds) < 0.7 * np.median(good.seconds)
     assert np.median(bad.exposed) < 0.5 * np.median(good.exposed)
     assert np.quantile(bad.exposed, 0.9) < 2000
 
@@ -121,7 +121,8 @@ def test_late_labels_make_late_ends():
         for delay in (0.0, 95.0)
     )
     assert (late.end == ROLLED_BACK).all()
-    assert 90.0 <= np.median(late.seconds) - np.median(soon.seconds) <= 130.0
+    # Later than the labels: the small first step lasts longer too.
+    assert 90.0 <= np.median(late.seconds) - np.median(soon.seconds) <= 160.0
     assert np.median(late.exposed) > np.median(soon.exposed)
 
 
