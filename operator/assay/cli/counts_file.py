@@ -55,7 +55,7 @@ def parse(document: Any) -> Question:
         required=("strata",) if isinstance(document, dict) and "metrics" in document else
         ("metric", "strata"),
         optional=("metric", "metrics", "history", "rollbackOn", "promoteOn", "confidence",
-                  "minLabelCoverage"),
+                  "minLabelCoverage", "growth"),
     )  # fmt: skip
     if "metric" in top and "metrics" in top:
         fail("metrics", "goes in place of metric; give one of them")

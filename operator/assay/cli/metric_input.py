@@ -34,12 +34,14 @@ def read_policy(top: Mapping[str, Any]) -> Policy:
     """Read how to judge from the fields of the document. Raises `InputError`."""
     confidence = as_number(top.get("confidence", "0.95"), "confidence")
     coverage = as_number(top.get("minLabelCoverage", "0"), "minLabelCoverage")
+    growth = as_number(top["growth"], "growth") if "growth" in top else None
     try:
         return Policy(
             confidence=confidence,
             rollback_on=as_choice(top.get("rollbackOn", "Worse"), "rollbackOn", RollbackOn),
             min_label_coverage=coverage,
             promote_on=as_choice(top.get("promoteOn", "NotWorse"), "promoteOn", PromoteOn),
+            growth=growth,
         )
     except ValueError as error:
         raise InputError(str(error)) from None

@@ -123,6 +123,7 @@ CONFUSION = ("strata", 0, "canary", "confusion")
         (changed(("metric", "marign"), "1"), "metric.marign: is not known here"),
         (changed(("rollbackOn",), "Bad"), "rollbackOn: 'Bad' is not one of Worse, WorseThanMargin"),
         (changed(("confidence",), "95"), "confidence: 95.0 is not between 0.5 and 1"),
+        (changed(("growth",), 0.5), "growth: 0.5 is less than 1"),
         ("[]", "the input must be an object, not a list"),
         ("{", "is not JSON"),
         ({"strata": []}, "metric: is missing"),
@@ -457,3 +458,10 @@ def test_the_example_is_understood_and_judged():
     found = json.loads(run("", "-o", "json", file=str(example)).output)
     assert found["verdict"] == "Promote"
     assert [each["name"] for each in found["metrics"]] == ["f1", "cost"]
+
+
+@pytest.mark.parametrize(("growth", "reason"), [(1, "Underpowered"), (1000, "Undecided")])
+def test_a_trial_that_cannot_end_in_time_says_so(growth, reason):
+    document = changed(("metric", "margin"), "0.01")
+    result = run({**document, "growth": growth}, "-o", "json")
+    assert json.loads(result.stdout)["reason"] == reason
