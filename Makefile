@@ -56,7 +56,7 @@ demo: setup ## three clusters, three versions: one rolled back, one promoted (KE
 	@$(PY) -m demo
 
 bench: setup ## all short measurements; each prints its table
-	@for file in $(filter-out bench/server/compare.py,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
+	@for file in $(filter-out bench/server/compare.py bench/server/pairs.py,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
 bench-server: setup ## model servers side by side (half an hour, and GBs of peers once); writes docs/benchmarks.md
 	@exec $(PY) -m bench.server.compare

@@ -25,9 +25,10 @@ import uvloop
 
 from assay_server.inference import Job, Predictor, receipt_classes
 from assay_server.keys import KeyRing
+from assay_server.loading import Identity
 from assay_server.models import Scorer, configure_sklearn
 from assay_server.receipts import Issuer, Stratum
-from assay_server.server import Identity, ModelServer
+from assay_server.server import ModelServer
 from assay_server.transport import Request
 from bench.server.comparison.workloads import MODELS
 

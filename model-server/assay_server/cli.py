@@ -4,16 +4,14 @@ Every option is also an environment variable; `--help` shows which.
 """
 
 import inspect
-import json
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from typing_extensions import override
@@ -26,20 +24,27 @@ from assay_server.artifacts import (
     Format,
     Signers,
     Signing,
-    check_digest,
     fetch,
 )
 from assay_server.artifacts.uri import CLAIMS
 from assay_server.keys import KeyRing, KeysError
-from assay_server.logs import configure, event
+from assay_server.logs import configure
+from assay_server.options import (
+    PATH,
+    fail,
+    option,
+    read_digest,
+    read_members,
+    read_names,
+    read_revision,
+    signing_keys,
+    tls_of,
+    where_options,
+)
 
 if TYPE_CHECKING:
     from assay_server.ledger.entries import Rules
-    from assay_server.transport import TLS
 
-DEFAULT_KEYS_FILE = "/etc/assay/receipts/keys.json"
-_NAME = re.compile(r"[a-z0-9-]{1,16}")
-_PATH = click.Path(path_type=Path)
 _FORMAT = click.Choice([item.value for item in Format])
 _UNSAFE = click.Choice(["Refuse", "Allow"])
 # scikit-learn and skops load these where they are installed. A server gives its model arrays, never
@@ -60,86 +65,6 @@ class _Unused(MetaPathFinder):
         if fullname.partition(".")[0] in _UNUSED:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         return None
-
-
-def option(name: str, **settings: Any) -> Callable[[Any], Any]:
-    """Declare an option that is also ASSAY_<NAME>, shown in the help."""
-    variable = "ASSAY_" + name.removeprefix("--").upper().replace("-", "_")
-    shown = "default" in settings
-    return click.option(name, envvar=variable, show_envvar=True, show_default=shown, **settings)
-
-
-def fail(line: str) -> NoReturn:
-    """End the process with one line on stderr and in the termination log, and exit code 1."""
-    click.echo(line, err=True)
-    log = os.environ.get("ASSAY_TERMINATION_LOG", "/dev/termination-log")
-    try:
-        # Only a file that is there: Kubernetes mounts one, and nobody else wants one made.
-        with open(log, "r+", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(line + "\n")
-            file.truncate()
-    except OSError:
-        pass
-    sys.exit(1)
-
-
-def _digest(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    try:
-        check_digest(value)
-    except ArtifactError as error:
-        raise click.BadParameter(str(error)) from None
-    return value
-
-
-def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
-    """Read a list: a JSON array of strings, or names between commas."""
-    if not value.lstrip().startswith("["):
-        return [name.strip() for name in value.split(",") if name.strip()]
-    try:
-        names = json.loads(value)
-    except ValueError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise click.BadParameter("must be a JSON array of strings or names between commas")
-    return names
-
-
-def _members(
-    _context: click.Context, _parameter: click.Parameter, value: str
-) -> Mapping[str, str | None]:
-    try:
-        members = json.loads(value)
-    except ValueError:
-        members = None
-    if not isinstance(members, dict) or not all(
-        address is None or isinstance(address, str) for address in members.values()
-    ):
-        raise click.BadParameter('must be JSON like {"east": "http://...", "west": null}')
-    return members
-
-
-def _revision(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> str | None:
-    if value is not None and not _NAME.fullmatch(value):
-        raise click.BadParameter("must be 1 to 16 of a-z, 0-9 and -")
-    return value
-
-
-def where_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that `serve` and `ledger` share."""
-    for decorate in (
-        option("--keys-file", default=DEFAULT_KEYS_FILE, help="Keys that sign receipts (JSON)."),
-        option("--member", default="local", help="Name of the cluster this runs in."),
-        option("--deployment", help="Name of the ModelDeployment; default: the model's name."),
-        option("--namespace", default="default", help="Namespace of the ModelDeployment."),
-        option("--host", default="0.0.0.0", help="Address to listen on."),  # noqa: S104
-        option("--http-port", type=click.IntRange(0, 65535), default=8080, help="Port; 0: any."),
-        option("--tls-cert", type=_PATH, help="Certificate chain (PEM) for https instead of http."),
-        option("--tls-key", type=_PATH, help="The key of --tls-cert (PEM)."),
-    ):
-        command = decorate(command)
-    return command
 
 
 # Help texts are arguments, not docstrings: the image runs without docstrings to save memory.
@@ -164,13 +89,13 @@ def main() -> None:
     "fetch", help="Fetch an artifact, check its digest, and move it to its place in one step."
 )
 @option("--model-uri", required=True, help="https, s3, gs, az, pvc, file (or http, abfs).")
-@option("--digest", required=True, callback=_digest, help="sha256:<64 hex digits>.")
+@option("--digest", required=True, callback=read_digest, help="sha256:<64 hex digits>.")
 @option("--target", required=True, type=click.Path(path_type=Path), help="File to write.")
 @option("--max-bytes", type=click.IntRange(1), default=MAX_BYTES, help="Largest artifact.")
-@option("--credentials-dir", type=_PATH, help="Files of a Secret with credentials.")
-@option("--signers-dir", type=_PATH, help="Public keys (PEM), one of which must have signed.")
+@option("--credentials-dir", type=PATH, help="Files of a Secret with credentials.")
+@option("--signers-dir", type=PATH, help="Public keys (PEM), one of which must have signed.")
 @option("--signature-uri", help="Where the signature is; default: the artifact's and '.sig'.")
-@option("--claims-dir", type=_PATH, default=str(CLAIMS), help="Where pvc claims are mounted.")
+@option("--claims-dir", type=PATH, default=str(CLAIMS), help="Where pvc claims are mounted.")
 def fetch_command(
     *,
     model_uri: str,
@@ -207,15 +132,17 @@ def fetch_command(
     "serve", help="Serve one model by the Open Inference Protocol v2, with a receipt for each row."
 )
 @option("--model-uri", required=True, help="A path, or file:, http: or https: URI.")
-@option("--digest", required=True, callback=_digest, help="sha256:<64 hex digits>.")
+@option("--digest", required=True, callback=read_digest, help="sha256:<64 hex digits>.")
 @option("--model-name", required=True, help="Name in the paths of the protocol.")
 @option("--model-version", required=True, help="Version in the paths of the protocol.")
-@option("--revision", callback=_revision, help="Revision; default: 10 digits of the digest.")
+@option("--revision", callback=read_revision, help="Revision; default: 10 digits of the digest.")
 @option("--threshold", type=click.FloatRange(0, 1), help="Positive iff probability >= this.")
 @option("--positive-label", help="The positive class; default: the second of two.")
 @option("--format", type=_FORMAT, default="Skops", help="How the artifact is stored.")
 @option("--unsafe", type=_UNSAFE, default="Refuse", help="Joblib: whether its code may run.")
-@option("--trusted-types", default="", callback=_names, help="Further types to load from skops.")
+@option(
+    "--trusted-types", default="", callback=read_names, help="Further types to load from skops."
+)
 @option("--drain-seconds", type=click.FloatRange(0), default=5.0, help="Serve so long on SIGTERM.")
 @option("--ledger-url", help="Base URL of the ledger; default: its Service in this namespace.")
 @option(
@@ -225,11 +152,11 @@ def fetch_command(
 )
 @option(
     "--feedback-file",
-    type=_PATH,
+    type=PATH,
     help='A file {"ship": ...}, read when it changes; default: feedback.json beside the keys.',
 )
 @option("--user-header", help="Header of a request that names its user, for sticky trials.")
-@option("--spool-dir", type=_PATH, help="Where shipments wait; default: a temporary folder.")
+@option("--spool-dir", type=PATH, help="Where shipments wait; default: a temporary folder.")
 @option(
     "--spool-bytes",
     type=click.IntRange(2**23),
@@ -299,13 +226,14 @@ def serve_command(
         sys.meta_path.insert(0, _Unused())
     # Imported here: `fetch` and `--help` need none of the libraries behind these.
     from assay_server.access import AccessLog, Logged  # noqa: PLC0415
+    from assay_server.loading import Identity, load_predictor  # noqa: PLC0415
     from assay_server.models import ScoreKind, UnsupportedModelError  # noqa: PLC0415
     from assay_server.models.batcher import Batching  # noqa: PLC0415
-    from assay_server.server import Identity, load_predictor, run  # noqa: PLC0415
+    from assay_server.server import run  # noqa: PLC0415
     from assay_server.shipping import Ship, ShippingError, shipper_of  # noqa: PLC0415
 
     configure()
-    tls = _tls(tls_cert, tls_key)
+    tls = tls_of(tls_cert, tls_key)
     identity = Identity(
         model=model_name,
         version=model_version,
@@ -319,7 +247,7 @@ def serve_command(
             model_uri,
             digest,
             identity,
-            _signing_keys(keys_file),
+            signing_keys(keys_file),
             threshold=threshold,
             positive_label=positive_label,
             trusted=trusted_types,
@@ -369,7 +297,7 @@ def serve_command(
 @option(
     "--store", required=True, help="sqlite:////path, or postgresql://user:password@host/database."
 )
-@option("--classes", default="", callback=_names, help="Class names; default: from receipts.")
+@option("--classes", default="", callback=read_names, help="Class names; default: from receipts.")
 @option(
     "--missing-label",
     type=click.Choice(["Ignore", "Negative"]),
@@ -388,9 +316,9 @@ def serve_command(
     type=click.IntRange(1),
     help="Keep predictions so long for the log; default: the label window.",
 )
-@option("--members", default="{}", callback=_members, help="Label addresses of other members.")
-@option("--label-token-file", type=_PATH, help="Tokens of who may label, one a line; default: all.")
-@option("--export-token-file", type=_PATH, help="Tokens of who may read the log and erase.")
+@option("--members", default="{}", callback=read_members, help="Label addresses of other members.")
+@option("--label-token-file", type=PATH, help="Tokens of who may label, one a line; default: all.")
+@option("--export-token-file", type=PATH, help="Tokens of who may read the log and erase.")
 @where_options
 def ledger_command(
     *,
@@ -422,7 +350,7 @@ def ledger_command(
     from assay_server.receipts import Verifier  # noqa: PLC0415
 
     configure()
-    tls = _tls(tls_cert, tls_key)
+    tls = tls_of(tls_cert, tls_key)
     if not deployment:
         raise click.UsageError("Missing option '--deployment' (env var: 'ASSAY_DEPLOYMENT').")
     rules = Rules(
@@ -469,27 +397,3 @@ def _check(rules: "Rules") -> None:
         raise click.UsageError(
             "--retention-seconds must not be below --label-window-seconds: a label could count twice."
         )
-
-
-def _signing_keys(keys_file: str) -> KeyRing:
-    """Read the keys; without a file at the default place, make one that lives with the process."""
-    if keys_file == DEFAULT_KEYS_FILE and not Path(keys_file).exists():
-        event("keys_ephemeral", level=30, advice="no ledger can verify these receipts")
-        return KeyRing.ephemeral()
-    return KeyRing.from_file(Path(keys_file))
-
-
-def _tls(cert: Path | None, key: Path | None) -> "TLS | None":
-    """Return the certificate to serve with, None without one; end the process if it is unusable."""
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise click.UsageError("--tls-cert and --tls-key need each other")
-    from assay_server.transport import TLS, TLSError  # noqa: PLC0415
-
-    tls = TLS(cert, key)
-    try:
-        tls.check()
-    except TLSError as error:
-        fail(f"TLSUnusable: {error}")
-    return tls

@@ -12,11 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from assay_server.core import BATCH_ROWS, Core
 from assay_server.inference import Predictor, receipt_classes
 from assay_server.keys import KeyRing
+from assay_server.loading import Identity
 from assay_server.models import Scorer
 from assay_server.models.batcher import Batching
 from assay_server.protocol import ProtocolError
 from assay_server.receipts import Issuer
-from assay_server.server import Identity, ModelServer
+from assay_server.server import ModelServer
 from assay_server.transport import Request
 
 IDENTITY = Identity("m", "1", "ml", "m", "east", "r1")

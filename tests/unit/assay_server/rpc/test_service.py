@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from assay_server.inference import Predictor, receipt_classes
 from assay_server.keys import KeyRing
+from assay_server.loading import Identity
 from assay_server.models import Scorer
 from assay_server.protocol import ProtocolError
 from assay_server.receipts import Issuer, Stratum, Verifier
@@ -25,7 +26,7 @@ from assay_server.rpc import listener as listener_module
 from assay_server.rpc import open_inference_pb2 as pb
 from assay_server.rpc import service as service_module
 from assay_server.rpc.listener import Listener
-from assay_server.server import Identity, ModelServer
+from assay_server.server import ModelServer
 from assay_server.transport import TLS
 
 RING = KeyRing({"k1": bytes(range(32))}, "k1")
