@@ -8,14 +8,17 @@ counted half) and the binned one are of the same scores. Grids: the 1024 base bi
 ledgers expose, where a base bin with more than 1 % of the rows is counted by its sub-bins; and, to
 show why the end bins need more of these, the same with 16 at the ends.
 
-One line per map (stable's / canary's), over 7 values of AUC and 4 of prevalence: the largest real
-bias of the difference; the largest w/2; per bound (both arms' added up) its largest value, F: in how
-many of the 28 it is below the bias by more than 1e-5 and w/2 not above .05, which the judge never believes,
-and by how much at worst; S: in how many it is above d/4 = .0025 (margin d = .01). With rows the bounds are means over 5 samples, the bias the population's.
+One line per map (stable's / canary's), over 7 values of AUC and 4 of prevalence, and at the end one for
+all maps: the largest real bias of the difference; the largest w/2; B: in how many of the cases the judge
+believes no bound (it is blind there, and holds); per bound (both arms' added up) its largest value, F: in how
+many of the others it is below the bias by more than 1e-5, and by how much at worst; S: in how many of all
+it is above d/4 (margin d = .01), which holds. With rows the bounds are means over 5 samples, the bias and B the population's.
 
-hard            w/2
-pairs           what the change of AUC says when bins are merged in pairs: the judge's `resolution`
-pairs + ends    the same plus the hard bound of base bins 0 and 1023 where these are not split
+The values of AUC and the first three bounds are those of the judge's own component, `Area`:
+
+hard            w/2, its `half_width`
+pairs           its `resolution` as if the ends had an end: the change of AUC when bins are merged in pairs
+pairs + ends    its `resolution`: the same plus the hard bound of base bins 0 and 1023 where these are not split
 pairs + spikes  pairs plus the hard bound of what a cell holds above twice its neighbours
 spikes, ties    the same if it were known in which cells all scores are equal: nothing is hidden there
 """
@@ -31,6 +34,8 @@ from rich.table import Table
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
+from assay.judge.measurement import matters
+from assay.judge.metrics.roc_auc import Area
 from assay_server.ledger.bins import BINS, FINE_BINS, base_and_sub, fine_bin_of
 from assay_server.ledger.counts import HOT_PART, HOT_ROWS
 
@@ -40,7 +45,6 @@ Map = Callable[[Floats, float], Floats]
 AREAS = (0.55, 0.6, 0.75, 0.9, 0.97, 0.99, 0.999)
 PREVALENCES = (0.001, 0.01, 0.1, 0.5)
 MARGIN = 0.01
-HARD_WIDTH = 0.05
 POINTS = 50_000
 SAMPLES = 5
 
@@ -91,6 +95,16 @@ class Cells:
     tied: Bools
     whole_ends: tuple[bool, bool] = (True, True)
 
+    @property
+    def flat(self) -> Floats:
+        """Counts by arm as the judge has them: positives by cell, then negatives by cell."""
+        return self.counts.reshape(len(self.counts), -1)
+
+    def area(self, whole_ends: tuple[bool, bool] | None = None) -> Area:
+        """Return what the judge measures AUC with on this grid."""
+        ends = self.whole_ends if whole_ends is None else whole_ends
+        return Area("AUC", whole_ends=ends, refined=self.counts.shape[-1] > BINS)
+
     def merged(self, starts: npt.NDArray[np.intp], distinct: Floats) -> "Cells":
         return Cells(
             np.add.reduceat(self.counts, starts, axis=-1),
@@ -137,29 +151,25 @@ def shares(cells: Cells) -> tuple[Floats, Floats]:
 
 
 def value(cells: Cells) -> Floats:
-    positives, negatives = shares(cells)
-    areas: Floats = ((np.cumsum(negatives, -1) - 0.5 * negatives) * positives).sum(-1)
-    return areas
+    return cells.area().value(cells.flat)
+
+
+def is_blind(cells: Cells) -> bool:
+    """Whether the judge believes no bound of one of the arms."""
+    return bool(cells.area().is_blind(cells.flat, hard(cells)).any())
 
 
 def hard(cells: Cells) -> Floats:
-    positives, negatives = shares(cells)
-    widths: Floats = 0.5 * (positives * negatives).sum(-1)
-    return widths
+    return cells.area().half_width(cells.flat)
 
 
 def pairs(cells: Cells) -> Floats:
-    positives, negatives = shares(cells)
-    change = 0.5 * (positives[:, 1:] * negatives[:, :-1] - positives[:, :-1] * negatives[:, 1:])
-    found = np.maximum(*(np.abs(change[:, first::2].sum(-1)) for first in (0, 1)))
-    return np.minimum(found, hard(cells))
+    return cells.area((False, False)).resolution(cells.flat)
 
 
 def pairs_and_ends(cells: Cells) -> Floats:
     """Merging says nothing of a cell without end: the hard bound of the end bins that are whole."""
-    positives, negatives = shares(cells)
-    open_ = 0.5 * positives[:, [0, -1]] * negatives[:, [0, -1]] @ np.array(cells.whole_ends, float)
-    return np.minimum(pairs(cells) + open_, hard(cells))
+    return cells.area().resolution(cells.flat)
 
 
 def spikes(cells: Cells) -> Floats:
@@ -250,27 +260,37 @@ def main() -> None:
                     most = max(most, *(series for _, series in samples))
             pair = first if first == second else f"{first} / {second}"
             found.setdefault((pair, grid), []).append(
-                (abs(bias), float(hard(cells).max()), *limits)
+                (abs(bias), float(hard(cells).max()), is_blind(cells), *limits)
             )
+    for grid in GRIDS:
+        found["all", grid] = [
+            line for (_, each), lines in found.items() if each == grid for line in lines
+        ]
     title = f"{rows} rows per arm, at most {most} series in a stratum" if rows else "population"
     report(found, title)
 
 
 def report(found: dict[tuple[str, str], list[tuple[float, ...]]], title: str) -> None:
     table = Table(title=title, box=None)
-    for name in ("stable / canary", "grid", "bias", "w/2", *BOUNDS):
+    for name in ("stable / canary", "grid", "bias", "w/2", "B", *BOUNDS):
         table.add_column(name, no_wrap=True)
     for (pair, grid), lines in found.items():
         data = np.array(lines)
-        bias = data[:, 0]
+        bias, believed = data[:, 0], data[:, 2] == 0.0
         verdicts = []
-        for limit in data[:, 2:].T:
-            # Where w/2 is larger, nothing is promoted whatever the bound says.
-            short = (bias - limit)[data[:, 1] <= HARD_WIDTH]
-            fails, stalls = int((short > 1e-5).sum()), int((limit > MARGIN / 4).sum())
+        for limit in data[:, 3:].T:
+            short = (bias - limit)[believed]
+            fails, stalls = int((short > 1e-5).sum()), int(matters(limit, MARGIN).sum())
             by = f" by {short.max():.5f}" if fails else ""
             verdicts.append(f"{limit.max():.5f} F{fails}{by} S{stalls}")
-        table.add_row(pair, grid, f"{bias.max():.5f}", f"{data[:, 1].max():.4f}", *verdicts)
+        table.add_row(
+            pair,
+            grid,
+            f"{bias.max():.5f}",
+            f"{data[:, 1].max():.4f}",
+            str(int((~believed).sum())),
+            *verdicts,
+        )
     Console(width=230).print(table)
 
 

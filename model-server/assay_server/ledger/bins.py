@@ -15,7 +15,7 @@ are many (`grouped_base`): there are as many histograms as classes squared.
 * An inner base bin has 16, equal parts in log-odds.
 * Those at the two ends hold all beyond +-11.98 and have 1024 each. They grow by the same factor,
   1.004, from there to +-708.4, the log-odds of the smallest normal double: a model that is too sure
-  of itself by whatever factor keeps its relative resolution. 16 of them would hide .06 of the
+  of itself by whatever factor keeps its relative resolution. 16 of them would hide .07 of the
   difference of two AUCs when log-odds are three times too large and positives rare, 1024 hide .0001
   (`bench/judge/bins.py`).
 """

@@ -165,11 +165,15 @@ def _beyond_floor(spec: MetricSpec, floor: float, value: Floats) -> Bools:
 
 
 def _underpowered(spec: MetricSpec, growth: float, found: Comparison) -> Bools:
-    """Whether an equal canary would not be promoted by the labels that the trial will have.
+    """Whether an equal canary would not be promoted by the labels that the trial will have."""
+    short: Bools = hoped_for(spec, growth, found) < found.promote.limit
+    return short
 
-    Of one that must be better, one that is better by the margin is asked.
+
+def hoped_for(spec: MetricSpec, growth: float, found: Comparison) -> Floats:
+    """Return the log e-value for promoting an equal canary with `growth` times as many labels.
+
+    Where it must be better, of one that is better by the margin.
     """
     dist = np.full(found.promote.variance.shape, spec.margin)
-    hoped = eprocess.PROMOTE.log_e(dist, found.promote.variance / growth, spec.margin)
-    short: Bools = hoped < found.promote.limit
-    return short
+    return eprocess.PROMOTE.log_e(dist, found.promote.variance / growth, spec.margin)

@@ -7,7 +7,7 @@ import numpy as np
 
 from assay.judge import reasons
 from assay.judge.comparison import Proof, asks_exactly
-from assay.judge.decision import Decisions, borders
+from assay.judge.decision import Decisions, borders, hoped_for
 from assay.judge.looks import Looks, Parts
 from assay.judge.measurement import (
     LEAST_BATCHES,
@@ -18,7 +18,8 @@ from assay.judge.measurement import (
     measure,
 )
 from assay.judge.metrics import Metric, NoValue, metric_of
-from assay.judge.verdict import MetricSpec, Policy, RollbackOn
+from assay.judge.metrics.metric import HARD_WIDTH
+from assay.judge.verdict import MetricSpec, Policy, PromoteOn, RollbackOn
 from assay.judge.wording import count, decimal, percent
 
 
@@ -85,7 +86,7 @@ def explain(
         exact = decided.comparison.exact_promote
         words += _by("the exact test", exact) if exact.passes else ""
     else:
-        words = _held(spec, decided, reason)
+        words = _held(spec, policy, decided, reason)
     return reason, words
 
 
@@ -157,7 +158,7 @@ def _burn_in(looks: Looks, decided: Decisions) -> tuple[str, str]:
     )
 
 
-def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
+def _held(spec: MetricSpec, policy: Policy, decided: Decisions, reason: str) -> str:
     found = decided.comparison
     if reason == reasons.TOO_FEW_USERS and (dependence := found.measured.dependence):
         return (
@@ -166,8 +167,8 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
         )
     if reason == reasons.BINS_TOO_COARSE:
         hidden = (
-            f"up to {found.measured.half_width:.4f} of one value, for nearly all scores fall "
-            "into the same bins"
+            f"up to {_blindness(found.measured):.4f} of one value, at most {HARD_WIDTH:.4f} may "
+            "be, for nearly all scores fall into the same bins"
             if found.measured.blind
             else f"{found.measured.resolution:.4f} of the difference, at most "
             f"{spec.margin / 4.0:.4f} may be"
@@ -179,17 +180,38 @@ def _held(spec: MetricSpec, decided: Decisions, reason: str) -> str:
         side, name = (
             ("below", "floor") if metric_of(spec).higher_is_better else ("above", "ceiling")
         )
-        return f"{side} the {name} of {decimal(spec.floor or 0.0)}, which is not proven yet"
+        floor, test = spec.floor or 0.0, _by("the floor's test", found.floor)
+        return (
+            f"{side} the {name} of {decimal(floor)} by {abs(found.measured.canary - floor):.2g}, "
+            f"which is not proven yet{test}"
+        )
     evidence = (
         f"evidence to promote {found.promote.log_e:.2f} of {found.promote.limit:.2f}, "
         f"to roll back {found.rollback.log_e:.2f} of {found.rollback.limit:.2f}"
     )
-    if reason == reasons.UNDERPOWERED:
+    if reason == reasons.UNDERPOWERED and policy.growth is not None:
+        hoped = float(hoped_for(spec, policy.growth, found))
+        times = f"{policy.growth:.1f}" if policy.growth < 10.0 else count(policy.growth)
+        better = policy.promote_on is PromoteOn.BETTER
+        canary = f"a canary better by {decimal(spec.margin)}" if better else "an equal canary"
         return (
-            "at this rate of labels not even an equal canary would be promoted before the trial's "
-            f"time is over ({evidence}): ask for a larger share, a wider margin or more time"
+            f"at this rate the trial's time is over with {times} times as many labels, "
+            f"by which not even {canary} would be promoted (evidence {hoped:.2f} of "
+            f"{found.promote.limit:.2f}; now {evidence}): ask for a larger share, a wider margin "
+            "or more time"
         )
     return f"undecided, {evidence}{_presumed(found.measured)}"
+
+
+def _blindness(found: Measured) -> float:
+    """Return the most that bins hide of one value among those of which no bound is believed."""
+    hidden = 0.0
+    for part, both in zip(found.parts, found.both, strict=True):
+        width = part.component.half_width(both.shares)
+        if width is not None:
+            blind = part.component.is_blind(both.shares, width)
+            hidden = max(hidden, float(np.max(width, where=blind, initial=0.0)))
+    return hidden
 
 
 def _presumed(found: Measured) -> str:

@@ -81,7 +81,7 @@ def findings(
     found = (
         _coverage_low(evidence, min_coverage),
         _depends_on_prediction(evidence, metrics),
-        _ratio_mismatch(split, "users" if sticky else "requests")
+        _ratio_mismatch([each.name for each in weighted], split, "users" if sticky else "requests")
         if log_e_of_pairs(split) >= _LIMIT
         else None,
         _coverage_mismatch(evidence)
@@ -151,14 +151,16 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     counts = labelled * np.array([[_independent(arm.served, arm.requests)] for arm in arms])
     if float(log_e_mismatch(counts.T, shares.T).sum()) < _LIMIT:
         return None
-    rates = labelled.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
-    seen = np.nonzero(rows.sum(axis=0) > 0.0)[0]
+    back, of = labelled.sum(axis=0), rows.sum(axis=0)
+    rates = back / np.maximum(of, 1.0)
+    seen = np.nonzero(of > 0.0)[0]
     low, high = (int(seen[choose(rates[seen])]) for choose in (np.argmin, np.argmax))
     return Finding(
         reasons.LABELS_DEPEND_ON_PREDICTION,
-        f"labels came back for {percent(rates[high])} of the rows predicted {names[high]!r} and "
-        f"for {percent(rates[low])} of those predicted {names[low]!r}: what is not labelled is "
-        "not known; label a random part of all rows and send the probability with each label",
+        f"labels came back for {count(back[high])} of {count(of[high])} rows predicted "
+        f"{names[high]!r} ({percent(rates[high])}) and for {count(back[low])} of "
+        f"{count(of[low])} predicted {names[low]!r} ({percent(rates[low])}): what is not labelled "
+        "is not known; label a random part of all rows and send the probability with each label",
         blocks_rollback=True,
     )
 
@@ -176,15 +178,27 @@ def _split(strata: Sequence[Stratum], *, sticky: bool) -> list[Pair]:
     ]
 
 
-def _ratio_mismatch(split: Sequence[Pair], kind: str) -> Finding:
+def _ratio_mismatch(names: Sequence[str], split: Sequence[Pair], kind: str) -> Finding:
+    """Say how far off the canary's share is, of all and in the worst of several strata.
+
+    Too much in one may make up for too little in another.
+    """
     units = np.array(split)
     total = units[:, :2].sum(axis=1)
     canary = units[:, 1].sum()
+    worst = ""
+    if len(split) > 1:
+        at = max(range(len(split)), key=lambda index: log_e_of_pairs([split[index]]))
+        own, its, share = units[at, 1], total[at], units[at, 2]
+        worst = (
+            f", most amiss in {names[at]} with {count(own)} of {count(its)} "
+            f"({percent(own / its)}) for {percent(share)}"
+        )
     return Finding(
         reasons.SAMPLE_RATIO_MISMATCH,
         f"the canary answered {count(canary)} of {count(total.sum())} {kind} "
         f"({percent(canary / total.sum())}), the routes were asked for "
-        f"{percent((total @ units[:, 2]) / total.sum())}: {kind} go where they should not",
+        f"{percent((total @ units[:, 2]) / total.sum())}{worst}: {kind} go where they should not",
         blocks_rollback=False,
     )
 
@@ -205,8 +219,9 @@ def _coverage_mismatch(evidence: Evidence) -> Finding:
     labels, rows = evidence.labelled, evidence.served
     return Finding(
         reasons.LABEL_COVERAGE_MISMATCH,
-        f"labels came back for {percent(labels[0] / rows[0])} of stable's rows and "
-        f"{percent(labels[1] / rows[1])} of the canary's: the labelled rows are not comparable",
+        f"labels came back for {count(labels[0])} of {count(rows[0])} rows of stable "
+        f"({percent(labels[0] / rows[0])}) and for {count(labels[1])} of {count(rows[1])} of the "
+        f"canary ({percent(labels[1] / rows[1])}): the labelled rows are not comparable",
         blocks_rollback=False,
     )
 

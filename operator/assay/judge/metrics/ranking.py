@@ -42,7 +42,8 @@ class Ranked(Component):
     name
         Of the metric.
     of
-        The class, where the metric has several: what lacks rows is then a rare class.
+        Which classes it ranks, in words, where the metric has several: what lacks rows is then a
+        rare class.
     whole_ends
         Whether the first and the last bin hold everything beyond the grid: how far apart their
         scores are is then not known.
@@ -63,7 +64,7 @@ class Ranked(Component):
     @override
     def undefined(self, arm: str, cells: Floats) -> NoValue:
         positives, negatives = (float(half.sum()) for half in halves(cells))
-        of = "" if self.of is None else f" for class {self.of!r}"
+        of = "" if self.of is None else f" for {self.of}"
         if positives + negatives <= 0.0:
             return NoValue(reasons.NO_SCORES, f"no scores{of} of the {arm} have been counted yet")
         return NoValue(
@@ -90,7 +91,7 @@ class Ranked(Component):
 
     @override
     def missing(self, stable: Floats, canary: Floats) -> tuple[str, str]:
-        of = "" if self.of is None else f" for class {self.of!r}"
+        of = "" if self.of is None else f" for {self.of}"
         for arm, cells in (("stable", stable), ("the canary", canary)):
             for kind, half, needed in zip(
                 ("positive", "negative"), halves(cells), self.needs, strict=True
@@ -141,7 +142,7 @@ class Ranking(Metric):
         tables = {name: score_table(arms, name, ranked=True) for name in names}
         weights = self._weights([float(table.cells[:, 0].sum()) for table in tables.values()])
         return tuple(
-            self._reading(tables[name], name, weight)
+            self._reading(tables[name], f"class {name!r}", weight)
             for name, weight in zip(names, weights, strict=True)
         )
 
@@ -171,7 +172,11 @@ class Ranking(Metric):
         pairs = [(one, other) for one in names for other in names if one != other]
         weights = self._weights([float(sizes[one] + sizes[other]) for one, other in pairs])
         return tuple(
-            self._reading(Table.of_used(np.array(list(_against(arms, *pair)))), pair[0], weight)
+            self._reading(
+                Table.of_used(np.array(list(_against(arms, *pair)))),
+                f"class {pair[0]!r} against {pair[1]!r}",
+                weight,
+            )
             for pair, weight in zip(pairs, weights, strict=True)
         )
 

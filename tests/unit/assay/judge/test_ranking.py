@@ -17,15 +17,9 @@ from assay.judge.metrics.average_precision import Precision
 from assay.judge.metrics.roc_auc import Area
 from assay.judge.verdict import Average, MultiClass
 
-from .builders import LABELS
+from .builders import BINS, CLASSES, LABELS, on_grid, scores_by_class
 
 AUC, AP = Area("AUC"), Precision("average precision")
-BINS = 1024
-CLASSES = ("a", "b", "c")
-
-
-def on_grid(odds, bins=BINS):
-    return np.clip(((odds + 12) / 24 * bins).astype(int), 0, bins - 1)
 
 
 def log_of(rng, rows, prevalence, separation):
@@ -49,18 +43,7 @@ def several_of(rng, rows, classes=CLASSES):
     truth = rng.choice(len(classes), rows, p=[0.5, 0.3, 0.2])
     raw = rng.normal(size=(rows, len(classes))) + 1.5 * np.eye(len(classes))[truth]
     chances = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
-    bins = on_grid(np.log(chances / (1 - chances)))
-    histograms = {
-        name: ScoreHistogram.by_label(
-            name,
-            {
-                other: np.bincount(bins[truth == index, place], minlength=BINS)
-                for index, other in enumerate(classes)
-            },
-        )
-        for place, name in enumerate(classes)
-    }
-    return truth, chances, ArmCounts.counted(classes, None, histograms)
+    return truth, chances, scores_by_class(truth, chances, classes)
 
 
 def excess(positives):
