@@ -6,16 +6,23 @@ read Prometheus can follow a trial look by look; that is what the live view and 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.evidence import Evidence, EvidenceUnavailable, ScoreHistogram, combine
+from assay.evidence import (
+    Evidence,
+    EvidenceUnavailable,
+    MemberEvidence,
+    ScoreHistogram,
+    combine,
+    moments,
+)
 from assay.evidence.prometheus import Connection, Trial, read
 from assay.judge import Judgement, judge
 from assay.rollout.settings import metric_specs, policy
@@ -117,6 +124,28 @@ class TrialRecord:
         return cls(**data, looks=looks, scores=scores, decided=tuple(decided) if decided else None)
 
 
+@dataclass
+class Past:
+    """What the members said at earlier moments of one trial, as the operator reads them again."""
+
+    members: dict[int, Mapping[str, MemberEvidence]] = field(default_factory=dict)
+    built: moments.Built = field(default_factory=dict)
+
+    def joined(
+        self, members: Mapping[str, MemberEvidence], elapsed_seconds: float, rollout: RolloutStatus
+    ) -> dict[int, Mapping[str, MemberEvidence]]:
+        """Return the moments that a look wants, and remember what the members say now."""
+        interval = rollout.settings.analysis.interval_seconds
+        wanted = moments.wanted(elapsed_seconds, interval)
+        self.members = {at: then for at, then in self.members.items() if at in wanted}
+        known, now = dict(self.members), int(elapsed_seconds)
+        if now % interval == 0:
+            self.members[now] = {
+                name: said.coarser(moments.COARSENING) for name, said in members.items()
+            }
+        return known
+
+
 def read_trial(
     connections: Mapping[str, Connection],
     namespace: str,
@@ -127,8 +156,11 @@ def read_trial(
     scrape_interval_seconds: float,
     label_age_seconds: int = 0,
     at: float | None = None,
+    past: Past | None = None,
 ) -> Evidence:
     """Read the counts of the running trial from every member's Prometheus, now or as they were at `at`.
+
+    With `past` they have a history, and are remembered there.
 
     Raises
     ------
@@ -152,7 +184,13 @@ def read_trial(
     }
     steps = rollout.settings.canary.steps
     weights = {index: step.weight / 100 for index, step in enumerate(steps)}
-    return combine(members, status.stable.revision, status.canary.revision, weights=weights)
+    revisions = status.stable.revision, status.canary.revision
+    evidence = combine(members, *revisions, weights=weights)
+    if past is None:
+        return evidence
+    known = past.joined(members, now - rollout.started_at.timestamp(), rollout)
+    history = moments.history(known, members, *revisions, weights=weights, built=past.built)
+    return replace(evidence, history=history)
 
 
 def outcomes(

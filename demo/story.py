@@ -74,6 +74,7 @@ class Story:
         self._view = view
         self._load = load
         self._connections = stage.prometheus()
+        self._past: dict[str, evidence.Past] = {}
         self._chapter = ""
 
     def tell(self) -> None:
@@ -272,6 +273,7 @@ class Story:
                 status,
                 now=now,
                 scrape_interval_seconds=self._stage.scrape_interval_seconds,
+                past=self._past.setdefault(rollout.id, evidence.Past()),
             )
         except EvidenceUnavailable as error:
             return evidence.look(found.spec, status, error, now)

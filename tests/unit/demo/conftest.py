@@ -1,6 +1,7 @@
 """A trial as the demo would record it: real models and the real judge, simulated traffic."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.counts import Moment
+from assay.evidence.moments import wanted
 from assay_server.ledger.bins import BINS, bin_of
 from demo.evidence import TrialRecord, look, sum_scores
 from demo.manifests import deployment_manifest
@@ -35,7 +38,7 @@ class Counter:
         np.add.at(confusion, (self.truth[chosen], (probability >= 0.5).astype(int)), 1)
         np.add.at(bins, (1 - self.truth[chosen], bin_of(probability)), 1)
 
-    def evidence(self, weights: dict[int, float]) -> Evidence:
+    def evidence(self, weights: dict[int, float], past: Sequence[Moment]) -> Evidence:
         def arm(member: str, step: int, name: str) -> ArmCounts:
             confusion, bins = self.arms[member, step, name]
             histogram = {POSITIVE: ScoreHistogram(bins[0], bins[1])}
@@ -52,7 +55,8 @@ class Counter:
                     weights[step],
                 )
                 for member, step in places
-            )
+            ),
+            tuple(past),
         )
 
 
@@ -87,7 +91,7 @@ def record() -> Record:
         manifest = deployment_manifest(artifact(canary), "http://models.example.com")
         spec = ModelDeploymentSpec.model_validate(manifest["spec"])
         steps = spec.rollout.canary.steps
-        counter = Counter(seed=4)
+        counter, past = Counter(seed=4), []
         trial = TrialRecord("2" * 10, "1", canary.value)
         step, since = 0, 0
         for second in range(1, 240):
@@ -98,7 +102,10 @@ def record() -> Record:
                 counter.add(member, step, "stable", Version.FIRST, served - of_canary)
                 counter.add(member, step, "canary", canary, of_canary)
             weights = {index: item.weight / 100 for index, item in enumerate(steps)}
-            evidence = counter.evidence(weights)
+            evidence = counter.evidence(
+                weights, [moment for moment in past if moment.seconds in wanted(second, 1)]
+            )
+            past.append(Moment(float(second), copy.deepcopy(evidence.strata)))
             seen = look(spec, trial_status(spec, step), evidence, START + second)
             trial.looks.append(seen)
             trial.scores = sum_scores(evidence)

@@ -7,6 +7,9 @@ from scipy.special import expit
 
 from assay_server.models.scores import Floats, Indexes, Scores
 
+_ONE_ROW = np.array([[0], [1]], dtype=np.intp)
+_ONE_ROW.setflags(write=False)
+
 
 class Head(Protocol):
     """Makes scores of sums, shape (n,) for one sum per row, else (n, K)."""
@@ -27,6 +30,11 @@ class Binary:
 
     def __call__(self, sums: Floats) -> Scores:
         """Return scores."""
+        if self.has_probabilities and len(sums) == 1:
+            # Of one row numpy takes four times as long as plain numbers do, with the same digits.
+            total = sums.item()
+            second = float(expit(total))
+            return Scores(_ONE_ROW[int(total > 0)], np.array([[1.0 - second, second]]), sums)
         predicted = (sums > 0).astype(np.intp)
         if not self.has_probabilities:
             return Scores(predicted, None, sums)
