@@ -77,6 +77,8 @@ def forget(namespace: str, deployment: str) -> None:
 
 
 def _show_metric(labels: tuple[str, str, str], metric: MetricJudgement) -> None:
+    for gauge in (LOG_E, LIMIT):  # a test that is not asked any more has no evidence
+        gauge.remove_by_labels(dict(zip(_OF_METRIC, labels, strict=True)))
     for gauge, where, value in (
         (VALUE, "stable", metric.stable),
         (VALUE, "canary", metric.canary),

@@ -332,7 +332,7 @@ def _dependence(component: Component, part: Part, borders: Borders) -> Dependenc
     long as there are too few time batches for an estimate it is presumed: more of them will come.
     """
     if part.groups is None:
-        if not borders.remembers:
+        if not borders.remembers or part.pairs is not None:
             return None
         effect = np.full(part.cells.shape[1:-2], PRESUMED_EFFECT)
         return Dependence(effect, effect, np.inf * effect, effect > 0.0)
