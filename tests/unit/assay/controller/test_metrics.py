@@ -36,8 +36,11 @@ def test_every_test_that_was_asked_is_exported_and_no_other() -> None:
     )
     show(dataclasses.replace(F1, others=others))
     assert exported("assay_metric_log_e_value") == {
-        **{"promote": -1.0, "rollback": 1.5},
-        **{"exactRollback": 2.5, "member/east": 0.5, "sinceMoment": -3.0},
+        "promote": -1.0,
+        "rollback": 1.5,
+        "exactRollback": 2.5,
+        "member/east": 0.5,
+        "sinceMoment": -3.0,
     }
     assert exported("assay_metric_log_e_limit")["member/east"] == 6.0
     show(F1)
