@@ -59,9 +59,19 @@ def link(store: Path, target: Path) -> None:
 
 
 def load(socket: Path, root: Path, wanted: Sequence[Image]) -> None:
-    """Bring images into a running containerd; what it has already is not sent again."""
+    """Bring images into a running containerd; what it has already is not sent again.
+
+    containerd collects garbage while it unpacks: layers that only the old image of a name had may be
+    gone in the middle of it. So what fails is tried once more.
+    """
     if not wanted:
         return
+    if _failure(socket, root, wanted) and (failure := _failure(socket, root, wanted)):
+        raise CommandError(f"images cannot be imported: {failure[-2000:]}")
+
+
+def _failure(socket: Path, root: Path, wanted: Sequence[Image]) -> str | None:
+    """Import images; return what was said if that failed."""
     content = root / CONTENT
     present = {path.name for path in content.iterdir()} if content.exists() else set()
     command = _ctr(socket, "images", "import", "-")
@@ -76,8 +86,7 @@ def load(socket: Path, root: Path, wanted: Sequence[Image]) -> None:
         except BrokenPipeError:
             pass  # it has said why
         output = process.stdout.read().decode()
-    if process.returncode != 0:
-        raise CommandError(f"images cannot be imported: {output[-2000:]}")
+    return output or "no reason given" if process.returncode != 0 else None
 
 
 def _make(store: Path, wanted: Sequence[Image]) -> None:
@@ -93,6 +102,8 @@ def _make(store: Path, wanted: Sequence[Image]) -> None:
     (temporary / "containerd.toml").write_text(
         f'version = 2\nroot = "{root}"\nstate = "/run/containerd"\n'
         f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{socket}"\n'
+        # Garbage is collected at the end, when asked, and not while images are unpacked.
+        '[plugins."io.containerd.gc.v1.scheduler"]\nstartup_delay = "1h"\nmutation_threshold = 0\n'
     )
     script = (
         "mount -t tmpfs tmpfs /run && exec containerd "
