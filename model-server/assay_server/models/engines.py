@@ -46,8 +46,20 @@ def open_estimator(model: Any, kind: ScoreKind | None) -> Opened:
     """Open a fitted scikit-learn classifier, compiled if that is proven to change nothing.
 
     `kind` is what its scores have to be; None: probabilities if it has any. The model is changed
-    in place (see `prepare`). Raises UnsupportedModelError.
+    in place (see `prepare`). Raises UnsupportedModelError, whatever is wrong with it: an artifact
+    may give any attribute any type.
     """
+    try:
+        return _opened(model, kind)
+    except UnsupportedModelError:
+        raise
+    except Exception as error:
+        fault = type(error).__name__
+        message = f"{type(model).__name__} is not as scikit-learn fits it ({fault})"
+        raise UnsupportedModelError(message) from error
+
+
+def _opened(model: Any, kind: ScoreKind | None) -> Opened:
     values = class_values(model)
     prepare(model)
     columns = columns_of(model)
