@@ -34,6 +34,7 @@ class Intake:
         self._coming: dict[Any, float] = {}
         self._now = self._loop.time()
         self._begun = 0
+        self._others = 0
         self._pace = Pace()
         self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
@@ -83,14 +84,15 @@ class Intake:
 
     def _begin(self, request: Request) -> None:
         self._begun += 1
+        self._others += len(self._coming)
         rest = self._service.begin(request)
         if rest is not None:
             self._loop.create_task(rest)
 
     def _sweep(self) -> None:
         before, self._now = self._now, self._loop.time()
-        self._pace.note(self._begun, self._now - before)
-        self._begun = 0
+        self._pace.note(self._begun, self._others, self._now - before)
+        self._begun = self._others = 0
         for body, since in list(self._coming.items()):
             if self._now - since < messages.BODY_SECONDS:
                 break  # the others came later

@@ -5,7 +5,7 @@ takes the processor from the one that woke it, which costs two switches and the 
 request and every answer. As a batch (`SCHED_BATCH`, man 7 sched) a thread that is woken waits until
 the other one sleeps: what arrives meanwhile is worked on together. Both get the same share of the
 processor. But where other pods keep it busy, a batch waits for the end of their time slice each
-time, so a lone client waits longer; below a rate the default stays.
+time, so a lone client waits longer; for few requests, or one at a time, the default stays.
 """
 
 import os
@@ -14,10 +14,11 @@ from pathlib import Path
 
 from assay_server.logs import event
 
-# Requests per second from which on threads are scheduled as a batch, and below which no longer. A
-# lone client of a busy node stays below the first, many clients of it above the second.
+# Requests per second from which on threads are scheduled as a batch, and below which no longer.
 BUSY_RATE = 2000.0
 QUIET_RATE = 1000.0
+# On the way when a request arrives, on average: with a lone client there is none.
+CROWD = 1.0
 
 _THREADS = Path("/proc/self/task")
 
@@ -41,11 +42,12 @@ class Pace:
         self.is_busy = False
         self._apply: Callable[[int], None] | None = apply
 
-    def note(self, requests: int, seconds: float) -> None:
-        """Tell how many requests came in the last seconds."""
+    def note(self, requests: int, others: int, seconds: float) -> None:
+        """Tell how many requests came in the last seconds, and how many others each met, added up."""
         if self._apply is None:
             return
-        busy = requests >= (QUIET_RATE if self.is_busy else BUSY_RATE) * seconds
+        rate = QUIET_RATE if self.is_busy else BUSY_RATE
+        busy = requests >= rate * seconds and others >= CROWD * requests
         if busy is self.is_busy:
             return
         try:
