@@ -98,6 +98,16 @@ def degraded(
     return cells(float(brentq(lambda s: float(value(cells(s))) - aim, lowest, SEPARATION + 4.0)))
 
 
+def even(separation: float) -> Floats:
+    """(tn, fp, fn, tp) of a model where half of the rows are positive."""
+    return confusion(separation, 0.5, best_threshold(0.5))
+
+
+def f1_arms(effect: float) -> tuple[Floats, Floats]:
+    """Stable's cells where half of the rows are positive, and a canary's whose F1 is `effect` lower."""
+    return even(SEPARATION), degraded(even, f1, effect)
+
+
 def relevant_f1(value: float, relevant: float = 0.55) -> Floats:
     """Cells of a given F1 when `relevant` rows are positive or predicted so."""
     hit = relevant * value / (2.0 - value)

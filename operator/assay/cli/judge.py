@@ -27,8 +27,8 @@ def judge_command(file: str, output: str) -> None:
     stratum; rows of a confusion matrix are true classes, columns predicted ones. Counts of earlier
     moments may be in `history`, with 20 of them rows need not be independent; until then four count
     as one. `growth` says how many times as many labels the trial will have in the end; then a trial
-    that cannot end in time is `Underpowered`. The exit code is 0 whatever the verdict, and 2 when FILE cannot be
-    understood.
+    that cannot end in time is `Underpowered`. The exit code is 0 whatever the verdict, and 2 when
+    FILE cannot be understood.
     """
     question = parse(load(file))
     judgement = judge(question.metrics, question.policy, question.evidence)

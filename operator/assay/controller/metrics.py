@@ -93,7 +93,7 @@ def _show_metric(labels: tuple[str, str, str], metric: MetricJudgement) -> None:
     ):
         gauge.labels(*labels, where).set(math.nan if value is None else value)
     for test in metric.others:
-        where = "/".join(filter(None, (test.name, test.of if test.name == "member" else "")))
+        where = f"member/{test.of}" if test.name == "member" else test.name
         LOG_E.labels(*labels, where).set(test.log_e)
         LIMIT.labels(*labels, where).set(test.limit)
     DIFFERENCE.labels(*labels).set(math.nan if metric.difference is None else metric.difference)

@@ -75,9 +75,6 @@ def other_metrics() -> dict[str, Case]:
     """Other metrics, each in one typical scenario, horizon scaled as the grid's."""
     rare = functools.partial(models.histogram, prevalence=0.1, grid=models.edges())
     sure = functools.partial(models.calibrated, prevalence=0.2)
-    matrix = functools.partial(
-        models.confusion, prevalence=0.5, threshold=models.best_threshold(0.5)
-    )
     prices = (("0", "1", 1.0), ("1", "0", 5.0))
     bins = {"bins": models.BINS}
     metrics: dict[str, tuple[MetricSpec, Callable[[float], Floats], Value, dict[str, int]]] = {
@@ -88,7 +85,7 @@ def other_metrics() -> dict[str, Case]:
         "Brier score": (MetricSpec("m", "Brier", 0.01), sure, values.brier, bins),
         "cost (1 and 5)": (
             MetricSpec("m", "Cost", 0.1, costs=prices),
-            lambda separation: _by_cost(matrix(separation)),
+            lambda separation: _by_cost(models.even(separation)),
             lambda cells: -(cells @ np.array([0.0, 1.0, 5.0])) / cells.sum(axis=-1),
             {},
         ),
@@ -106,24 +103,13 @@ def other_metrics() -> dict[str, Case]:
 
 def better() -> dict[str, Case]:
     """`promoteOn: Better`: an identical canary is at the border; one better by d is to be promoted."""
-    d, prevalence = 0.03, 0.5
-    cells = functools.partial(
-        models.confusion, prevalence=prevalence, threshold=models.best_threshold(prevalence)
-    )
-    stable = cells(models.SEPARATION)
-    plan, needs = _scaled(values.f1, stable, d)
+    d = 0.03
+    plan, needs = _scaled(values.f1, models.even(models.SEPARATION), d)
     cases = {}
     for truth, effect in (("identical", 0.0), ("better by d", -1.0), ("worse by d", 1.0)):
-        canary = models.degraded(cells, values.f1, effect * d)
+        arms, spec = models.f1_arms(effect * d), MetricSpec("m", "F1", d)
         run = functools.partial(
-            _run,
-            f"better {truth}",
-            MetricSpec("m", "F1", d),
-            {},
-            plan,
-            (stable, canary),
-            policies=BETTER,
-            n80=needs,
+            _run, f"better {truth}", spec, {}, plan, arms, policies=BETTER, n80=needs
         )
         cases[f"F1 50%/20%, {truth}"] = Case(run)
     return cases
@@ -131,15 +117,10 @@ def better() -> dict[str, Case]:
 
 def collapse() -> dict[str, Case]:
     """F1 .82 falls to .40 at a share of 5 %, looks every 50 labelled requests."""
-    cells = functools.partial(
-        models.confusion, prevalence=0.5, threshold=models.best_threshold(0.5)
-    )
-    stable = cells(models.SEPARATION)
     plan = Plan(looks=80, per_look=50, share=0.05)
     cases = {}
     for aim in (0.40, 0.02):
-        effect = float(values.f1(stable)) - aim
-        arms = stable, models.degraded(cells, values.f1, effect)
+        arms = models.f1_arms(float(values.f1(models.even(models.SEPARATION))) - aim)
         spec = MetricSpec("m", "F1", 0.03)
         cases[f"F1 .82 to {aim:.2f}"] = Case(
             functools.partial(_run, f"collapse {aim}", spec, {}, plan, arms)
@@ -149,17 +130,13 @@ def collapse() -> dict[str, Case]:
 
 def floor() -> dict[str, Case]:
     """The canary is exactly at its floor, alone or together with stable."""
-    d, prevalence = 0.03, 0.5
-    cells = functools.partial(
-        models.confusion, prevalence=prevalence, threshold=models.best_threshold(prevalence)
-    )
-    stable = cells(models.SEPARATION)
-    plan, _ = _scaled(values.f1, stable, d)
+    d = 0.03
+    plan, _ = _scaled(values.f1, models.even(models.SEPARATION), d)
     cases = {}
     for truth, effect in (("identical", 0.0), ("worse by d", 1.0)):
-        canary = models.degraded(cells, values.f1, effect * d)
-        spec = MetricSpec("m", "F1", d, floor=float(values.f1(canary)))
-        run = functools.partial(_run, f"floor {truth}", spec, {}, plan, (stable, canary))
+        arms = models.f1_arms(effect * d)
+        spec = MetricSpec("m", "F1", d, floor=float(values.f1(arms[1])))
+        run = functools.partial(_run, f"floor {truth}", spec, {}, plan, arms)
         cases[f"F1 50%/20%, {truth}"] = Case(run)
     return cases
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from assay.judge import MetricSpec
-from tests.simulation import models, values
+from tests.simulation import models
 from tests.simulation.experiments.case import Case, Plan, RollbackOnly, cumulated, simulate
 from tests.simulation.experiments.remembered import POLICIES, Remembered, numbers
 from tests.simulation.judging import MODES, Course, Kind
@@ -41,10 +41,7 @@ def cases() -> dict[str, Case]:
 def _run(
     name: str, after: float | None, effect: float, runs: int, *, restarts: bool
 ) -> dict[str, Any]:
-    cells = functools.partial(
-        models.confusion, prevalence=0.5, threshold=models.best_threshold(0.5)
-    )
-    good, bad = cells(models.SEPARATION), models.degraded(cells, values.f1, effect)
+    good, bad = models.f1_arms(effect)
     turn = PLAN.looks if after is None else int(after * PLAN.looks)
     canary = np.where((np.arange(PLAN.looks) < turn)[:, None], good, bad)
 

@@ -15,7 +15,7 @@ import numpy as np
 from assay.judge import MetricSpec
 from assay.judge.looks import ArmCells, Looks
 from assay.judge.samples import ALARM, log_e_mismatch
-from tests.simulation import models, values
+from tests.simulation import models
 from tests.simulation.ends import Ints
 from tests.simulation.experiments.case import Case, simulate
 from tests.simulation.experiments.remembered import POLICIES, Remembered
@@ -81,10 +81,7 @@ def sticky() -> dict[str, Case]:
 
 
 def _arms(truth: str, margin: float) -> tuple[Floats, Floats]:
-    cells = functools.partial(
-        models.confusion, prevalence=0.5, threshold=models.best_threshold(0.5)
-    )
-    return cells(models.SEPARATION), models.degraded(cells, values.f1, TRUTHS[truth] * margin)
+    return models.f1_arms(TRUTHS[truth] * margin)
 
 
 def _run_sessions(truth: str, how: str, runs: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assay.judge import MetricSpec
-from tests.simulation import draws, models, values
+from tests.simulation import draws, models
 from tests.simulation.experiments.case import Case, simulate
 from tests.simulation.judging import Cells, Course, Kind
 
@@ -33,11 +33,8 @@ def cases() -> dict[str, Case]:
 
 
 def _run(truth: str, runs: int, *, weighted: bool) -> dict[str, Any]:
-    cells = functools.partial(
-        models.confusion, prevalence=0.5, threshold=models.best_threshold(0.5)
-    )
     effect = TRUTHS[truth] * MARGIN
-    chances = cells(models.SEPARATION), models.degraded(cells, values.f1, effect)
+    chances = models.f1_arms(effect)
     kind = Kind.of(MetricSpec("m", "F1", MARGIN))
     weights = 1.0 / CHANCES
 
