@@ -38,15 +38,6 @@ YARDSTICK = 1.36
 STRATUM = Stratum("bench", 1)
 
 
-class Scope:
-    """The head of a request."""
-
-    method = "POST"
-    path = "/v2/models/bench/infer"
-    query_string = ""
-    http_version = "1.1"
-
-
 class Exchange:
     """Takes answers, forgets them, and tells when there are no more to come."""
 
@@ -54,8 +45,8 @@ class Exchange:
         self.open = 0
         self.answered = asyncio.Event()
 
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        assert status == 200, body
+    def answer(self, request: Request, status: int, *answer: object) -> None:
+        assert status == 200, (request, answer)
         self.open -= 1
         if not self.open:
             self.answered.set()
@@ -111,8 +102,9 @@ def stages(predictor: Predictor, bodies: list[bytes]) -> dict[str, float]:
 
 def whole(predictor: Predictor, bodies: list[bytes]) -> float:
     """Return microseconds per batch of the real handler in a real event loop."""
-    headers = {"content-type": "application/json", "assay-stratum": "bench/1"}
-    scope, exchange = Scope(), Exchange()
+    headers = {b"content-type": b"application/json", b"assay-stratum": b"bench/1"}
+    exchange = Exchange()
+    path = "/v2/models/bench/infer"
     identity = Identity("bench", "1", "default", "bench", "local", "0123456789")
 
     async def run() -> float:
@@ -124,7 +116,9 @@ def whole(predictor: Predictor, bodies: list[bytes]) -> float:
             exchange.open = len(bodies)
             exchange.answered.clear()
             for each in bodies:
-                rest = server.service.begin(Request(scope, exchange, headers, each))
+                request = Request(exchange, "POST", path, "", headers)
+                request.add(each)
+                rest = server.service.begin(request)
                 assert rest is None
             await exchange.answered.wait()
             best = min(best, time.thread_time() - start)

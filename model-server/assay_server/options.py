@@ -123,7 +123,7 @@ def tls_of(cert: Path | None, key: Path | None) -> "TLS | None":
 
     tls = TLS(cert, key)
     try:
-        tls.check()
+        tls.context()
     except TLSError as error:
         fail(f"TLSUnusable: {error}")
     return tls

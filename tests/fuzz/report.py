@@ -21,7 +21,7 @@ _LIBRARIES = (
     "atheris",
     "schemathesis",
     "hypothesis",
-    "granian",
+    "httptools",
     "msgspec",
     "skops",
     "scikit-learn",

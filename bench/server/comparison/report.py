@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from bench.server.comparison import goals, tables
 from bench.server.comparison.measurement import WARM_SECONDS, Plan
 from bench.server.comparison.results import MOST_FOREIGN, Results
-from bench.server.comparison.servers import ECHO, ECHO_SERVICE, OURS, PEERS, Server
+from bench.server.comparison.servers import ECHO, OURS, PEERS, Server
 from bench.server.comparison.workloads import MODELS
 
 
@@ -17,14 +17,11 @@ def report(
     peers = [server.name for server in PEERS if server in plan.servers]
     judged = goals.judge(results, goals.Names(OURS, ECHO, peers))
     titles = [(server.name, server.title) for server in plan.servers]
-    through = results.ratio("cancer", OURS, [ECHO_SERVICE], max(plan.connections))
     parts = [
         f"`{command}`, {datetime.now(UTC).date().isoformat()}, {where}.",
         _method(results, plan),
         tables.goal_table(judged),
     ]
-    if through is not None:
-        parts.append(f"Share of the echo through our own transport: {through.value:.0%}.")
     for model in plan.models:
         title = (MODELS[model].__doc__ or model).strip().rstrip(".")
         parts += [f"{title}:", tables.model_table(results, model, titles, plan.connections)]

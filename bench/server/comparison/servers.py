@@ -15,7 +15,6 @@ from bench.server.comparison.workloads import MODEL, Workload
 PEER_FILES = Path(__file__).parent.parent / "peers"
 OURS = "assay"
 ECHO = "echo"
-ECHO_SERVICE = "echo-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Server:
         return ", ".join(f"{name} {known[name]}" for name in dict.fromkeys(shown) if name in known)
 
 
-_OUR_PACKAGES = ("granian", "msgspec", "uvloop", "scikit-learn", "numpy", "skops")
+_OUR_PACKAGES = ("httptools", "msgspec", "uvloop", "scikit-learn", "numpy", "skops")
 _PEER_PACKAGES = (
     *("mlserver", "mlserver-sklearn", "kserve", "bentoml", "fastapi", "pydantic"),
     *("uvicorn", "httptools"),
@@ -86,18 +85,11 @@ def _assay(workload: Workload, _folder: Path, root: Path) -> Start:
     return Start(command, None, environment)
 
 
-def _echo(kind: str) -> Starter:
-    def start(workload: Workload, _folder: Path, root: Path) -> Start:
-        (port,) = free_ports(1)
-        python = root / "bin" / "python"
-        answer = workload.folder / "answer"
-        return Start(
-            [python, PEER_FILES / "echo.py", kind, str(port), answer],
-            port,
-            {"PYTHONOPTIMIZE": "2"},
-        )
-
-    return start
+def _echo(workload: Workload, _folder: Path, root: Path) -> Start:
+    (port,) = free_ports(1)
+    answer = workload.folder / "answer"
+    command = [root / "bin" / "python", PEER_FILES / "echo.py", str(port), answer]
+    return Start(command, port, {"PYTHONOPTIMIZE": "2"})
 
 
 def _mlserver(*, tuned: bool) -> Starter:
@@ -178,15 +170,7 @@ PEERS = (
 )
 OWN = (
     Server(OURS, "assay-server, receipts and metrics", _assay),
-    Server(ECHO, "empty echo on the same HTTP server", _echo("bare"), None, True, ("cancer",)),
-    Server(
-        ECHO_SERVICE,
-        "empty echo through our transport",
-        _echo("service"),
-        None,
-        True,
-        ("cancer",),
-    ),
+    Server(ECHO, "empty echo on the same HTTP server", _echo, None, True, ("cancer",)),
 )
 
 

@@ -184,8 +184,7 @@ class Ledger:
         body = await asyncio.to_thread(csv_of, found)
         headers: tuple[Header, ...] = ()
         if found:
-            path = request.route[1]
-            link = f'<{path}?format=csv&after={mark_of(found[-1][0].key)}>; rel="next"'
+            link = f'<{request.path}?format=csv&after={mark_of(found[-1][0].key)}>; rel="next"'
             headers = (("link", link),)
         return Response(body, content_type="text/csv; charset=utf-8", headers=headers)
 

@@ -11,7 +11,6 @@ fails, its halves are tried by themselves, so that a job fails by its own fault 
 """
 
 import asyncio
-import os
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +191,6 @@ class Batcher(Generic[J, R]):
             self.metrics.waiting_rows -= rows
             self.metrics.batch(rows)
             self._deliver(batch, self._results([job for job, _ in batch]))
-            # What sends the answers goes first, before this thread looks for more to do.
-            os.sched_yield()
             self._go_on()
         else:
             self._pending = True

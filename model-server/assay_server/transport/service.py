@@ -6,23 +6,17 @@ from time import perf_counter
 
 from assay_server.access import HEADER, AccessLog, clean_id, new_id
 from assay_server.logs import failure
+from assay_server.transport.bodies import LARGE_BODY
 from assay_server.transport.encoding import deflate, takes_gzip
-from assay_server.transport.messages import (
-    CLOSE,
-    LARGE_BODY,
-    ClientGoneError,
-    HTTPError,
-    Request,
-    Response,
-)
+from assay_server.transport.errors import CLOSE, ClientGoneError, HTTPError
+from assay_server.transport.messages import Request, Response
 
 # What answers without waiting for anything is no coroutine: that saves a task.
 Handler = Callable[[Request], Awaitable[Response] | Response | None]
 
 # Smaller answers fit into few packets; to compress them costs more than it saves.
 _COMPRESS_BYTES = 8 * 1024
-# granian adds a header with its own name when there is none.
-SERVER = ("server", "assay")
+_ENDING = Response(b'{"error":"the server ends"}', 503, headers=(CLOSE,))
 _INTERNAL_ERROR = Response(b'{"error":"internal error"}', 500)
 
 
@@ -62,9 +56,9 @@ class Service:
         Neither this nor what it returns raises anything but asyncio.CancelledError.
         """
         try:
-            handler = self._routes.get(request.route)
+            handler = self._routes.get((request.method, request.path))
             if handler is None:
-                return self.refuse(request, self._no_route(*request.route))
+                return self.refuse(request, self._no_route(request.method, request.path))
             response = handler(request)
             if response is None:
                 return None  # `complete` will be called
@@ -107,17 +101,17 @@ class Service:
                 headers = error.headers
                 # Bytes that nobody reads would turn into a reset connection, and the answer would
                 # be lost.
-                if not await request.discard() and CLOSE[0] not in headers:
-                    headers += CLOSE
+                if not await request.discard() and CLOSE not in headers:
+                    headers += (CLOSE,)
                 self._fail(request, Response(error.body, error.status, headers=headers))
                 return
             if len(response.body) >= _COMPRESS_BYTES:
                 response = await _compressed(request, response)
             self._succeed(request, response)
         except ClientGoneError:
-            request.exchange.response_empty(400, [SERVER])  # nobody hears it
+            return
         except asyncio.CancelledError:
-            request.exchange.response_empty(503, [SERVER])
+            request.answer(_ENDING, _ENDING.headers)
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(request, _INTERNAL_ERROR, failure(error))
@@ -148,22 +142,20 @@ class Service:
         failed: bool,
         cause: Mapping[str, str] | None = None,
     ) -> None:
-        method, path = request.route
-        known = path if path in self._paths else "unknown"
+        path = request.path if request.path in self._paths else "unknown"
         seconds = perf_counter() - request.start
         self._access.write(
-            method, known, response.status, seconds, request_id, failed=failed, cause=cause
+            request.method, path, response.status, seconds, request_id, failed=failed, cause=cause
         )
 
     def _send(self, request: Request, response: Response, request_id: str | None) -> None:
-        status = response.status
-        headers = [("content-type", response.content_type), SERVER, *response.headers]
+        headers = response.headers
         if request_id is not None:
-            headers.append((HEADER, request_id))
-        if self.draining and CLOSE[0] not in response.headers and not request.is_http2:
+            headers += ((HEADER, request_id),)
+        if self.draining and CLOSE not in headers:
             # Ask clients and gateways to let go of their pooled connections while we still answer.
-            headers.append(("connection", "close"))
-        request.exchange.response_bytes(status, headers, response.body)
+            headers += (CLOSE,)
+        request.answer(response, headers)
 
     def _no_route(self, method: str, path: str) -> HTTPError:
         if self._missing is not None and (error := self._missing(method, path)) is not None:

@@ -19,7 +19,7 @@ from bench.server.comparison.servers import OWN, PEERS, own_root
 from bench.server.comparison.workloads import WrongAnswerError, check, prepare
 
 ROOT = Path(__file__).parents[3]
-ASSAY, ECHO, _ = OWN
+ASSAY, ECHO = OWN
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
-def test_our_server_and_the_echoes_are_measured_and_the_report_is_written(command, tmp_path):
+def test_our_server_and_the_echo_are_measured_and_the_report_is_written(command, tmp_path):
     output, _ = command.communicate()
     assert command.returncode == 0, output
     report = (tmp_path / "document.md").read_text()

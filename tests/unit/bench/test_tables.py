@@ -69,7 +69,7 @@ def test_a_report_names_versions_failures_and_what_was_left_out():
     assert "12.5 times less than the thriftiest peer's (fastapi)" in text
     assert "Failed: bentoml: no" in text
     assert "log" not in text.rpartition("Failed")[2]
-    assert "- assay, echo, echo-service: granian " in text
+    assert "- assay, echo: httptools " in text
     assert "mlserver 1.7.1" in text
 
 

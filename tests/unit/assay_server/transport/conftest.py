@@ -31,14 +31,18 @@ class Connection:
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Read one answer: status, headers and body."""
+        status, headers = self.head()
+        return status, headers, self._reader.read(int(headers.get("content-length", "0")))
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """Read the head of an answer."""
         line = self._reader.readline()
         assert line, "the server closed the connection"
         headers = {}
         while (entry := self._reader.readline()) != b"\r\n":
             name, _, value = entry.decode().partition(":")
             headers[name.lower()] = value.strip()
-        body = self._reader.read(int(headers.get("content-length", "0")))
-        return int(line.split()[1]), headers, body
+        return int(line.split()[1]), headers
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: object):
         """Send a request and return its answer. Header names have _ for -."""
@@ -110,6 +114,12 @@ class Server:
         """Send one request on a connection of its own."""
         with self.connect() as connection:
             return connection.ask(method, path, body, **headers)
+
+    def connections(self) -> int:
+        """Return how many connections the process holds."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        local, listens = f":{self.port:04X}", "0A"
+        return sum(row[1].endswith(local) and row[3] != listens and row[9] != "0" for row in rows)
 
     def memory(self) -> int:
         """Return the largest resident size so far in KiB."""

@@ -6,28 +6,71 @@ from contextlib import ExitStack
 
 import pytest
 
+from assay_server.transport import connection as connection_module
 from assay_server.transport import listen
 from assay_server.transport import server as server_module
 
 HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
+SWIFT = {"listener.SWEEP_SECONDS": 0.01}
 ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS = 3600
 
 
+def send_for_ever(connection) -> None:
+    while True:
+        connection.send(b"more of it" * 1000)
+
+
 def test_the_server_closes_idle_connections_later_than_gateways_do():
-    assert server_module._IDLE_SECONDS > ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS
+    assert connection_module.IDLE_SECONDS > ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS
 
 
-def test_one_timer_ends_idle_connections_and_heads_that_never_end(start):
-    """The truth about hyper that the setting above rests on; if this fails, look at it again."""
-    with start(set={"server._IDLE_SECONDS": 1}) as server, ExitStack() as stack:
-        idle, half, second = (stack.enter_context(server.connect()) for _ in range(3))
-        idle.ask("GET", "/ready")
-        half.send(b"GET /ready HTTP/1.1\r\n")
-        second.ask("GET", "/ready")
-        second.send(b"GET /ready")
+def test_idle_connections_are_closed_in_the_end(start):
+    with start(set={"connection.IDLE_SECONDS": 0.1, **SWIFT}) as server, ExitStack() as stack:
+        silent, idle = (stack.enter_context(server.connect()) for _ in range(2))
+        assert idle.ask("GET", "/ready")[0] == 200
         assert idle.is_closed()
+        assert silent.is_closed()
+
+
+def test_heads_that_never_end_are_given_up_and_what_is_idle_or_at_work_is_not(start):
+    with start(set={"connection.HEAD_SECONDS": 0.1, **SWIFT}) as server, ExitStack() as stack:
+        idle, half, second, held = (stack.enter_context(server.connect()) for _ in range(4))
+        for each in (idle, second):
+            assert each.ask("GET", "/ready")[0] == 200
+        held.send(b"GET /hold HTTP/1.1\r\n\r\n")
+        half.send(b"GET /ready HTTP/1.1\r\n")
+        second.send(b"GET /ready")
         assert half.is_closed()
         assert second.is_closed()
+        assert idle.ask("GET", "/release")[0] == 200
+        assert held.answer()[2] == b'"held"'
+
+
+def test_who_does_not_take_its_answers_is_given_up(start):
+    """And meanwhile nothing more is done for it: sixteen answers would be 64 MB."""
+    with start(set={"connection.ANSWER_SECONDS": 0.5, **SWIFT}) as server:
+        assert server.ask("GET", "/ready")[0] == 200
+        before = server.memory()
+        with server.connect() as connection:
+            connection.send(b"GET /large?size=4000000 HTTP/1.1\r\n\r\n" * 16)
+            assert server.until(server.connections)
+            assert server.until(lambda: not server.connections())
+        assert server.memory() - before < 16 * 1024
+
+
+def test_who_takes_its_answers_slowly_gets_them_all(server):
+    with server.connect() as connection:
+        connection.send(b"GET /large?size=4000000 HTTP/1.1\r\n\r\n" * 4)
+        assert [len(connection.answer()[2]) for _ in range(4)] == [4_000_000] * 4
+
+
+def test_a_closed_connection_is_not_kept_for_a_client_that_goes_on_sending(start):
+    settings = {"connection.LINGER_SECONDS": 0.1, **SWIFT}
+    with start(set=settings) as server, server.connect() as connection:
+        connection.send(b"nonsense\r\n\r\n")
+        assert connection.answer()[0] == 400
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection)
 
 
 def test_requests_that_come_together_are_answered_in_order(server):
@@ -85,7 +128,6 @@ def test_connections_beyond_the_limit_wait_their_turn(start):
 
 
 def test_fewer_descriptors_make_fewer_connections(start):
-    """Not an error when the next one is accepted: hyper would try that for ever."""
     with start(descriptors=200) as server, ExitStack() as stack:
         limited = server.until(lambda: [event for event in server.events() if "limit" in event])
         assert limited[0]["limit"] == 200 - server_module._SPARE_DESCRIPTORS
@@ -121,7 +163,7 @@ def test_clients_that_go_away_in_the_middle_leave_nothing_behind(start, hard):
 
 
 def test_who_closes_its_half_of_the_connection_is_taken_as_gone(start):
-    """A choice of hyper's: no client of ours does that before it has its answer."""
+    """No client of ours does that before it has its answer."""
     with start() as server, server.connect() as connection:
         connection.send(b"GET /hold HTTP/1.1\r\n\r\n").socket.shutdown(socket.SHUT_WR)
         assert connection.is_closed()
