@@ -3,13 +3,13 @@
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Coroutine
 
 from assay_server.logs import event
 from assay_server.transport.connection import Connection
 from assay_server.transport.heads import Clock
 from assay_server.transport.service import Service
+from assay_server.transport.tls import Renewals
 
 _BACKLOG = 2048
 # Deadlines are looked at this often.
@@ -56,7 +56,7 @@ class Listener:
         service: Service,
         listener: socket.socket,
         limit: int,
-        context: ssl.SSLContext | None = None,
+        renewals: Renewals | None = None,
     ) -> None:
         self.service = service
         self.connections: set[Connection] = set()
@@ -65,7 +65,7 @@ class Listener:
         self.stopping = False
         self._socket = listener
         self._free = limit
-        self._context = context
+        self._renewals = renewals
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -141,13 +141,14 @@ class Listener:
 
     async def _open(self, accepted: socket.socket) -> None:
         connection = Connection(self)
+        context = self._renewals.context if self._renewals else None
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context else None,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS if self._context else None,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS if context else None,
             )
         except OSError:
             pass  # a failed handshake is the client's affair
@@ -174,6 +175,8 @@ class Listener:
     def _sweep(self) -> None:
         self.now = now = self._loop.time()
         self.clock.tick()
+        if self._renewals is not None:
+            self._renewals.look()
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expire()
         if not self._is_accepting and not self.stopping and self._free > 0:

@@ -171,10 +171,8 @@ class RequestParser:
         """Return path, query, and 0 or the status of a refusal."""
         if self.fed > HEAD_BYTES:
             return "", "", 431
-        if method == "CONNECT":
+        if method == "CONNECT" or (coding is not None and coding.lower() != b"chunked"):
             return "", "", 400
-        if coding is not None and coding.lower() != b"chunked":
-            return "", "", 501
         try:
             return *path_and_query(target), 0
         except ValueError:

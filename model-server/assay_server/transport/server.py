@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from assay_server.logs import event
 from assay_server.transport.listener import Listener
 from assay_server.transport.service import Service
-from assay_server.transport.tls import TLS
+from assay_server.transport.tls import TLS, Renewals
 
 _SHUTDOWN_SECONDS = 10
 _CONNECTIONS = 2048
@@ -41,7 +41,7 @@ class Server:
     ) -> None:
         self._service = service
         self._drain_seconds = drain_seconds
-        self._context = tls.context() if tls is not None else None
+        self._renewals = Renewals(tls) if tls is not None else None
         self._connections = connections
         self._before_leaving = before_leaving
         self._stopping = asyncio.Event()
@@ -53,7 +53,7 @@ class Server:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
         event("listening", port=listener.getsockname()[1])
-        front = Listener(self._service, listener, _affordable(self._connections), self._context)
+        front = Listener(self._service, listener, _affordable(self._connections), self._renewals)
         draining = asyncio.create_task(self._drain())
         await self._leaving.wait()
         draining.cancel()

@@ -1,8 +1,10 @@
-"""The certificate of a server that speaks TLS."""
+"""The certificate of a server that speaks TLS, and its renewals."""
 
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+
+from assay_server.logs import event
 
 
 class TLSError(Exception):
@@ -11,7 +13,7 @@ class TLSError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """A certificate chain and its key, both PEM files. They are read once, at the start."""
+    """A certificate chain and its key, both PEM files."""
 
     cert: Path
     key: Path
@@ -36,3 +38,39 @@ class TLS:
                 f" it, in PEM, without a password (OpenSSL: {getattr(error, 'reason', None)})"
             ) from None
         return context
+
+
+class Renewals:
+    """A certificate that is replaced on disk now and then, as cert-manager does it.
+
+    `context` is for new handshakes; what is connected stays. Raises TLSError at first.
+    """
+
+    def __init__(self, tls: TLS) -> None:
+        self._tls = tls
+        self._seen = self._state()
+        self.context = tls.context()
+
+    def look(self) -> None:
+        """Take up a pair of files that has changed; keep the old one if the new one is no pair."""
+        state = self._state()
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            self.context = self._tls.context()
+        except TLSError as error:
+            event("certificate_not_renewed", level=40, message=str(error))
+        else:
+            event("certificate_renewed")
+
+    def _state(self) -> list[tuple[int, int]]:
+        found = []
+        for path in (self._tls.cert, self._tls.key):
+            try:
+                status = path.stat()
+            except OSError:
+                found.append((0, 0))
+            else:
+                found.append((status.st_ino, status.st_mtime_ns))
+        return found

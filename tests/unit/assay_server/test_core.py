@@ -63,14 +63,6 @@ def body(*values: float, **more) -> bytes:
     return json.dumps({"inputs": [tensor], **more}).encode()
 
 
-class Head:
-    """What the HTTP server knows of a request before its body."""
-
-    method, path = INFER
-    query_string = ""
-    http_version = "1.1"
-
-
 class Client:
     """Sends requests to a server as the transport does, and keeps the answers."""
 
@@ -83,10 +75,13 @@ class Client:
         client = self
 
         class Exchange:
-            def response_bytes(self, status, headers, content):
+            def answer(self, request, status, content_type, headers, content):
                 client.answers[name] = status, dict(headers), json.loads(content)
 
-        rest = self.server.service.begin(Request(Head, Exchange(), HEADERS, content))
+        headers = {name.encode(): value.encode() for name, value in HEADERS.items()}
+        request = Request(Exchange(), *INFER, "", headers)
+        request.add(content)
+        rest = self.server.service.begin(request)
         if rest is not None:
             self.tasks.append(asyncio.ensure_future(rest))
 

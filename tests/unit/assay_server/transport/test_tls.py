@@ -72,6 +72,35 @@ def test_the_end_is_orderly(server):
         assert connection.socket.recv(1) == b""  # an end without goodbye would raise
 
 
+def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(start, certificate):
+    files, second, other = certificate(), certificate(), certificate()
+
+    def fingerprint() -> bytes:
+        with server.connect() as connection:
+            return connection.socket.getpeercert(binary_form=True)
+
+    def said(name: str) -> list[dict]:
+        return [event for event in server.events() if event["event"] == name]
+
+    given = {"tls": [str(files.cert), str(files.key)], "set": {"listener.SWEEP_SECONDS": 0.01}}
+    with start(**given) as server:
+        server.context.check_hostname = False
+        server.context.verify_mode = ssl.CERT_NONE
+        with server.connect() as kept:
+            first = fingerprint()
+            files.key.write_bytes(other.key.read_bytes())
+            server.until(lambda: said("certificate_not_renewed"))
+            assert str(files.key) in said("certificate_not_renewed")[0]["message"]
+            assert fingerprint() == first
+            files.cert.unlink()
+            assert fingerprint() == first
+            files.key.write_bytes(second.key.read_bytes())
+            files.cert.write_bytes(second.cert.read_bytes())
+            server.until(lambda: said("certificate_renewed"))
+            assert fingerprint() == ssl.PEM_cert_to_DER_cert(second.cert.read_text()) != first
+            assert kept.ask("GET", "/ready")[0] == 200
+
+
 def test_handshakes_that_never_end_hold_up_nobody(server):
     context, server.context = server.context, None
     try:
