@@ -4,6 +4,7 @@ Nulls: promotion rejects ``gain <= -promote_shift``, rollback rejects ``gain >= 
 (see `measurement`). Arrays are (R,) unless said otherwise.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 from assay.judge import eprocess, exact
 from assay.judge.looks import Looks, Parts
 from assay.judge.measurement import LEAST_FREEDOM, Borders, Measured, matters, measure
-from assay.judge.metrics.metric import Bools, Floats
+from assay.judge.metrics.metric import Bools, Floats, anywhere
 from assay.judge.verdict import MetricSpec
 
 FAINT = 1.5
@@ -146,7 +147,7 @@ def _rollback(spec: MetricSpec, found: Measured, borders: Borders, share: float)
     """Ask the rollback test; cautiously, what bins may hide is not the canary's fault."""
     dist = cautious = -borders.better * found.difference - borders.rollback_shift
     coarse = matters(found.resolution, spec.margin)
-    if coarse.any():
+    if anywhere(coarse):
         cautious = dist - np.where(coarse, found.resolution, 0.0)
     limit = -math.log(borders.rollback_alpha * share)
     return _outcome(eprocess.ROLLBACK, (dist, cautious), found.variances[:, 1], spec.margin, limit)
@@ -182,7 +183,7 @@ def _exact(
 ) -> tuple[Proof, Proof]:
     """Ask the exact tests for promotion and rollback, at the looks where that is to be done."""
     if not asks_exactly(parts):
-        return _not_asked(found), _not_asked(found)
+        return _not_asked(found.stable.shape), _not_asked(found.stable.shape)
     worse = -borders.better * found.difference - borders.rollback_shift
     # Where not even a fixed-sample test sees anything, the second net does not either.
     seen = worse > FAINT * np.sqrt(rollback.variance)
@@ -209,9 +210,9 @@ def _exact_test(
 ) -> Proof:
     """Ask one of the exact tests at some `looks`, (R,)."""
     component = found.parts[0].component
-    stream = component.stream(found.both[0].effective) if looks.any() else None
+    stream = component.stream(found.both[0].effective) if anywhere(looks) else None
     if stream is None:
-        return _not_asked(found)
+        return _not_asked(found.stable.shape)
     hits, rows = (_independent(each, found) for each in stream)
     if looks.ndim:
         hits, rows = hits[:, looks], rows[:, looks]
@@ -221,8 +222,9 @@ def _exact_test(
     return Proof(log_e, limit)
 
 
-def _not_asked(found: Measured) -> Proof:
-    return Proof(np.full(found.known.shape, np.nan), np.inf)
+@functools.lru_cache(maxsize=8)
+def _not_asked(shape: tuple[int, ...]) -> Proof:
+    return Proof(np.full(shape, np.nan)[()], np.inf)
 
 
 def _independent(rows: Floats, found: Measured) -> Floats:
@@ -235,7 +237,7 @@ def _floor(
 ) -> Proof:
     """Ask whether the canary is beyond its floor: exactly where possible, else past burn-in."""
     if spec.floor is None or share <= 0.0:
-        return _not_asked(found)
+        return _not_asked(found.stable.shape)
     limit = -math.log(borders.rollback_alpha * share)
     beyond = found.known & (borders.better * (found.canary - spec.floor) < 0.0)
     part = parts[0]
@@ -260,7 +262,7 @@ def _late(
     """
     shape = looks.parts[0].cells.shape[1:-2]
     if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
-        return _not_asked(whole), np.zeros(shape)
+        return _not_asked(whole.stable.shape), np.zeros(shape)
     found = _as_dependent_as(whole, spec, looks.restarts, borders)
     outcome = _rollback(spec, found, borders, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)

@@ -58,7 +58,7 @@ class Table:
         Cells (arms, 2, B) become floats on the way, which costs much of a verdict's time.
         """
         bins = cells.shape[-1]
-        used = cells.reshape(-1, bins).max(axis=0).nonzero()[0]
+        used = np.add.reduce(cells.reshape(-1, bins), axis=0).nonzero()[0]
         first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, bins)
         own = slice(first, last)
         return cls(
