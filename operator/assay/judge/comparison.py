@@ -7,7 +7,8 @@ Nulls: promotion rejects ``gain <= -promote_shift``, rollback rejects ``gain >= 
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,7 @@ FAINT = 1.5
 """Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(NamedTuple):
     """One e-process at R looks.
 
     Attributes
@@ -54,8 +54,7 @@ class Outcome:
         return (self.cautious < self.limit) & (self.limit <= self.log_e)
 
 
-@dataclass(frozen=True, eq=False)
-class Proof:
+class Proof(NamedTuple):
     """One of the other tests at R looks.
 
     Attributes
@@ -75,8 +74,7 @@ class Proof:
         return self.log_e >= self.limit
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NamedTuple):
     """Everything the verdict of one metric rests on.
 
     Attributes

@@ -1,7 +1,7 @@
 """Why a metric decides as it does, in words with the numbers that decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from assay.judge.verdict import MetricSpec, Policy, PromoteOn, RollbackOn
 from assay.judge.wording import count, decimal, percent
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """What was measured of one metric, with the band of the difference."""
 
     stable: float

@@ -2,11 +2,14 @@
 
 One verdict is R = 1; a simulation judges the looks of many trials in one call, through the same
 code. Shapes: R looks, H strata, C cells, G groups (user buckets or time batches). One look alone has no
-axis R, for numpy's plain numbers are many times faster than arrays of one.
+axis R, for numpy's plain numbers are many times faster than arrays of one. What a verdict makes on
+its way are named tuples: a frozen dataclass takes four times as long to make, and it makes thirty.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +51,7 @@ class Pairs:
     pseudo: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """One component of a metric, and what it is computed from.
 
     Attributes
@@ -92,8 +94,7 @@ Parts = tuple[Part, ...]
 """A whole metric: the components whose weighted values add up to it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Looks:
+class Looks(NamedTuple):
     """R looks, by one metric.
 
     Attributes
@@ -112,4 +113,4 @@ class Looks:
     parts: Parts
     restarts: Parts = ()
     restart_weights: Floats | None = None
-    members: Mapping[str, Parts] = field(default_factory=dict)
+    members: Mapping[str, Parts] = MappingProxyType({})

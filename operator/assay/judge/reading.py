@@ -39,7 +39,7 @@ def read_looks(metric: Metric, evidence: Evidence) -> Looks:
         parts = tuple(
             column
             if column.groups is not None
-            else replace(column, groups=each.batches, timed=True)
+            else column._replace(groups=each.batches, timed=True)
             for column, each in zip(columns, past, strict=True)
         )
     return Looks(parts, restarts, restart_weights, _members(strata, columns))

@@ -9,7 +9,7 @@ rows in one of the arms takes no part.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,7 @@ _NOTHING = 1e-300
 """Stands for no rows where these are divided by; what is divided is 0 then."""
 
 
-@dataclass(frozen=True, eq=False)
-class Standardised:
+class Standardised(NamedTuple):
     """Both arms over the same strata; the first axis is the arm, stable then canary.
 
     Attributes
@@ -166,8 +165,7 @@ def residuals(both: Standardised, gradient: Floats) -> Floats:
     return difference
 
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
+class _Pieces(NamedTuple):
     """What the variances of both arms are made of.
 
     `square` (2, R, H, parts) is the mean square influence of a part's rows, the influence times the

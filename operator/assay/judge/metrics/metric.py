@@ -13,8 +13,7 @@ that one call serves one verdict or a hundred thousand simulated ones.
 import abc
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,7 @@ class NoValue(Exception):  # noqa: N818 - not an error: the metric holds, and sa
         self.message = message
 
 
-@dataclass(frozen=True, eq=False)
-class Guards:
+class Guards(NamedTuple):
     """Which tests may decide, given how much of what matters was seen. Shapes (...).
 
     Attributes
@@ -191,8 +189,7 @@ def within(value: Floats, low: float, high: float) -> Floats:
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
+class Reading(NamedTuple):
     """The cells of one component, read from several arms' counts.
 
     Attributes

@@ -6,7 +6,7 @@ come by group of users. Both only when every arm that has labels has them: half 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ from assay.judge import reasons
 from assay.judge.metrics.metric import Component, Floats, NoValue, Reading
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+class Table(NamedTuple):
     """Tables of several arms, with the same meaning of axes as in `Reading`.
 
     Attributes
