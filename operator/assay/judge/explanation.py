@@ -185,8 +185,8 @@ def _held(spec: MetricSpec, policy: Policy, decided: Decisions, reason: str) -> 
             f"which is not proven yet{test}"
         )
     evidence = (
-        f"evidence to promote {found.promote.log_e:.2f} of {found.promote.limit:.2f}, "
-        f"to roll back {found.rollback.log_e:.2f} of {found.rollback.limit:.2f}"
+        f"evidence to promote {float(found.promote.log_e):.2f} of {found.promote.limit:.2f}, "
+        f"to roll back {float(found.rollback.log_e):.2f} of {found.rollback.limit:.2f}"
     )
     if reason == reasons.UNDERPOWERED and policy.growth is not None:
         hoped = float(hoped_for(spec, policy.growth, found))

@@ -4,6 +4,7 @@ The e-value for multinomial counts with known probabilities holds at every look;
 multiply. Reference: Lindon, Malek, Anytime-valid inference for multinomial count data (2022).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,8 +68,41 @@ def log_e_mismatch(
     return total
 
 
-Pair = tuple[float, float, float]
-"""Counts of stable and of the canary, and the canary's share that is to be expected."""
+@dataclass(frozen=True)
+class Lot:
+    """What the e-value of one pair of counts takes of the share alone.
+
+    Attributes
+    ----------
+    share
+        Of the canary that is to be expected, between 0 and 1.
+    prior
+        Rows that the prior is worth, of stable and of the canary.
+    per_row
+        What the logarithm of the likelihood ratio gains with a row of stable, and of the canary.
+    constant
+        What is added.
+    """
+
+    share: float
+    prior: tuple[float, float]
+    per_row: tuple[float, float]
+    constant: float
+
+    @classmethod
+    def of(cls, share: float) -> "Lot":
+        """Prepare the test of one share."""
+        first, second = CONCENTRATION * (1.0 - share), CONCENTRATION * share
+        constant = _LOG_GAMMA - math.lgamma(first) - math.lgamma(second)
+        per_row = -math.log(1.0 - share), -math.log(share)
+        return cls(share, (first, second), per_row, constant)
+
+
+_asked = functools.lru_cache(maxsize=256)(Lot.of)
+"""Of the shares that routes were asked for: a rollout has few, and looks at them all the time."""
+
+Pair = tuple[float, float, Lot]
+"""Counts of stable and of the canary, and of the canary's share that is to be expected."""
 
 
 def findings(
@@ -95,12 +129,12 @@ def log_e_of_pairs(pairs: Sequence[Pair]) -> float:
     """Log e-value of pairs of counts, as `log_e_mismatch`; in plain floats, for a verdict waits for it."""
     log_gamma = math.lgamma
     total = 0.0
-    for stable, canary, share in pairs:
-        first, second = CONCENTRATION * (1.0 - share), CONCENTRATION * share
+    for stable, canary, lot in pairs:
+        (first, second), (of_stable, of_canary) = lot.prior, lot.per_row
         total += (
-            (log_gamma(first + stable) - log_gamma(first) - stable * math.log(1.0 - share))
-            + (log_gamma(second + canary) - log_gamma(second) - canary * math.log(share))
-            + (_LOG_GAMMA - log_gamma(CONCENTRATION + stable + canary))
+            (log_gamma(first + stable) + stable * of_stable)
+            + (log_gamma(second + canary) + canary * of_canary)
+            + (lot.constant - log_gamma(CONCENTRATION + stable + canary))
         )
     return total
 
@@ -171,9 +205,9 @@ def _split(strata: Sequence[Stratum], *, sticky: bool) -> list[Pair]:
     The rows of one go the same way.
     """
     return [
-        (each.stable.users, each.canary.users, each.weight or 0.0)
+        (each.stable.users, each.canary.users, _asked(each.weight or 0.0))
         if sticky
-        else (each.stable.requests, each.canary.requests, each.weight or 0.0)
+        else (each.stable.requests, each.canary.requests, _asked(each.weight or 0.0))
         for each in strata
     ]
 
@@ -183,7 +217,7 @@ def _ratio_mismatch(names: Sequence[str], split: Sequence[Pair], kind: str) -> F
 
     Too much in one may make up for too little in another.
     """
-    units = np.array(split)
+    units = np.array([(stable, canary, lot.share) for stable, canary, lot in split])
     total = units[:, :2].sum(axis=1)
     canary = units[:, 1].sum()
     worst = ""
@@ -208,10 +242,11 @@ def _labels(strata: Sequence[Stratum]) -> list[Pair]:
     pairs = []
     for each in strata:
         stable, canary = each.stable, each.canary
-        if min(stable.served, canary.served) > 0:
+        if stable.served and canary.served:
             served = stable.served + canary.served
             part = _independent(served, stable.requests + canary.requests)
-            pairs.append((part * stable.labelled, part * canary.labelled, canary.served / served))
+            lot = Lot.of(canary.served / served)
+            pairs.append((part * stable.labelled, part * canary.labelled, lot))
     return pairs
 
 

@@ -115,8 +115,7 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, ranked: bool = False) -
     groups = _grouped(arms, lambda part: part.scores.get(name))
     sums = _weighted(arms, lambda part: part.scores.get(name))
     squares = _weighted(arms, lambda part: part.score_squares.get(name))
-    labelled = [arm for arm in arms if arm.labelled]
-    if sums is None and labelled and all(arm.weighted is not None for arm in labelled):
+    if sums is None and {arm.weighted is not None for arm in arms if arm.labelled} == {True}:
         raise NoValue(
             reasons.NO_SCORES,
             f"labels were chosen by chance, but the scores of class {name!r} came without weights: "
