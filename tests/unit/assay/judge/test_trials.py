@@ -204,7 +204,7 @@ def test_labels_that_depend_on_the_prediction_hold_unless_they_are_weighted():
     assert found.reason != reasons.LABELS_DEPEND_ON_PREDICTION
     assert found.metrics[0].stable == pytest.approx(truth, abs=0.01)
     assert (held.verdict, held.reason) == (Verdict.HOLD, reasons.LABELS_DEPEND_ON_PREDICTION)
-    assert "rows predicted '1' (100 %) and for " in held.message
+    assert "rows of stable predicted '1' (100 %) and for " in held.message
     assert held.metrics[0].stable > truth + 0.1
 
 
