@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from assay.judge import eprocess, exact
+from assay.judge import eprocess, exact, strata
 from assay.judge.looks import Looks, Parts
 from assay.judge.measurement import LEAST_FREEDOM, Borders, Measured, matters, measure
 from assay.judge.metrics.metric import Bools, Floats, anywhere
@@ -168,12 +168,12 @@ def _outcome(
 def asks_exactly(parts: Parts) -> bool:
     """Whether there are exact tests of a metric's cells.
 
-    Not of sums of weights or several parts, which are no Bernoulli streams, nor of pairs, which are
-    not independent.
+    Not of several parts or of sums of weights alone, which are no Bernoulli streams; the rows that
+    carry the weights are one.
     """
     part = parts[0]
-    plain = len(parts) == 1 and part.squares is None and part.pairs is None
-    return plain and part.component.link() is not None
+    counted = part.squares is None or part.rows is not None
+    return len(parts) == 1 and counted and part.component.link() is not None
 
 
 def _exact(
@@ -207,8 +207,14 @@ def _exact_test(
     found: Measured, looks: Bools, test: Callable[..., Floats], shift: float, alpha: float
 ) -> Proof:
     """Ask one of the exact tests at some `looks`, (R,)."""
-    component = found.parts[0].component
-    stream = component.stream(found.both[0].effective) if anywhere(looks) else None
+    part, both = found.parts[0], found.both[0]
+    link = part.component.link() if anywhere(looks) else None
+    if link is None:
+        return _not_asked(found.stable.shape)
+    if part.rows is not None:
+        link = link.weighted(part.heaviest)
+        both = strata.standardise(part._replace(cells=part.rows, squares=None, groups=None))
+    stream = part.component.stream(both.effective)
     if stream is None:
         return _not_asked(found.stable.shape)
     hits, rows = (_independent(each, found) for each in stream)
@@ -216,7 +222,14 @@ def _exact_test(
         hits, rows = hits[:, looks], rows[:, looks]
     limit = -math.log(alpha)
     log_e = np.full(looks.shape, np.nan)
-    log_e[looks] = test((hits[1], rows[1]), (hits[0], rows[0]), component.link(), shift, limit)
+    log_e[looks] = test(
+        (hits[1], rows[1]),
+        (hits[0], rows[0]),
+        link,
+        shift,
+        limit,
+        same_rows=part.pairs is not None,
+    )
     return Proof(log_e, limit)
 
 

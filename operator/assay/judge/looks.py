@@ -64,6 +64,10 @@ class Part(NamedTuple):
         Whether the groups are time batches, of which more will come.
     pairs
         Where both arms answered the same rows: how they go together.
+    rows
+        Labelled rows, as `cells`, where these are sums of weights; `None` where they are not known.
+    heaviest
+        What no weight of these rows exceeds.
     """
 
     component: Component
@@ -73,6 +77,8 @@ class Part(NamedTuple):
     groups: Floats | None = None
     timed: bool = False
     pairs: Pairs | None = None
+    rows: Floats | None = None
+    heaviest: float = 1.0
 
     @classmethod
     def of(cls, component: Component, weight: float, stable: ArmCells, canary: ArmCells) -> "Part":

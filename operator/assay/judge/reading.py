@@ -56,6 +56,8 @@ def _column(item: Reading, strata: int) -> Part:
         None
         if item.groups is None
         else item.groups.reshape(2, strata, *item.groups.shape[1:]).swapaxes(1, 2),
+        rows=None if item.rows is None else item.rows.reshape(shape),
+        heaviest=item.heaviest,
     )
 
 

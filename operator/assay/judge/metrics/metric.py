@@ -205,6 +205,10 @@ class Reading(NamedTuple):
     groups
         Rows by user bucket, (arms, G, C'); C' cells of a coarser grid, maybe. `None` where they
         are not known.
+    rows
+        Labelled rows where `cells` are sums of weights, (arms, C); `None` where they are not known.
+    heaviest
+        No weight that was seen is larger.
     """
 
     component: Component
@@ -212,6 +216,8 @@ class Reading(NamedTuple):
     cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
+    rows: Floats | None = None
+    heaviest: float = 1.0
 
 
 class Metric(abc.ABC):
