@@ -105,10 +105,10 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     # A row stands for one at the least, so there are sums of rows that were counted, or of others.
     if ((rows > sums * (1.0 + _ROUNDING)) | ((rows == 0.0) & (sums > 0.0))).any():
         return Table(sums, squares, groups)
-    return Table(sums, squares, groups, rows=rows, heaviest=_heaviest(rows, sums, squares))
+    return Table(sums, squares, groups, rows=rows, heaviest=heaviest(rows, sums, squares))
 
 
-def _heaviest(rows: Floats, sums: Floats, squares: Floats) -> float:
+def heaviest(rows: Floats, sums: Floats, squares: Floats) -> float:
     """Return what no weight can exceed, from the numbers, sums and sums of squares of some cells.
 
     The largest of n numbers is at most ``mean + sqrt(n - 1)`` standard deviations (Samuelson, How
