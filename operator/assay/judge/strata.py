@@ -195,7 +195,9 @@ def _pieces(both: Standardised, gradient: Floats) -> _Pieces:
     are linear in the shares, so the (R, H, C) shares themselves are never made.
     """
     parts = both.held.shape[-1]
-    powers = np.array([gradient, gradient * gradient])
+    powers = np.empty((2, *gradient.shape))
+    powers[0] = gradient
+    np.multiply(gradient, gradient, out=powers[1])
     sums = _sums(both.cells, both.held, powers)  # (3, 2, R, H, parts)
     overall = np.vecmat(both.per_row, sums)
     smoothing = overall[..., None, :]
