@@ -8,6 +8,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +69,7 @@ def log_e_mismatch(
     return total
 
 
-@dataclass(frozen=True)
-class Lot:
+class Lot(NamedTuple):
     """What the e-value of one pair of counts takes of the share alone.
 
     Attributes
