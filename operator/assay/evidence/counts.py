@@ -249,16 +249,16 @@ class Evidence:
     def labelled(self) -> tuple[int, int]:
         """Labelled rows of (stable, canary) over all strata."""
         return (
-            sum(stratum.stable.labelled for stratum in self.strata),
-            sum(stratum.canary.labelled for stratum in self.strata),
+            sum([stratum.stable.labelled for stratum in self.strata]),
+            sum([stratum.canary.labelled for stratum in self.strata]),
         )
 
     @property
     def served(self) -> tuple[int, int]:
         """Served rows of (stable, canary) over all strata."""
         return (
-            sum(stratum.stable.served for stratum in self.strata),
-            sum(stratum.canary.served for stratum in self.strata),
+            sum([stratum.stable.served for stratum in self.strata]),
+            sum([stratum.canary.served for stratum in self.strata]),
         )
 
 

@@ -4,24 +4,25 @@ Nulls: promotion rejects ``gain <= -promote_shift``, rollback rejects ``gain >= 
 (see `measurement`). Arrays are (R,) unless said otherwise.
 """
 
+import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from assay.judge import eprocess, exact
+from assay.judge import eprocess, exact, strata
 from assay.judge.looks import Looks, Parts
 from assay.judge.measurement import LEAST_FREEDOM, Borders, Measured, matters, measure
-from assay.judge.metrics.metric import Bools, Floats
+from assay.judge.metrics.metric import Bools, Floats, anywhere
 from assay.judge.verdict import MetricSpec
 
 FAINT = 1.5
 """Standard errors below which the exact test for rollback is not asked: it needs 3 at the least."""
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(NamedTuple):
     """One e-process at R looks.
 
     Attributes
@@ -53,8 +54,7 @@ class Outcome:
         return (self.cautious < self.limit) & (self.limit <= self.log_e)
 
 
-@dataclass(frozen=True, eq=False)
-class Proof:
+class Proof(NamedTuple):
     """One of the other tests at R looks.
 
     Attributes
@@ -74,8 +74,7 @@ class Proof:
         return self.log_e >= self.limit
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NamedTuple):
     """Everything the verdict of one metric rests on.
 
     Attributes
@@ -146,7 +145,7 @@ def _rollback(spec: MetricSpec, found: Measured, borders: Borders, share: float)
     """Ask the rollback test; cautiously, what bins may hide is not the canary's fault."""
     dist = cautious = -borders.better * found.difference - borders.rollback_shift
     coarse = matters(found.resolution, spec.margin)
-    if coarse.any():
+    if anywhere(coarse):
         cautious = dist - np.where(coarse, found.resolution, 0.0)
     limit = -math.log(borders.rollback_alpha * share)
     return _outcome(eprocess.ROLLBACK, (dist, cautious), found.variances[:, 1], spec.margin, limit)
@@ -169,12 +168,12 @@ def _outcome(
 def asks_exactly(parts: Parts) -> bool:
     """Whether there are exact tests of a metric's cells.
 
-    Not of sums of weights or several parts, which are no Bernoulli streams, nor of pairs, which are
-    not independent.
+    Not of several parts or of sums of weights alone, which are no Bernoulli streams; the rows that
+    carry the weights are one.
     """
     part = parts[0]
-    plain = len(parts) == 1 and part.squares is None and part.pairs is None
-    return plain and part.component.link() is not None
+    counted = part.squares is None or part.rows is not None
+    return len(parts) == 1 and counted and part.component.link() is not None
 
 
 def _exact(
@@ -182,7 +181,7 @@ def _exact(
 ) -> tuple[Proof, Proof]:
     """Ask the exact tests for promotion and rollback, at the looks where that is to be done."""
     if not asks_exactly(parts):
-        return _not_asked(found), _not_asked(found)
+        return _not_asked(found.stable.shape), _not_asked(found.stable.shape)
     worse = -borders.better * found.difference - borders.rollback_shift
     # Where not even a fixed-sample test sees anything, the second net does not either.
     seen = worse > FAINT * np.sqrt(rollback.variance)
@@ -208,21 +207,35 @@ def _exact_test(
     found: Measured, looks: Bools, test: Callable[..., Floats], shift: float, alpha: float
 ) -> Proof:
     """Ask one of the exact tests at some `looks`, (R,)."""
-    component = found.parts[0].component
-    stream = component.stream(found.both[0].effective) if looks.any() else None
+    part, both = found.parts[0], found.both[0]
+    link = part.component.link() if anywhere(looks) else None
+    if link is None:
+        return _not_asked(found.stable.shape)
+    if part.rows is not None:
+        link = link.weighted(part.heaviest)
+        both = strata.standardise(part._replace(cells=part.rows, squares=None, groups=None))
+    stream = part.component.stream(both.effective)
     if stream is None:
-        return _not_asked(found)
+        return _not_asked(found.stable.shape)
     hits, rows = (_independent(each, found) for each in stream)
     if looks.ndim:
         hits, rows = hits[:, looks], rows[:, looks]
     limit = -math.log(alpha)
     log_e = np.full(looks.shape, np.nan)
-    log_e[looks] = test((hits[1], rows[1]), (hits[0], rows[0]), component.link(), shift, limit)
+    log_e[looks] = test(
+        (hits[1], rows[1]),
+        (hits[0], rows[0]),
+        link,
+        shift,
+        limit,
+        same_rows=part.pairs is not None,
+    )
     return Proof(log_e, limit)
 
 
-def _not_asked(found: Measured) -> Proof:
-    return Proof(np.full(found.known.shape, np.nan), np.inf)
+@functools.lru_cache(maxsize=8)
+def _not_asked(shape: tuple[int, ...]) -> Proof:
+    return Proof(np.full(shape, np.nan)[()], np.inf)
 
 
 def _independent(rows: Floats, found: Measured) -> Floats:
@@ -235,7 +248,7 @@ def _floor(
 ) -> Proof:
     """Ask whether the canary is beyond its floor: exactly where possible, else past burn-in."""
     if spec.floor is None or share <= 0.0:
-        return _not_asked(found)
+        return _not_asked(found.stable.shape)
     limit = -math.log(borders.rollback_alpha * share)
     beyond = found.known & (borders.better * (found.canary - spec.floor) < 0.0)
     part = parts[0]
@@ -260,7 +273,7 @@ def _late(
     """
     shape = looks.parts[0].cells.shape[1:-2]
     if share <= 0.0 or looks.restart_weights is None or not looks.restarts:
-        return _not_asked(whole), np.zeros(shape)
+        return _not_asked(whole.stable.shape), np.zeros(shape)
     found = _as_dependent_as(whole, spec, looks.restarts, borders)
     outcome = _rollback(spec, found, borders, share)
     log_e = np.minimum(outcome.log_e, outcome.cautious)

@@ -6,7 +6,7 @@ decides. Words are `judge`'s matter.
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,7 @@ _CODES = {reason: code for code, reason in enumerate(REASONS)}
 Codes = npt.NDArray[np.int8]
 
 
-@dataclass(frozen=True, eq=False)
-class Decisions:
+class Decisions(NamedTuple):
     """R decisions by one metric.
 
     Attributes

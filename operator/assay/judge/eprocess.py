@@ -73,7 +73,7 @@ class Test:
         """Find the `dist` at which the log e-value of one look reaches `limit`.
 
         That is half of the display band. By Newton's method from where the nearest component alone
-        would be if all of its prior were above 0: the log e-value is convex and increasing in the
+        nearly would be: the log e-value is convex and increasing in the
         distance, so from the second step on the iterates fall towards the root.
         """
         dist = min(self._nearly(part, var, margin, limit) for part in self._floats)
@@ -89,11 +89,13 @@ class Test:
 
     @staticmethod
     def _nearly(part: tuple[float, float, float], var: float, margin: float, limit: float) -> float:
-        """Return the root of one component if ``ln Phi(u)`` were 0."""
+        """Return nearly the root of one component: ``ln Phi(u)`` is taken of where it would be 0."""
         offset, standard, scale = part
         information = scale * margin / var
         spread = 1.0 + information * scale * margin
-        u = math.sqrt(max(2.0 * (limit - offset) + math.log(spread), 1.0))
+        needed = 2.0 * (limit - offset) + math.log(spread)
+        u = math.sqrt(max(needed, 1.0))
+        u = math.sqrt(max(needed - 2.0 * math.log(0.5 * math.erfc(-u * _SQRT_HALF)), 1.0))
         return (u * math.sqrt(spread) - standard) / information
 
     def _parts(self, dist: Values, var: Values, margin: float, shape: tuple[int, ...]) -> Values:

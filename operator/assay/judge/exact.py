@@ -5,8 +5,12 @@ succeed with probability ``J = F1 / (2 - F1)``. Universal inference compares the
 of both streams with the best explanation that the null has: valid at every sample size and every
 look, 3.5 to 4 times slower than the asymptotic test, so it serves as a second net.
 
-Where the kinds of error count differently (F-beta, costs) the rate only bounds the metric. Then the
-null is widened to all rates that are compatible with it, which keeps the e-value valid.
+Where the kinds of error count differently (F-beta, costs), or rows stand for others that were not
+labelled, the rate only bounds the metric. Then the null is widened to all rates that are compatible
+with it, which keeps the e-value valid.
+
+Streams of the same rows (shadow traffic) depend on each other and their likelihoods do not multiply.
+The mean of two e-values is one whatever their dependence is, so half the larger one is.
 
 Shapes: arrays (...) throughout, one entry per look.
 
@@ -27,9 +31,10 @@ Stream = tuple[Values, Values]
 """Successes and trials. Fractions occur when strata are standardised."""
 
 _POINTS = 65
-_ROUNDS = 4
+_ROUNDS = 6
 _GRID = np.arange(_POINTS) / (_POINTS - 1)
 _LOG_PI = math.log(math.pi)
+_LOG_TWO = math.log(2.0)
 
 
 @dataclass(frozen=True)
@@ -60,26 +65,58 @@ class Link:
         """Make the link of a metric in [0, 1] that p determines, from the function and its inverse."""
         return cls(value, value, chance, chance)
 
+    def weighted(self, heaviest: float) -> "Link":
+        """Return the link of the rate among labelled rows that stand for 1 to `heaviest` rows each.
+
+        With r of them successes, and an error standing for k times as many rows as a success, the
+        rate among all rows is ``r / (r + k (1 - r))``, k from ``1 / heaviest`` to `heaviest`.
+        """
+
+        def of_all(rate: Values, errors: float) -> Values:
+            result: Values = rate / (rate + errors * (1.0 - rate))
+            return result
+
+        return Link(
+            worst=lambda rate: self.worst(of_all(rate, heaviest)),
+            best=lambda rate: self.best(of_all(rate, 1.0 / heaviest)),
+            of_worst=lambda goodness: of_all(self.of_worst(goodness), 1.0 / heaviest),
+            of_best=lambda goodness: of_all(self.of_best(goodness), heaviest),
+            span=self.span,
+        )
+
 
 def log_e_worse(
-    canary: Stream, stable: Stream, link: Link, shift: float, least: float = -math.inf
+    canary: Stream,
+    stable: Stream,
+    link: Link,
+    shift: float,
+    least: float = -math.inf,
+    *,
+    same_rows: bool = False,
 ) -> Values:
     """Log e-value against ``canary >= stable - shift`` in goodness; 0 without trials.
 
     Where a bound shows that it does not reach `least`, the bound (below `least`) stands for it.
+    With `same_rows` the streams may depend on each other.
     """
     border = _Border(link.of_best, link.of_worst, link.worst, link.span, shift)
     holds = link.best(_rate(*canary)) >= link.worst(_rate(*stable)) - shift
-    return _log_e(canary, stable, holds, border, least)
+    return _log_e(canary, stable, holds, border, least, _smaller if same_rows else _product)
 
 
 def log_e_not_worse(
-    canary: Stream, stable: Stream, link: Link, shift: float, least: float = -math.inf
+    canary: Stream,
+    stable: Stream,
+    link: Link,
+    shift: float,
+    least: float = -math.inf,
+    *,
+    same_rows: bool = False,
 ) -> Values:
     """Log e-value against ``canary <= stable - shift`` in goodness; as `log_e_worse`."""
     border = _Border(link.of_worst, link.of_best, link.best, link.span, shift)
     holds = link.worst(_rate(*canary)) <= link.best(_rate(*stable)) - shift
-    return _log_e(canary, stable, holds, border, least)
+    return _log_e(canary, stable, holds, border, least, _smaller if same_rows else _product)
 
 
 def log_e_below(canary: Stream, link: Link, floor: float) -> Values:
@@ -119,24 +156,49 @@ def _log_e(
     holds: npt.NDArray[np.bool_],
     border: _Border,
     least: float,
+    joined: "_Joined",
 ) -> Values:
+    arms = np.array([(*each, _mixture(each)) for each in (canary, stable)])
     of_stable = _rate(*stable)
-    mixture = _mixture(canary) + _mixture(stable)
     # Any point of the null bounds what the null explains from below.
-    some = border.nearest(of_stable)
-    explained = _log_likelihood(canary, some[0]) + _log_likelihood(stable, some[1])
+    explained = joined(*_explained(arms, border.nearest(of_stable)))
     if holds.any():
-        free = _log_likelihood(canary, _rate(*canary)) + _log_likelihood(stable, of_stable)
+        free = joined(*_explained(arms, (_rate(*canary), of_stable)))
         explained = np.where(holds, free, explained)
-    # The likelihood is concave and, where the null does not hold, its peak is outside: the best
-    # point of the null is on its border.
-    search = ~holds & (mixture - explained >= least)
+    # Each arm is explained the worse the further a point is from the rate that it shows and, where
+    # the null does not hold, these are outside: the best point of the null is on its border.
+    search = ~holds & (-explained >= least)
     if search.any():
         explained = np.asarray(explained)
-        of_arms = np.array([*canary, *stable])[:, search]
-        explained[search] = _maximum((of_arms[0], of_arms[1]), (of_arms[2], of_arms[3]), border)
-    log_e = mixture - explained
-    return np.where((canary[1] > 0.0) & (stable[1] > 0.0), log_e, 0.0)
+        explained[search] = _maximum(arms[..., search], border, joined)
+    return np.where((canary[1] > 0.0) & (stable[1] > 0.0), -explained, 0.0)
+
+
+_Joined = Callable[[Values, Values], Values]
+"""From the logarithms of both arms' inverse e-values to that of the e-value of both."""
+
+
+def _product(canary: Values, stable: Values) -> Values:
+    """Join independent arms."""
+    return canary + stable
+
+
+def _smaller(canary: Values, stable: Values) -> Values:
+    """Join dependent arms."""
+    result: Values = np.minimum(canary, stable) + _LOG_TWO
+    return result
+
+
+def _explained(arms: Values, rates: tuple[Values, Values]) -> tuple[Values, Values]:
+    """Log likelihood ratio of success rates to the mixture, of the canary and of stable.
+
+    `arms` (2, 3, ...) has hits, rows and mixture.
+    """
+    (hits, rows, mixture), (won, tried, mixed) = arms
+    return (
+        _log_likelihood((hits, rows), rates[0]) - mixture,
+        _log_likelihood((won, tried), rates[1]) - mixed,
+    )
 
 
 def _rate(hits: Values, rows: Values) -> Values:
@@ -159,17 +221,14 @@ def _log_likelihood(stream: Stream, rate: Values) -> Values:
     return result
 
 
-def _maximum(canary: Stream, stable: Stream, border: _Border) -> Values:
-    """Largest likelihood along the border, which has one hill, by a grid refined in rounds."""
-    shape = np.shape(canary[0])
+def _maximum(arms: Values, border: _Border, joined: _Joined) -> Values:
+    """Best explanation along the border, which has one hill, by a grid refined in rounds."""
+    shape = arms.shape[2:]
     low, high = np.zeros(shape), np.ones(shape)
-    canary = canary[0][..., None], canary[1][..., None]
-    stable = stable[0][..., None], stable[1][..., None]
     best = np.full(shape, -np.inf)
     for _ in range(_ROUNDS):
         points = low[..., None] + (high - low)[..., None] * _GRID
-        of_canary, of_stable = border.at(points)
-        values = _log_likelihood(canary, of_canary) + _log_likelihood(stable, of_stable)
+        values = joined(*_explained(arms[..., None], border.at(points)))
         top = np.argmax(values, axis=-1)[..., None]
         best = np.maximum(best, np.take_along_axis(values, top, -1)[..., 0])
         low = np.take_along_axis(points, np.maximum(top - 1, 0), -1)[..., 0]

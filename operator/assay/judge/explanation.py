@@ -1,7 +1,7 @@
 """Why a metric decides as it does, in words with the numbers that decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from assay.judge.verdict import MetricSpec, Policy, PromoteOn, RollbackOn
 from assay.judge.wording import count, decimal, percent
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """What was measured of one metric, with the band of the difference."""
 
     stable: float
@@ -186,8 +185,8 @@ def _held(spec: MetricSpec, policy: Policy, decided: Decisions, reason: str) -> 
             f"which is not proven yet{test}"
         )
     evidence = (
-        f"evidence to promote {found.promote.log_e:.2f} of {found.promote.limit:.2f}, "
-        f"to roll back {found.rollback.log_e:.2f} of {found.rollback.limit:.2f}"
+        f"evidence to promote {float(found.promote.log_e):.2f} of {found.promote.limit:.2f}, "
+        f"to roll back {float(found.rollback.log_e):.2f} of {found.rollback.limit:.2f}"
     )
     if reason == reasons.UNDERPOWERED and policy.growth is not None:
         hoped = float(hoped_for(spec, policy.growth, found))

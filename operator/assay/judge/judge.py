@@ -16,7 +16,7 @@ e-value may fall again; the guarantee is for the first crossing, so callers latc
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,8 +98,7 @@ def _combined(each: tuple[MetricJudgement, ...], found: Sequence[samples.Finding
     return Judgement(Verdict.PROMOTE, each[0].reason, message, each)
 
 
-@dataclass(frozen=True)
-class _Decided:
+class _Decided(NamedTuple):
     """One metric that has a value."""
 
     spec: MetricSpec

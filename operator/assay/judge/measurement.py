@@ -14,7 +14,14 @@ import numpy.typing as npt
 
 from assay.judge import strata
 from assay.judge.looks import Pairs, Part, Parts
-from assay.judge.metrics.metric import Bools, Component, Floats, Guards, block_sums
+from assay.judge.metrics.metric import (
+    Bools,
+    Component,
+    Floats,
+    Guards,
+    anywhere,
+    block_sums,
+)
 from assay.judge.verdict import MetricSpec, Policy
 
 ROUNDING = 1e-20
@@ -91,6 +98,13 @@ class Borders:
     shares: Shares
     remembers: bool = False
 
+    @cached_property
+    def nulls(self) -> Floats:
+        """Where stable and the nulls of promotion and rollback lie from stable's value."""
+        return np.array(
+            [0.0, -self.better * self.promote_shift, -self.better * self.rollback_shift]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Dependence:
@@ -163,7 +177,8 @@ class Measured:
     @cached_property
     def known(self) -> Bools:
         """Where there is a difference and a variance."""
-        known: Bools = np.isfinite(self.difference + np.add.reduce(self.variances, axis=(0, 1)))
+        # The credible variances are not finite where the specified ones are not.
+        known: Bools = np.isfinite(sum(self.variances[-1], self.difference))
         return known
 
     @property
@@ -192,9 +207,10 @@ class Measured:
             if width is not None:
                 half_width = half_width + part.weight * np.maximum(width[0], width[1])
                 hard = hard + part.weight * (width[0] + width[1])
-                blind = blind | np.logical_or(*part.component.is_blind(both.shares, width))
+                hidden = part.component.is_blind(both.shares, width)
+                blind = blind | hidden[0] | hidden[1]
         # The credible bound is never above the hard one, and dear.
-        if half_width is nothing or not matters(hard, self.margin).any():
+        if half_width is nothing or not anywhere(matters(hard, self.margin)):
             return half_width, hard, blind
         for part, both in each:
             width = part.component.resolution(both.shares)
@@ -219,7 +235,7 @@ def measure(spec: MetricSpec, parts: Parts, borders: Borders) -> Measured:
     # most the mean of the standard errors (statistics 2b), whatever the dependence is.
     deviation = np.zeros_like(measured[0].variances)
     for weight, each in zip(weights, measured, strict=True):
-        deviation += weight * np.sqrt(each.variances)
+        deviation = deviation + weight * np.sqrt(each.variances)
     guards = measured[0].guards
     for other in measured[1:]:
         guards = guards & other.guards
@@ -247,7 +263,9 @@ def _measure_part(spec: MetricSpec, part: Part, borders: Borders) -> Measured:
     factors = _floors(spec, component, borders, stable, canary)
     variances = _variances(component, both, gradient, factors)
     if part.pairs is not None:
-        variances[:, :2] = _paired(component, part.pairs)[:, None]
+        paired = _paired(component, part.pairs)[:, None]
+        own = np.broadcast_to(variances[:, 2:], (len(paired), *variances[:, 2:].shape[1:]))
+        variances = np.concatenate([paired, paired, own], axis=1)
     dependence = _dependence(component, part, borders)
     if dependence is not None:
         variances *= dependence.effect
@@ -276,17 +294,12 @@ def _floors(
     Returns (2, R) factors of stable's variance at the borders of promotion and rollback, and a
     third of the canary's own where that has a floor.
     """
-    measured = [stable, stable]
-    nulls = [
-        stable - borders.better * borders.promote_shift,
-        stable - borders.better * borders.rollback_shift,
-    ]
+    of_stable = component.spread(np.add.outer(borders.nulls, stable))
+    factors: Floats = of_stable[1:] / of_stable[0]
     if spec.floor is not None:
-        measured.append(canary)
-        nulls.append(0.0 * canary + spec.floor)
-    of_measured, of_nulls = component.spread(np.array([measured, nulls]))
-    factors: Floats = np.maximum(1.0, of_nulls / of_measured)
-    return factors
+        measured, floor = component.spread(np.array([canary, 0.0 * canary + spec.floor]))
+        factors = np.concatenate([factors, (floor / measured)[None]])
+    return np.maximum(1.0, factors)
 
 
 def _variances(
@@ -294,14 +307,14 @@ def _variances(
 ) -> Floats:
     """Make the variances of `Measured`, (V, F, R), with the (F, R) `factors` of `_floors`."""
     least = component.least_square(both.effective)
-    if len(factors) == 2:
-        of_canary, of_stable = strata.variances(both, gradient, factors, least)
-        return of_canary + of_stable[:, None]
-    floors = np.array([factors[0], factors[1], 0.0 * factors[2]])
-    of_canary, of_stable = strata.variances(both, gradient, floors, least)
-    of_canary[:, :2] += of_stable[:, None]
-    of_canary[:, 2] *= factors[2]
-    return of_canary
+    floors = factors
+    if len(factors) > 2:
+        floors = np.array([factors[0], factors[1], 0.0 * factors[2]])
+    arms = strata.variances(both, gradient, floors, least)
+    of_both: Floats = arms[:, :, 0] + arms[:, :, 1]
+    if len(factors) > 2:
+        of_both[:, 2] = arms[:, 2, 1] * factors[2]
+    return of_both
 
 
 def _paired(component: Component, pairs: Pairs) -> Floats:
@@ -340,8 +353,8 @@ def _dependence(component: Component, part: Part, borders: Borders) -> Dependenc
         Part(component, part.weight, part.groups.sum(axis=-3), groups=part.groups)
     )
     gradient = component.gradient(both.smooth, both.effective)
-    of_canary, of_stable = strata.variances(both, gradient, np.zeros((1, *part.cells.shape[1:-2])))
-    independent = of_canary[0, 0] + of_stable[0]
+    arms = strata.variances(both, gradient, np.zeros((1, *part.cells.shape[1:-2])))
+    independent = arms[0, 0, 0] + arms[0, 0, 1]
     moved = strata.residuals(both, gradient)
     squares = moved * moved
     total = squares.sum(axis=-1)

@@ -39,7 +39,7 @@ def read_looks(metric: Metric, evidence: Evidence) -> Looks:
         parts = tuple(
             column
             if column.groups is not None
-            else replace(column, groups=each.batches, timed=True)
+            else column._replace(groups=each.batches, timed=True)
             for column, each in zip(columns, past, strict=True)
         )
     return Looks(parts, restarts, restart_weights, _members(strata, columns))
@@ -56,6 +56,8 @@ def _column(item: Reading, strata: int) -> Part:
         None
         if item.groups is None
         else item.groups.reshape(2, strata, *item.groups.shape[1:]).swapaxes(1, 2),
+        rows=None if item.rows is None else item.rows.reshape(shape),
+        heaviest=item.heaviest,
     )
 
 

@@ -4,9 +4,11 @@ The e-value for multinomial counts with known probabilities holds at every look;
 multiply. Reference: Lindon, Malek, Anytime-valid inference for multinomial count data (2022).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +69,40 @@ def log_e_mismatch(
     return total
 
 
-Pair = tuple[float, float, float]
-"""Counts of stable and of the canary, and the canary's share that is to be expected."""
+class Lot(NamedTuple):
+    """What the e-value of one pair of counts takes of the share alone.
+
+    Attributes
+    ----------
+    share
+        Of the canary that is to be expected, between 0 and 1.
+    prior
+        Rows that the prior is worth, of stable and of the canary.
+    per_row
+        What the logarithm of the likelihood ratio gains with a row of stable, and of the canary.
+    constant
+        What is added.
+    """
+
+    share: float
+    prior: tuple[float, float]
+    per_row: tuple[float, float]
+    constant: float
+
+    @classmethod
+    def of(cls, share: float) -> "Lot":
+        """Prepare the test of one share."""
+        first, second = CONCENTRATION * (1.0 - share), CONCENTRATION * share
+        constant = _LOG_GAMMA - math.lgamma(first) - math.lgamma(second)
+        per_row = -math.log(1.0 - share), -math.log(share)
+        return cls(share, (first, second), per_row, constant)
+
+
+_asked = functools.lru_cache(maxsize=256)(Lot.of)
+"""Of the shares that routes were asked for: a rollout has few, and looks at them all the time."""
+
+Pair = tuple[float, float, Lot]
+"""Counts of stable and of the canary, and of the canary's share that is to be expected."""
 
 
 def findings(
@@ -78,14 +112,15 @@ def findings(
     weighted = [each for each in evidence.strata if each.weight is not None]
     sticky = any(each.stable.users + each.canary.users for each in weighted)
     split = _split(weighted, sticky=sticky)
+    served = [each for each in evidence.strata if each.stable.served and each.canary.served]
     found = (
         _coverage_low(evidence, min_coverage),
         _depends_on_prediction(evidence, metrics),
         _ratio_mismatch([each.name for each in weighted], split, "users" if sticky else "requests")
         if log_e_of_pairs(split) >= _LIMIT
         else None,
-        _coverage_mismatch(evidence)
-        if log_e_of_pairs(_labels(evidence.strata)) >= _LIMIT
+        _coverage_mismatch(evidence, served)
+        if log_e_of_pairs([_labels(each) for each in served]) >= _LIMIT
         else None,
     )
     return [finding for finding in found if finding is not None]
@@ -95,12 +130,12 @@ def log_e_of_pairs(pairs: Sequence[Pair]) -> float:
     """Log e-value of pairs of counts, as `log_e_mismatch`; in plain floats, for a verdict waits for it."""
     log_gamma = math.lgamma
     total = 0.0
-    for stable, canary, share in pairs:
-        first, second = CONCENTRATION * (1.0 - share), CONCENTRATION * share
+    for stable, canary, lot in pairs:
+        (first, second), (of_stable, of_canary) = lot.prior, lot.per_row
         total += (
-            (log_gamma(first + stable) - log_gamma(first) - stable * math.log(1.0 - share))
-            + (log_gamma(second + canary) - log_gamma(second) - canary * math.log(share))
-            + (_LOG_GAMMA - log_gamma(CONCENTRATION + stable + canary))
+            (log_gamma(first + stable) + stable * of_stable)
+            + (log_gamma(second + canary) + canary * of_canary)
+            + (lot.constant - log_gamma(CONCENTRATION + stable + canary))
         )
     return total
 
@@ -134,14 +169,15 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     """
     if all(spec.type == "Precision" for spec in metrics):
         return None
-    arms = [
-        arm
+    found = [
+        (words, each, arm)
         for each in evidence.strata
-        for arm in (each.stable, each.canary)
+        for words, arm in (("stable", each.stable), ("the canary", each.canary))
         if len(arm.served_as) > 1 and arm.weighted is None and arm.labelled
     ]
-    if not arms:
+    if not found:
         return None
+    arms = [arm for *_, arm in found]
     names = list(arms[0].labels)
     labelled = np.array([arm.confusion.sum(axis=0) for arm in arms], dtype=np.float64)
     served = np.array([[arm.served_as.get(name, 0) for name in names] for arm in arms])
@@ -149,16 +185,20 @@ def _depends_on_prediction(evidence: Evidence, metrics: Sequence[MetricSpec]) ->
     rows = np.maximum(served, labelled)
     shares = np.maximum(rows / rows.sum(axis=1, keepdims=True), 1e-12)
     counts = labelled * np.array([[_independent(arm.served, arm.requests)] for arm in arms])
-    if float(log_e_mismatch(counts.T, shares.T).sum()) < _LIMIT:
+    log_e = log_e_mismatch(counts.T, shares.T)
+    if float(log_e.sum()) < _LIMIT:
         return None
-    back, of = labelled.sum(axis=0), rows.sum(axis=0)
+    # What is opposite in two of them would not be seen in their sum.
+    worst = int(np.argmax(log_e))
+    words, stratum, _ = found[worst]
+    back, of = labelled[worst], rows[worst]
     rates = back / np.maximum(of, 1.0)
     seen = np.nonzero(of > 0.0)[0]
     low, high = (int(seen[choose(rates[seen])]) for choose in (np.argmin, np.argmax))
     return Finding(
         reasons.LABELS_DEPEND_ON_PREDICTION,
-        f"labels came back for {count(back[high])} of {count(of[high])} rows predicted "
-        f"{names[high]!r} ({percent(rates[high])}) and for {count(back[low])} of "
+        f"labels came back for {count(back[high])} of {count(of[high])} rows of {words}"
+        f"{_place(evidence, stratum)} predicted {names[high]!r} ({percent(rates[high])}) and for {count(back[low])} of "
         f"{count(of[low])} predicted {names[low]!r} ({percent(rates[low])}): what is not labelled "
         "is not known; label a random part of all rows and send the probability with each label",
         blocks_rollback=True,
@@ -171,9 +211,9 @@ def _split(strata: Sequence[Stratum], *, sticky: bool) -> list[Pair]:
     The rows of one go the same way.
     """
     return [
-        (each.stable.users, each.canary.users, each.weight or 0.0)
+        (each.stable.users, each.canary.users, _asked(each.weight or 0.0))
         if sticky
-        else (each.stable.requests, each.canary.requests, each.weight or 0.0)
+        else (each.stable.requests, each.canary.requests, _asked(each.weight or 0.0))
         for each in strata
     ]
 
@@ -183,7 +223,7 @@ def _ratio_mismatch(names: Sequence[str], split: Sequence[Pair], kind: str) -> F
 
     Too much in one may make up for too little in another.
     """
-    units = np.array(split)
+    units = np.array([(stable, canary, lot.share) for stable, canary, lot in split])
     total = units[:, :2].sum(axis=1)
     canary = units[:, 1].sum()
     worst = ""
@@ -203,27 +243,31 @@ def _ratio_mismatch(names: Sequence[str], split: Sequence[Pair], kind: str) -> F
     )
 
 
-def _labels(strata: Sequence[Stratum]) -> list[Pair]:
+def _labels(stratum: Stratum) -> Pair:
     """Return the labels that came back, which should be the same share of both arms' rows."""
-    pairs = []
-    for each in strata:
-        stable, canary = each.stable, each.canary
-        if min(stable.served, canary.served) > 0:
-            served = stable.served + canary.served
-            part = _independent(served, stable.requests + canary.requests)
-            pairs.append((part * stable.labelled, part * canary.labelled, canary.served / served))
-    return pairs
+    stable, canary = stratum.stable, stratum.canary
+    served = stable.served + canary.served
+    part = _independent(served, stable.requests + canary.requests)
+    return part * stable.labelled, part * canary.labelled, Lot.of(canary.served / served)
 
 
-def _coverage_mismatch(evidence: Evidence) -> Finding:
-    labels, rows = evidence.labelled, evidence.served
+def _coverage_mismatch(evidence: Evidence, served: Sequence[Stratum]) -> Finding:
+    """Say how far the arms are apart where they are most: opposites would not show in a sum."""
+    worst = max(served, key=lambda each: log_e_of_pairs([_labels(each)]))
+    stable, canary = worst.stable, worst.canary
     return Finding(
         reasons.LABEL_COVERAGE_MISMATCH,
-        f"labels came back for {count(labels[0])} of {count(rows[0])} rows of stable "
-        f"({percent(labels[0] / rows[0])}) and for {count(labels[1])} of {count(rows[1])} of the "
-        f"canary ({percent(labels[1] / rows[1])}): the labelled rows are not comparable",
+        f"labels came back for {count(stable.labelled)} of {count(stable.served)} rows of stable "
+        f"({percent(stable.labelled / stable.served)}) and for {count(canary.labelled)} of "
+        f"{count(canary.served)} of the canary ({percent(canary.labelled / canary.served)})"
+        f"{_place(evidence, worst)}: the labelled rows are not comparable",
         blocks_rollback=False,
     )
+
+
+def _place(evidence: Evidence, stratum: Stratum) -> str:
+    """Name a stratum where there are several."""
+    return f" in {stratum.name}" if len(evidence.strata) > 1 else ""
 
 
 def _independent(rows: int, requests: int) -> float:

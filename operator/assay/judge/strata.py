@@ -9,7 +9,7 @@ rows in one of the arms takes no part.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,7 @@ _NOTHING = 1e-300
 """Stands for no rows where these are divided by; what is divided is 0 then."""
 
 
-@dataclass(frozen=True, eq=False)
-class Standardised:
+class Standardised(NamedTuple):
     """Both arms over the same strata; the first axis is the arm, stable then canary.
 
     Attributes
@@ -94,7 +93,7 @@ def standardise(part: Part) -> Standardised:
     per_row = weights / rows
     precision = np.vecdot(per_row, weights)[..., None]
     alone = cells.shape[-2] == 1
-    shares = per_row * cells[..., 0, :] if alone else (per_row[..., None, :] @ cells)[..., 0, :]
+    shares = per_row * cells[..., 0, :] if alone else np.vecmat(per_row, cells)
     if squares is not None:
         effective = shares / np.vecdot(per_row * per_row, squares.sum(axis=-1))[..., None]
     else:  # counts of a single stratum stay what they are, to the last bit
@@ -121,8 +120,8 @@ def variances(
     gradient: Floats,
     floors: Floats,
     least: Floats | None = None,
-) -> tuple[Floats, Floats]:
-    """Variance of the canary's metric, and of stable's, as specified and as credible.
+) -> Floats:
+    """Variances of both arms' metric, as specified and as credible.
 
     Parameters
     ----------
@@ -136,18 +135,18 @@ def variances(
 
     Returns
     -------
-    canary, stable
-        Shapes (V, F, R) and (V, R). V is 1, or 2 with a `least`: as specified, then no smaller than
-        that makes it.
+    variances
+        Shape (V, F, 2, R). V is 1, or 2 where some mean square is below `least`: as specified, then
+        no smaller than that makes it.
     """
     pieces = _pieces(both, gradient)
     square = pieces.square[None]  # (V, arm, R, H, parts)
-    if least is not None:
+    if least is not None and (square < least[..., None, :]).any():
         square = np.concatenate([square, np.maximum(square, least[..., None, :])])
-    floored = np.maximum(
-        square[:, None, 1], floors[..., None, None] * square[:, None, 0]
-    )  # (V, F, R, H, parts)
-    return pieces.variance(floored, 1), pieces.variance(square[:, 0], 0)
+    of_canary = np.zeros((len(floors), *square.shape[1:-2], 1, 1))
+    of_canary[:, 1] = floors[..., None, None]
+    floored = np.maximum(square[:, None], of_canary * square[:, None, :1])
+    return pieces.variance(floored)  # of (V, F, arm, R, H, parts)
 
 
 def residuals(both: Standardised, gradient: Floats) -> Floats:
@@ -166,8 +165,7 @@ def residuals(both: Standardised, gradient: Floats) -> Floats:
     return difference
 
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
+class _Pieces(NamedTuple):
     """What the variances of both arms are made of.
 
     `square` (2, R, H, parts) is the mean square influence of a part's rows, the influence times the
@@ -181,11 +179,11 @@ class _Pieces:
     shift: Floats
     per_row: Floats
 
-    def variance(self, square: Floats, arm: int) -> Floats:
-        """Variance (..., R) of one arm for mean squares (..., R, H, parts)."""
-        total = square[..., 0] if self.mass is None else np.vecdot(self.mass[arm], square)
-        spread = np.maximum(0.0, total - self.shift[arm])
-        result: Floats = np.vecdot(self.per_row[arm], spread)
+    def variance(self, square: Floats) -> Floats:
+        """Variance (..., 2, R) of the arms for mean squares (..., 2, R, H, parts)."""
+        total = square[..., 0] if self.mass is None else np.vecdot(self.mass, square)
+        spread = np.maximum(0.0, total - self.shift)
+        result: Floats = np.vecdot(self.per_row, spread)
         return result
 
 
@@ -201,7 +199,7 @@ def _pieces(both: Standardised, gradient: Floats) -> _Pieces:
     powers[0] = gradient
     np.multiply(gradient, gradient, out=powers[1])
     sums = _sums(both.cells, both.held, powers)  # (3, 2, R, H, parts)
-    overall = (both.per_row[..., None, :] @ sums)[..., 0, :]
+    overall = np.vecmat(both.per_row, sums)
     smoothing = overall[..., None, :]
     if both.pseudo is not None:
         pseudo = _sums(both.pseudo, block_sums(both.pseudo, parts), powers)  # (3, 2, R, 1, parts)
@@ -239,7 +237,10 @@ def _sums(table: Floats, held: Floats, powers: Floats) -> Floats:
 
 
 def _total(held: Floats) -> Floats:
-    """Add up the parts, (..., parts)."""
+    """Add up the parts, (..., parts); of two as a sum, which one verdict does three times as fast."""
+    if held.shape[-1] == 2:
+        result: Floats = held[..., 0] + held[..., 1]
+        return result
     return held[..., 0] if held.shape[-1] == 1 else np.add.reduce(held, axis=-1)
 
 

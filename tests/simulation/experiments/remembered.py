@@ -56,7 +56,7 @@ class Remembered(Cells):
 
 
 def _timed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    return tuple(replace(part, timed=True) for part in parts)
+    return tuple(part._replace(timed=True) for part in parts)
 
 
 def numbers(cells: int, looks: int) -> int:

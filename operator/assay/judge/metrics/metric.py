@@ -13,8 +13,7 @@ that one call serves one verdict or a hundred thousand simulated ones.
 import abc
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,7 @@ class NoValue(Exception):  # noqa: N818 - not an error: the metric holds, and sa
         self.message = message
 
 
-@dataclass(frozen=True, eq=False)
-class Guards:
+class Guards(NamedTuple):
     """Which tests may decide, given how much of what matters was seen. Shapes (...).
 
     Attributes
@@ -180,14 +178,18 @@ def _ones(size: int) -> Floats:
     return ones
 
 
+def anywhere(held: Bools) -> bool:
+    """Whether something holds at one look or at any of several; numpy's own `any` of one is slow."""
+    return bool(held if held.ndim == 0 else held.any())
+
+
 def within(value: Floats, low: float, high: float) -> Floats:
     """Clip; numpy's own way to do so takes twice as long for one verdict."""
     result: Floats = np.minimum(np.maximum(value, low), high)
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
+class Reading(NamedTuple):
     """The cells of one component, read from several arms' counts.
 
     Attributes
@@ -203,6 +205,10 @@ class Reading:
     groups
         Rows by user bucket, (arms, G, C'); C' cells of a coarser grid, maybe. `None` where they
         are not known.
+    rows
+        Labelled rows where `cells` are sums of weights, (arms, C); `None` where they are not known.
+    heaviest
+        No weight that was seen is larger.
     """
 
     component: Component
@@ -210,6 +216,8 @@ class Reading:
     cells: Floats
     squares: Floats | None = None
     groups: Floats | None = None
+    rows: Floats | None = None
+    heaviest: float = 1.0
 
 
 class Metric(abc.ABC):

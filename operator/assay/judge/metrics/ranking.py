@@ -21,6 +21,7 @@ from assay.judge.metrics.metric import (
     Metric,
     NoValue,
     Reading,
+    anywhere,
     block_sums,
 )
 from assay.judge.metrics.positive import positive_class, scored_classes
@@ -76,7 +77,7 @@ class Ranked(Component):
     @override
     def is_blind(self, shares: Floats, half_width: Floats) -> Bools:
         wide = super().is_blind(shares, half_width)
-        if not self.refined or not wide.any():
+        if not self.refined or not anywhere(wide):
             return wide
         positives, negatives = halves(shares)
         shared = ((positives > 0.0) & (negatives > 0.0)).sum(axis=-1)

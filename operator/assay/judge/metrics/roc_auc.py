@@ -56,14 +56,13 @@ class Area(Ranked):
         held = np.add.reduce(bins, axis=-1)
         below = np.add.accumulate(bins, axis=-1)
         below -= 0.5 * bins
-        value = np.vecdot(bins[..., 0, :], below[..., 1, :]) / (held[..., 0] * held[..., 1])
         below /= held[..., None]
+        value = np.vecdot(bins[..., 0, :], below[..., 1, :]) / held[..., 0]
         # A positive wins over the negatives below it, a negative over the positives not below it.
         # Less what all win on average; of a perfect ranking nothing is left, not even rounding.
         wins = np.empty_like(below)
-        wins[..., 0, :] = below[..., 1, :]
-        np.subtract(1.0, below[..., 0, :], out=wins[..., 1, :])
-        wins -= (np.vecdot(bins[..., 0, :], wins[..., 0, :]) / held[..., 0])[..., None, None]
+        np.subtract(below[..., 1, :], value[..., None], out=wins[..., 0, :])
+        np.subtract((1.0 - value)[..., None], below[..., 0, :], out=wins[..., 1, :])
         counts = np.maximum(block_sums(effective, 2), 2.0)
         wins *= (np.sqrt(1.0 + 1.0 / (counts - 1.0)) / held)[..., None]
         return value, wins.reshape(shares.shape)

@@ -6,7 +6,7 @@ come by group of users. Both only when every arm that has labels has them: half 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from assay.evidence.weighted import WeightedCounts
 from assay.judge import reasons
 from assay.judge.metrics.metric import Component, Floats, NoValue, Reading
 
+_ROUNDING = 1e-9
 
-@dataclass(frozen=True, eq=False)
-class Table:
+
+class Table(NamedTuple):
     """Tables of several arms, with the same meaning of axes as in `Reading`.
 
     Attributes
@@ -35,6 +36,10 @@ class Table:
         Whether the first and the last score bin hold everything beyond the grid.
     refined
         Whether bins with many rows are split.
+    rows
+        Labelled rows where `cells` are sums of weights, likewise; `None` where they are not known.
+    heaviest
+        No weight that was seen is larger.
     """
 
     cells: Floats
@@ -42,6 +47,8 @@ class Table:
     groups: Floats | None = None
     whole_ends: tuple[bool, bool] = (True, True)
     refined: bool = False
+    rows: Floats | None = None
+    heaviest: float = 1.0
 
     @classmethod
     def of_used(
@@ -58,7 +65,7 @@ class Table:
         Cells (arms, 2, B) become floats on the way, which costs much of a verdict's time.
         """
         bins = cells.shape[-1]
-        used = cells.reshape(-1, bins).max(axis=0).nonzero()[0]
+        used = np.add.reduce(cells.reshape(-1, bins), axis=0).nonzero()[0]
         first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, bins)
         own = slice(first, last)
         return cls(
@@ -79,6 +86,8 @@ class Table:
             arrange(self.cells),
             None if self.squares is None else arrange(self.squares),
             None if self.groups is None else arrange(self.groups),
+            None if self.rows is None else arrange(self.rows),
+            self.heaviest,
         )
 
 
@@ -87,16 +96,28 @@ def confusion_table(arms: Sequence[ArmCounts]) -> Table:
     groups = _grouped(arms, lambda part: part.confusion)
     sums = _weighted(arms, lambda part: part.confusion)
     squares = _weighted(arms, lambda part: part.confusion_squares)
+    size = len(arms[0].labels)
+    rows = np.concatenate([arm.confusion for arm in arms], dtype=np.float64).reshape(
+        len(arms), size, size
+    )
     if sums is None or squares is None:
-        size = len(arms[0].labels)
-        return Table(
-            np.concatenate([arm.confusion for arm in arms], dtype=np.float64).reshape(
-                len(arms), size, size
-            ),
-            None,
-            groups,
-        )
-    return Table(sums, squares, groups)
+        return Table(rows, None, groups)
+    # A row stands for one at the least, so there are sums of rows that were counted, or of others.
+    if ((rows > sums * (1.0 + _ROUNDING)) | ((rows == 0.0) & (sums > 0.0))).any():
+        return Table(sums, squares, groups)
+    return Table(sums, squares, groups, rows=rows, heaviest=heaviest(rows, sums, squares))
+
+
+def heaviest(rows: Floats, sums: Floats, squares: Floats) -> float:
+    """Return what no weight can exceed, from the numbers, sums and sums of squares of some cells.
+
+    The largest of n numbers is at most ``mean + sqrt(n - 1)`` standard deviations (Samuelson, How
+    deviant can you be?, 1968), and all of a cell are often the same.
+    """
+    seen = rows > 0.0
+    n, total = rows[seen], sums[seen]
+    spread = np.sqrt(np.maximum(n * squares[seen] - total * total, 0.0) * (n - 1.0))
+    return float(np.max((total + spread) / n, initial=1.0))
 
 
 def score_table(arms: Sequence[ArmCounts], name: str, *, ranked: bool = False) -> Table:
@@ -116,8 +137,7 @@ def score_table(arms: Sequence[ArmCounts], name: str, *, ranked: bool = False) -
     groups = _grouped(arms, lambda part: part.scores.get(name))
     sums = _weighted(arms, lambda part: part.scores.get(name))
     squares = _weighted(arms, lambda part: part.score_squares.get(name))
-    labelled = [arm for arm in arms if arm.labelled]
-    if sums is None and labelled and all(arm.weighted is not None for arm in labelled):
+    if sums is None and {arm.weighted is not None for arm in arms if arm.labelled} == {True}:
         raise NoValue(
             reasons.NO_SCORES,
             f"labels were chosen by chance, but the scores of class {name!r} came without weights: "

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, multinomial
 
 from assay.judge import MetricSpec, exact
 from assay.judge.metrics import metric_of
@@ -13,6 +13,7 @@ from .builders import confusion
 
 (READING,) = metric_of(MetricSpec("f1", "F1", 0.02)).read([confusion(9, 9, 9, 9)])
 LINK = READING.component.link()
+SAME = exact.Link.exact(value=lambda rate: rate, chance=lambda value: np.clip(value, 0.0, 1.0))
 
 
 def stream(hits, rows):
@@ -38,6 +39,58 @@ def test_expected_e_value_is_at_most_one_under_the_null(shift, stable_value):
                     float(test(stream(x, sizes[0]), stream(y, sizes[1]), LINK, shift)[0])
                 )
         assert total <= 1.0
+
+
+def expected_of_pairs(rates, both_right, rows, test, *, same_rows):
+    """Expected e-value over all outcomes of `rows` pairs; `rates` and `both_right` are chances."""
+    chances = np.array(
+        [both_right, rates[0] - both_right, rates[1] - both_right, 1 + both_right - sum(rates)]
+    )
+    outcomes = np.array(
+        [
+            (a, b, c, rows - a - b - c)
+            for a in range(rows + 1)
+            for b in range(rows + 1 - a)
+            for c in range(rows + 1 - a - b)
+        ]
+    )
+    weights = multinomial.pmf(outcomes, rows, chances)
+    total = np.full(len(outcomes), float(rows))
+    canary, stable = outcomes[:, 0] + outcomes[:, 1], outcomes[:, 0] + outcomes[:, 2]
+    log_e = test(
+        (canary.astype(float), total), (stable.astype(float), total), SAME, 0.1, same_rows=same_rows
+    )
+    return float(weights @ np.exp(log_e))
+
+
+@pytest.mark.parametrize("both_right", [0.1, 0.3, 0.5], ids=["other rows", "any", "same rows"])
+@pytest.mark.parametrize(
+    "test", [exact.log_e_worse, exact.log_e_not_worse], ids=lambda t: t.__name__
+)
+def test_pairs_have_an_e_value_whatever_their_dependence_is(both_right, test):
+    """The canary right in half of the rows, stable in .6: on the border of a margin of .1."""
+    assert expected_of_pairs((0.5, 0.6), both_right, 24, test, same_rows=True) <= 1.0
+
+
+def test_the_likelihoods_of_pairs_do_not_multiply():
+    """Of versions that are never right both at once; else one e-value would do for all."""
+    found = expected_of_pairs((0.45, 0.55), 0.0, 24, exact.log_e_worse, same_rows=False)
+    assert found > 1.0
+
+
+@pytest.mark.parametrize("heaviest", [1.0, 3.0, 20.0])
+@pytest.mark.parametrize("rate", [0.2, 0.9, 0.99])
+def test_a_weighted_link_spans_what_weights_can_make_of_a_rate(heaviest, rate):
+    """Successes and errors stand for 1 to `heaviest` rows each; the extremes are reached."""
+    link = LINK.weighted(heaviest)
+    extremes = [
+        LINK.best(np.array(rate * hit / (rate * hit + (1 - rate) * miss)))
+        for hit, miss in ((1.0, heaviest), (heaviest, 1.0))
+    ]
+    ends = link.worst(np.array(rate)), link.best(np.array(rate))
+    assert ends == pytest.approx(extremes)
+    assert link.of_worst(ends[0]) == pytest.approx(rate)
+    assert link.of_best(ends[1]) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("canary", [(0, 20), (5, 60), (3, 400)])

@@ -55,8 +55,21 @@ def test_coverage_that_differs():
     )
 
 
+def test_coverage_that_differs_in_opposite_ways():
+    """In all both arms have labels for 1 500 of 3 000 rows."""
+    few, many = (200, 50, 50, 200), (400, 100, 100, 400)
+    strata = tuple(
+        Stratum(name, *(confusion(*cells, served=1_500) for cells in arms))
+        for name, arms in (("east/0", (few, many)), ("west/0", (many, few)))
+    )
+    assert held(reasons.LABEL_COVERAGE_MISMATCH, Evidence(strata)) == (
+        "labels came back for 500 of 1 500 rows of stable (33.3 %) and for 1 000 of 1 500 of "
+        "the canary (66.7 %) in east/0: the labelled rows are not comparable"
+    )
+
+
 def test_labels_that_depend_on_the_prediction():
-    """Of both arms together: all of 5 000 + 20 000 rows predicted 1, a tenth of 20 000 + 80 000."""
+    """Stable shows it best: all of its 20 000 rows predicted 1, a tenth of its 80 000 others."""
     arms = [
         dataclasses.replace(
             ArmCounts.counted(LABELS, part * np.array([[1800, 900], [200, 4100]])),
@@ -67,8 +80,28 @@ def test_labels_that_depend_on_the_prediction():
     ]
     message = held(reasons.LABELS_DEPEND_ON_PREDICTION, evidence(*arms))
     assert message.startswith(
-        "labels came back for 25 000 of 25 000 rows predicted '1' (100 %) and for 10 000 of "
-        "100 000 predicted '0' (10 %): "
+        "labels came back for 20 000 of 20 000 rows of stable predicted '1' (100 %) and for 8 000 "
+        "of 80 000 predicted '0' (10 %): "
+    )
+
+
+def test_labels_that_depend_on_the_prediction_in_opposite_ways():
+    """Of each class 900 rows in all have a label; in the west the difference is larger."""
+    strata = []
+    for name, zeros, ones in (("east/0", 600, 300), ("west/0", 300, 600)):
+        arms = [
+            dataclasses.replace(
+                ArmCounts.counted(LABELS, np.array([[zeros, 0], [0, ones]])),
+                served=1_200 + extra,
+                served_as={"0": 600 + extra, "1": 600},
+            )
+            for extra in (0, 200 if name == "west/0" else 0)
+        ]
+        strata.append(Stratum(name, *arms))
+    message = held(reasons.LABELS_DEPEND_ON_PREDICTION, Evidence(tuple(strata)))
+    assert message.startswith(
+        "labels came back for 600 of 600 rows of the canary in west/0 predicted '1' (100 %) and "
+        "for 300 of 800 predicted '0' (37.5 %): "
     )
 
 

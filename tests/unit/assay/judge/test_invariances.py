@@ -80,9 +80,7 @@ def test_one_look_is_decided_as_it_is_among_many(spec, size):
     looks = read_looks(metric_of(spec), counts)
 
     def thrice(parts):
-        return tuple(
-            dataclasses.replace(each, cells=np.stack([each.cells] * 3, axis=1)) for each in parts
-        )
+        return tuple(each._replace(cells=np.stack([each.cells] * 3, axis=1)) for each in parts)
 
     members = {name: thrice(parts) for name, parts in looks.members.items()}
     one = decide(spec, POLICY, looks)

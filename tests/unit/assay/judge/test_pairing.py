@@ -87,6 +87,17 @@ def test_versions_that_agree_on_every_row_are_not_promoted_by_a_handful():
     assert judge_pairs([AUC], Policy(), paired(truth, stable, stable)).verdict is Verdict.PROMOTE
 
 
+def test_versions_without_errors_are_promoted_by_the_exact_test():
+    """Nothing varies, so the asymptotic test has nothing to go by: 200 positives are enough."""
+    perfect = np.zeros((2, 2, 2), int)
+    perfect[0, 0, 0], perfect[1, 1, 1] = 300, 200
+    found = judge_pairs([F1], Policy(), PairedCounts(LABELS, perfect))
+    assert (found.verdict, found.reason) == (Verdict.PROMOTE, reasons.NOT_WORSE)
+    assert "(by the exact test: " in found.message
+    few = judge_pairs([F1], Policy(), PairedCounts(LABELS, perfect // 4))
+    assert few.message.endswith("are fewer than 5, so the exact test decides")
+
+
 def test_merging_is_adding_and_loses_nothing():
     rng = np.random.default_rng(6)
     truth, stable, canary = answers(rng, 3000)

@@ -22,7 +22,10 @@ def test_pairs_in_floats_say_what_arrays_say():
     rows = rng.integers(0, 10 ** rng.integers(1, 7, (60, 1)), (60, 2)).astype(float)
     shares = rng.uniform(0.01, 0.99, 60)
     each = samples.log_e_mismatch(rows.T, (1.0 - shares, shares))
-    pairs = [(*row, share) for row, share in zip(rows.tolist(), shares.tolist(), strict=True)]
+    pairs = [
+        (*row, samples.Lot.of(share))
+        for row, share in zip(rows.tolist(), shares.tolist(), strict=True)
+    ]
     for pair, expected in zip(pairs, each, strict=True):
         assert samples.log_e_of_pairs([pair]) == pytest.approx(expected, rel=1e-12, abs=1e-7)
     assert samples.log_e_of_pairs(pairs) == pytest.approx(each.sum(), rel=1e-12)

@@ -4,12 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assay.evidence.counts import ArmCounts, Evidence, Moment, Stratum
 from assay.evidence.groups import GroupCounts
 from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
 from assay.judge import MetricSpec, Policy, RollbackOn, Verdict, judge, reasons
+from assay.judge.metrics.tables import heaviest
 from assay.judge.verdict import Average, MultiClass
 
 from .builders import LABELS, confusion, evidence
@@ -204,7 +207,7 @@ def test_labels_that_depend_on_the_prediction_hold_unless_they_are_weighted():
     assert found.reason != reasons.LABELS_DEPEND_ON_PREDICTION
     assert found.metrics[0].stable == pytest.approx(truth, abs=0.01)
     assert (held.verdict, held.reason) == (Verdict.HOLD, reasons.LABELS_DEPEND_ON_PREDICTION)
-    assert "rows predicted '1' (100 %) and for " in held.message
+    assert "rows of stable predicted '1' (100 %) and for " in held.message
     assert held.metrics[0].stable > truth + 0.1
 
 
@@ -281,15 +284,51 @@ def test_a_loss_is_judged_the_other_way_round():
     assert "above the ceiling of .250" in strict.message
 
 
-def test_a_canary_without_errors_is_told_whether_an_exact_test_can_decide():
-    stable, perfect = np.array([160_000, 2, 1, 40_000]), np.array([8_000, 0, 0, 2_000])
-    arms = [chosen(each, int(each.sum()), (0.5, 1.0)) for each in (perfect, stable)]
-    held = judge([F1], Policy(), evidence(*arms))
-    assert held.reason == reasons.BURN_IN
-    assert held.message.endswith("are fewer than 5, and no exact test can decide")
+def test_a_canary_without_errors_is_told_that_the_exact_test_decides():
     few = judge([F1], Policy(), evidence(confusion(60, 0, 0, 100), confusion(400, 1, 1, 600)))
     assert few.reason == reasons.BURN_IN
     assert few.message.endswith("are fewer than 5, so the exact test decides")
+
+
+@pytest.mark.parametrize(
+    ("negatives", "verdict"), [(0.5, Verdict.PROMOTE), (0.1, Verdict.PROMOTE), (0.02, Verdict.HOLD)]
+)
+def test_a_canary_without_errors_is_promoted_though_labels_have_weights(negatives, verdict):
+    """3 000 hits; a miss would stand for 2, 10 or 50 rows, and the last is not excluded yet."""
+    stable, perfect = np.array([160_000, 2, 1, 40_000]), np.array([12_000, 0, 0, 3_000])
+    arms = [chosen(each, int(each.sum()), (negatives, 1.0)) for each in (perfect, stable)]
+    found = judge([F1], Policy(), evidence(*arms))
+    assert found.verdict is verdict
+    if verdict is Verdict.PROMOTE:
+        assert "(by the exact test: " in found.message
+    else:
+        assert found.message.endswith("are fewer than 5, so the exact test decides")
+
+
+def test_weights_of_other_rows_than_were_counted_leave_no_exact_test():
+    perfect = np.array([8_000, 0, 0, 2_000])
+    arms = [chosen(part * perfect, 10_000 * part, (0.5, 1.0)) for part in (1, 4)]
+    other = [
+        dataclasses.replace(
+            arm, confusion=np.zeros_like(arm.confusion), served_as={}, labelled=arm.labelled
+        )
+        for arm in arms
+    ]
+    held = judge([F1], Policy(), evidence(*other))
+    assert held.message.endswith("are fewer than 5, and no exact test can decide")
+
+
+@given(
+    st.lists(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=30), min_size=1, max_size=4),
+)
+def test_no_weight_exceeds_what_the_sums_allow(cells):
+    rows, sums, squares = (
+        np.array([sum(weight**power for weight in cell) for cell in cells]) for power in (0, 1, 2)
+    )
+    largest = max(max(cell) for cell in cells)
+    assert heaviest(rows.astype(float), sums, squares) >= largest * (1 - 1e-6)
+    same = np.array([len(cell) * 7.0 for cell in cells])
+    assert heaviest(rows.astype(float), same, 7.0 * same) == pytest.approx(7.0, rel=1e-5)
 
 
 def log_e(found, name="promote"):
