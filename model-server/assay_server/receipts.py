@@ -330,18 +330,10 @@ class Verifier:
         if not hmac.compare_digest(mac, signature):
             raise ReceiptError("forged", "the receipt's signature does not match")
         user, predicted, bins, place = _answer(version, payload, flags)
-        revision, rollout, *classes = _split(payload[place:])
-        return Receipt(
-            identity=mac,
-            member=member,
-            revision=revision,
-            stratum=Stratum(rollout, step),
-            served_at=served_at,
-            predicted=classes[predicted],
-            classes=None if flags & _CLASSES_LEFT_OUT else tuple(classes),
-            bins=bins,
-            user=user,
-        )
+        revision, stratum, classes = _origin(payload[place:], step)
+        shown = None if flags & _CLASSES_LEFT_OUT else classes
+        told = classes[predicted]
+        return Receipt(mac, member, revision, stratum, served_at, told, shown, bins, user)
 
 
 def _answer(
@@ -365,9 +357,13 @@ def _answer(
 
 
 @lru_cache(1024)
-def _split(texts: bytes) -> tuple[str, ...]:
-    """Return the text parts. Called for signed payloads only: no stranger fills the cache."""
-    return tuple(texts.decode().split(_SEPARATOR))
+def _origin(texts: bytes, step: int) -> tuple[str, Stratum, tuple[str, ...]]:
+    """Return revision, stratum and class names, the same objects for predictions of one origin.
+
+    Called for signed payloads only: no stranger fills the cache.
+    """
+    revision, rollout, *classes = texts.decode().split(_SEPARATOR)
+    return revision, Stratum(rollout, step), tuple(classes)
 
 
 def _tokens(payloads: Sequence[bytes], mac: Mac) -> list[str]:
