@@ -1,5 +1,6 @@
 """What the ledger knows of one prediction, and the cells in which predictions count alike."""
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -128,21 +129,34 @@ class Row(NamedTuple):
     @property
     def key(self) -> Key:
         """What it is found by."""
-        return self.served_at, self.receipt
+        return self[:2]
+
+    def labelled(self, cell: int, state: int, lag: int, probability: float | None) -> "Row":
+        """Return the row with a label. Written out: `_replace` takes four times as long."""
+        return Row(
+            self.served_at,
+            self.receipt,
+            cell,
+            self.bins,
+            self.user,
+            self.request,
+            self.request_row,
+            state,
+            lag,
+            probability,
+            self.later,
+            self.later_lag,
+        )
 
 
 def packed(bins: Sequence[int]) -> bytes | None:
     """Return fine bins as they are stored."""
-    if not bins:
-        return None
-    return b"".join(place.to_bytes(2, "big") for place in bins)
+    return struct.pack(f">{len(bins)}H", *bins) if bins else None
 
 
 def unpacked(bins: bytes | None) -> tuple[int, ...]:
     """Return stored fine bins."""
-    if bins is None:
-        return ()
-    return tuple(int.from_bytes(bins[place : place + 2], "big") for place in range(0, len(bins), 2))
+    return () if bins is None else struct.unpack(f">{len(bins) // 2}H", bins)
 
 
 def joined(classes: tuple[str, ...] | None) -> str | None:

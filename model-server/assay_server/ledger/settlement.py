@@ -43,6 +43,7 @@ class Settlement:
     def __init__(self, book: Book, database: Database) -> None:
         self._book = book
         self._rules = book.rules
+        self._at_once = book.rules.at_once
         self._database = database
         self._additions = Additions()
         self._rows: dict[Key, Row] = {}
@@ -91,7 +92,7 @@ class Settlement:
         for row in rows:
             self._rows[row.key] = row
             state = row.state | State.ERASED
-            if state & State.COUNTED or self._rules.at_once or self._book.released(row.key):
+            if state & State.COUNTED or self._at_once or self._book.released(row.key):
                 self._put(self._emptied(row, state))
             else:
                 self._put(row._replace(state=state, user=None, request=None, request_row=None))
@@ -137,14 +138,15 @@ class Settlement:
 
     def _new_row(self, entry: Label | Shipment) -> Row:
         receipt = entry.receipt
-        return Row(*entry.key, self._book.plain(receipt), packed(receipt.bins), receipt.user)
+        cell = self._book.plain(receipt)
+        return Row(*entry.key, cell, packed(receipt.bins), receipt.user)
 
     def _labelled(self, row: Row, label: str, probability: float | None, at: int) -> Status:
         state = row.state
         if state & State.ERASED:
             return Status.ERASED
         before = self._book.cells[row.cell].label
-        if state & State.COUNTED and self._rules.at_once:
+        if state & State.COUNTED and self._at_once:
             return Status.DUPLICATE if before == label else Status.CONFLICT
         lag = max(0, at - row.served_at)
         if state & State.COUNTED or self._book.released(row.key):
@@ -153,10 +155,11 @@ class Settlement:
             return Status.DUPLICATE
         if before is None:
             self._count_lag(row, lag)
-        row = row._replace(
-            cell=self._book.labelled(row.cell, label), lag=lag, probability=probability
-        )
-        self._put(self._counted(row) if self._rules.at_once else row)
+        cell = self._book.labelled(row.cell, label)
+        if self._at_once:
+            self._count(row, cell, probability)
+            state |= State.COUNTED
+        self._put(row.labelled(cell, state, lag, probability))
         return Status.COUNTED if before is None else Status.REPLACED
 
     def _late(self, row: Row, before: str | None, label: str, lag: int) -> Status:
@@ -201,18 +204,20 @@ class Settlement:
         if label is None and self._rules.negative:
             label = cell.negative
         if label is not None and shipped:
-            row = self._counted(row._replace(cell=self._book.labelled(row.cell, label)))
+            number = self._book.labelled(row.cell, label)
+            self._count(row, number, row.probability)
+            row = row._replace(cell=number, state=row.state | State.COUNTED)
             self._put(row)
         elif cell.label is not None:
             self._in_stratum(Kind.UNSHIPPED, row)
         if row.state & State.ERASED:
             self._put(self._emptied(row, row.state))
 
-    def _counted(self, row: Row) -> Row:
-        weight = weight_of(row.probability)
-        for key in self._book.places(row.cell).of(row.bins, row.user):
+    def _count(self, row: Row, cell: int, probability: float | None) -> None:
+        """Add a row to the totals, under the cell with its label."""
+        weight = weight_of(probability)
+        for key in self._book.places(cell).of(row.bins, row.user):
             self._additions.one(key, row.served_at, weight)
-        return row._replace(state=row.state | State.COUNTED)
 
     def _emptied(self, row: Row, state: int) -> Row:
         return Row(row.served_at, row.receipt, self._book.stratum(row.cell), state=state)

@@ -14,8 +14,9 @@ nearest double. The rounding of the weight itself is 2e-10 of it at most.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from assay_server.ledger.bins import base_and_sub, grouped_base
 from assay_server.ledger.predictions import Cell, unpacked
@@ -81,8 +82,8 @@ _OUTCOME, _SCORE, _BUCKET_SCORE = int(Kind.OUTCOME), int(Kind.SCORE), int(Kind.B
 TotalKey = tuple[int, int, int]
 
 
-@dataclass(slots=True)
-class Sum:
+# Nothing in it can refer to it: the collector need not know it.
+class Sum(msgspec.Struct, gc=False):
     """How much was counted.
 
     Attributes
@@ -116,7 +117,8 @@ class Additions(dict[TotalKey, Sum]):
         if found is None:
             found = self[key] = Sum()
         found.total += 1
-        found.served_at = max(found.served_at, served_at)
+        if served_at > found.served_at:  # noqa: PLR1730 - done several times for each label
+            found.served_at = served_at
         if weight:
             found.weighted += 1
             found.sum += weight
@@ -138,14 +140,18 @@ class Places:
 
     def __init__(self, cell: Cell, number: int, scores: int) -> None:
         self._number = number
+        self._outcome: TotalKey = (number, _OUTCOME, NO_BUCKET)
         self._scores = scores
         self._binary = cell.positive is not None
         self._bucketed = cell.classes is None or len(cell.classes) <= BUCKETED_CLASSES
 
     def of(self, bins: bytes | None, user: bytes | None) -> list[TotalKey]:
         """Return the keys of the totals to which a prediction adds one."""
-        bucket = bucket_of(user) if user is not None and self._bucketed else NO_BUCKET
-        keys: list[TotalKey] = [(self._number, _OUTCOME, bucket)]
+        bucket = NO_BUCKET
+        keys = [self._outcome]
+        if user is not None and self._bucketed:
+            bucket = bucket_of(user)
+            keys = [(self._number, _OUTCOME, bucket)]
         if bins is None:
             return keys
         places = unpacked(bins)
