@@ -75,8 +75,9 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _START = f"{PREFIX}.".encode()
 # Padding, and the line ends that base64 brings.
 _NOT_IN_TOKENS = b"=\n"
-# Back again; what base64url does not know becomes what no base64 knows.
-_STANDARD = bytes.maketrans(b"-_+/", b"+/\0\0")
+# Back again; what base64url does not know becomes what no base64 knows. Tokens have no padding.
+_STANDARD = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+_PADDINGS = (b"", b"===", b"==", b"=")
 # The last characters of a text of 4n + 2 and 4n + 3 in which no bit is left over.
 _LAST = {0: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
 # Strata can be made up by whoever writes the header; what is kept for them is bounded.
@@ -385,11 +386,11 @@ def _decode(text: str) -> bytes:
     """Decode base64url; only the one canonical spelling of some bytes is accepted."""
     rest = len(text) % 4
     try:
-        padded = text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4)
-        data = binascii.a2b_base64(padded, strict_mode=True)
+        standard = text.encode("ascii").translate(_STANDARD)
+        data = binascii.a2b_base64(standard + _PADDINGS[rest], strict_mode=True)
     except ValueError:
         data = b""
-    if not data or "=" in text or (rest and text[-1] not in _LAST[rest]):
+    if not data or (rest and text[-1] not in _LAST[rest]):
         raise ReceiptError("malformed", "the receipt is not base64url")
     return data
 

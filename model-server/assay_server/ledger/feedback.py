@@ -154,9 +154,11 @@ class Clerk:
         if request is None:
             return self._label(given, names, probability, now)
         row = item.get("row", 0)
-        if not _is_row(row):
-            return Refusal(Status.MALFORMED, "row must be a whole number from 0")
-        return NamedLabel((stored_id(given), row), names, int(now), probability)
+        return (
+            NamedLabel((stored_id(given), row), names, int(now), probability)
+            if _is_row(row)
+            else Refusal(Status.MALFORMED, "row must be a whole number from 0")
+        )
 
     def admit(self, item: object, now: float) -> Shipment | Refusal:
         """Return what an entry `[id, row, receipt]` of a shipment amounts to."""

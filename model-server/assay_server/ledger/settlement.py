@@ -29,7 +29,7 @@ from assay_server.ledger.entries import (
 )
 from assay_server.ledger.predictions import NO_KEY, Key, Row, State, packed
 from assay_server.ledger.totals import Additions, Kind, lag_place, weight_of
-from assay_server.receipts import NO_TRIAL
+from assay_server.receipts import NO_TRIAL, Receipt
 
 _SHIPPED = State.SHIPPED | State.SHIPPED_LATE
 _LAG = int(Kind.LAG)
@@ -116,11 +116,11 @@ class Settlement:
         return entry.name is not None or self._rules.negative
 
     def _label(self, entry: Label) -> Status:
-        receipt = entry.receipt
+        key = entry.key
         # It waited while its row, if there was one, was deleted.
-        if receipt.served_at <= self._book.final_until:
+        if key[0] <= self._book.final_until:
             return Status.EXPIRED
-        row = self._rows.get(entry.key) or self._new_row(entry)
+        row = self._rows.get(key) or self._new_row(entry.receipt)
         return self._labelled(row, entry.label, entry.probability, entry.at)
 
     def _named_label(self, entry: NamedLabel) -> Status:
@@ -136,10 +136,10 @@ class Settlement:
             return Status.UNKNOWN_LABEL
         return self._labelled(row, label, entry.probability, entry.at)
 
-    def _new_row(self, entry: Label | Shipment) -> Row:
-        receipt = entry.receipt
+    def _new_row(self, receipt: Receipt) -> Row:
         cell = self._book.plain(receipt)
-        return Row(*entry.key, cell, packed(receipt.bins), receipt.user)
+        bins = packed(receipt.bins)
+        return Row(receipt.served_at, receipt.identity, cell, bins, receipt.user)
 
     def _labelled(self, row: Row, label: str, probability: float | None, at: int) -> Status:
         state = row.state
@@ -185,7 +185,7 @@ class Settlement:
             self._users[user] = max(receipt.served_at, self._users.get(user, 0))
         if not self._is_kept(entry):
             return Arrival.TAKEN
-        row = self._rows.get(entry.key) or self._new_row(entry)
+        row = self._rows.get(entry.key) or self._new_row(receipt)
         if row.state & _SHIPPED:
             return Arrival.KNOWN
         late = self._book.released(row.key)

@@ -13,6 +13,7 @@ nearest double. The rounding of the weight itself is 2e-10 of it at most.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Mapping
 from enum import IntEnum
 
@@ -108,14 +109,15 @@ class Sum(msgspec.Struct, gc=False):
 Totals = Mapping[TotalKey, Sum]
 
 
-class Additions(dict[TotalKey, Sum]):
+class Additions(defaultdict[TotalKey, Sum]):
     """What one transaction adds to the totals."""
+
+    def __init__(self) -> None:
+        super().__init__(Sum)
 
     def one(self, key: TotalKey, served_at: int, weight: int = 0, extra: int = 0) -> None:
         """Count one prediction or label; `weight` of it if it has one, `extra` to the sum."""
-        found = self.get(key)
-        if found is None:
-            found = self[key] = Sum()
+        found = self[key]
         found.total += 1
         if served_at > found.served_at:  # noqa: PLR1730 - done several times for each label
             found.served_at = served_at
