@@ -11,6 +11,8 @@ Key = tuple[int, bytes]
 # Comes before the key of every prediction.
 NO_KEY: Key = (-1, b"")
 _SEPARATOR = "\x1f"
+# By how many bins there are: receipts have room for up to 63.
+_BINS = [struct.Struct(f">{count}H") for count in range(64)]
 
 
 class StratumKey(NamedTuple):
@@ -151,12 +153,12 @@ class Row(NamedTuple):
 
 def packed(bins: Sequence[int]) -> bytes | None:
     """Return fine bins as they are stored."""
-    return struct.pack(f">{len(bins)}H", *bins) if bins else None
+    return _BINS[len(bins)].pack(*bins) if bins else None
 
 
 def unpacked(bins: bytes | None) -> tuple[int, ...]:
     """Return stored fine bins."""
-    return () if bins is None else struct.unpack(f">{len(bins) // 2}H", bins)
+    return () if bins is None else _BINS[len(bins) // 2].unpack(bins)
 
 
 def joined(classes: tuple[str, ...] | None) -> str | None:
