@@ -75,8 +75,9 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _START = f"{PREFIX}.".encode()
 # Padding, and the line ends that base64 brings.
 _NOT_IN_TOKENS = b"=\n"
-# Back again; what base64url does not know becomes what no base64 knows.
-_STANDARD = bytes.maketrans(b"-_+/", b"+/\0\0")
+# Back again; what base64url does not know becomes what no base64 knows. Tokens have no padding.
+_STANDARD = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+_PADDINGS = (b"", b"===", b"==", b"=")
 # The last characters of a text of 4n + 2 and 4n + 3 in which no bit is left over.
 _LAST = {0: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
 # Strata can be made up by whoever writes the header; what is kept for them is bounded.
@@ -330,18 +331,10 @@ class Verifier:
         if not hmac.compare_digest(mac, signature):
             raise ReceiptError("forged", "the receipt's signature does not match")
         user, predicted, bins, place = _answer(version, payload, flags)
-        revision, rollout, *classes = _split(payload[place:])
-        return Receipt(
-            identity=mac,
-            member=member,
-            revision=revision,
-            stratum=Stratum(rollout, step),
-            served_at=served_at,
-            predicted=classes[predicted],
-            classes=None if flags & _CLASSES_LEFT_OUT else tuple(classes),
-            bins=bins,
-            user=user,
-        )
+        revision, stratum, classes = _origin(payload[place:], step)
+        shown = None if flags & _CLASSES_LEFT_OUT else classes
+        told = classes[predicted]
+        return Receipt(mac, member, revision, stratum, served_at, told, shown, bins, user)
 
 
 def _answer(
@@ -365,9 +358,13 @@ def _answer(
 
 
 @lru_cache(1024)
-def _split(texts: bytes) -> tuple[str, ...]:
-    """Return the text parts. Called for signed payloads only: no stranger fills the cache."""
-    return tuple(texts.decode().split(_SEPARATOR))
+def _origin(texts: bytes, step: int) -> tuple[str, Stratum, tuple[str, ...]]:
+    """Return revision, stratum and class names, the same objects for predictions of one origin.
+
+    Called for signed payloads only: no stranger fills the cache.
+    """
+    revision, rollout, *classes = texts.decode().split(_SEPARATOR)
+    return revision, Stratum(rollout, step), tuple(classes)
 
 
 def _tokens(payloads: Sequence[bytes], mac: Mac) -> list[str]:
@@ -389,11 +386,11 @@ def _decode(text: str) -> bytes:
     """Decode base64url; only the one canonical spelling of some bytes is accepted."""
     rest = len(text) % 4
     try:
-        padded = text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4)
-        data = binascii.a2b_base64(padded, strict_mode=True)
+        standard = text.encode("ascii").translate(_STANDARD)
+        data = binascii.a2b_base64(standard + _PADDINGS[rest], strict_mode=True)
     except ValueError:
         data = b""
-    if not data or "=" in text or (rest and text[-1] not in _LAST[rest]):
+    if not data or (rest and text[-1] not in _LAST[rest]):
         raise ReceiptError("malformed", "the receipt is not base64url")
     return data
 

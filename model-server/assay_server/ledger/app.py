@@ -1,6 +1,7 @@
 """The ledger's HTTP face: labels and shipments in, health, and the counts for Prometheus."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from time import time
@@ -356,6 +357,10 @@ def run(
     Raises OSError if the port cannot be had.
     """
     listener = listen(host, port)
+    # Labels are many small objects, for which the collector would look through everything that was
+    # imported again and again: a fifth of the processor time of a label.
+    gc.collect()
+    gc.freeze()
 
     async def main() -> str | None:
         asyncio.get_running_loop().set_exception_handler(loop_failed)

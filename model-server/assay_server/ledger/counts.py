@@ -56,6 +56,8 @@ class Bin:
 
 
 Outcome = tuple[StratumKey, str, str]
+# Plain numbers for what is done for each label.
+_LAG, _OUTCOME, _SCORE = int(Kind.LAG), int(Kind.OUTCOME), int(Kind.SCORE)
 
 
 class Weights:
@@ -127,29 +129,29 @@ class Counts:
         self.left_out: dict[StratumKey, int] = dict(left_out or {})
         self.is_stale = False
         self.positive = (0, "")
-        self._cells: dict[int, Cell] = {}
+        self._cells: dict[int, tuple[Cell, StratumKey]] = {}
 
     def learn(self, cells: Mapping[int, Cell]) -> None:
         """Take over cells by which totals will come."""
-        self._cells.update(cells)
+        self._cells.update((number, (cell, cell.stratum)) for number, cell in cells.items())
 
     def add(self, totals: Totals | Iterable[tuple[TotalKey, Sum]]) -> None:
         """Add totals; their cells must be known."""
         items = totals.items() if isinstance(totals, Mapping) else totals
         for (number, kind, place), added in items:
-            cell = self._cells[number]
-            if kind == Kind.LAG:
+            cell, stratum = self._cells[number]
+            if kind == _LAG:
                 self.lags[cell.revision][place] += added.total
                 self.lag_seconds[cell.revision] += added.sum
                 continue
-            stratum = cell.stratum
             if stratum in self.left_out:
                 self._notice(stratum, added.served_at)
                 continue
-            self.newest[stratum] = max(added.served_at, self.newest.get(stratum, 0))
-            if kind == Kind.OUTCOME:
+            if added.served_at > self.newest.get(stratum, -1):
+                self.newest[stratum] = added.served_at
+            if kind == _OUTCOME:
                 self._outcome(stratum, cell, place, added)
-            elif kind == Kind.SCORE:
+            elif kind == _SCORE:
                 self._score(stratum, cell, place, added)
             elif kind == Kind.BUCKET_SCORE:
                 bucket, score_bin = bucket_and_bin(place)

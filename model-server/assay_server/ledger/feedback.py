@@ -10,7 +10,6 @@ from assay_server.ledger.entries import (
     MAX_ID_BYTES,
     Arrival,
     Label,
-    Name,
     NamedLabel,
     Result,
     Rules,
@@ -25,6 +24,10 @@ MAX_LABELS = 10_000
 _SHOWN_CHARACTERS = 24
 _SHOWN_CLASSES = 20
 _MAX_ROW = 2**31 - 1
+_NO_PROBABILITY = (
+    "probability must be a number above 0 and at most 1, and not below"
+    f" {LEAST_PROBABILITY}; leave it out if every case is labelled"
+)
 _ENTRY = 'an entry is {"receipt": string, "label": string} or {"id": string, "row": number, ...}'
 
 MESSAGES = {
@@ -140,11 +143,22 @@ class Clerk:
         if not isinstance(item, dict):
             return Refusal(Status.MALFORMED, _ENTRY)
         token, request = item.get("receipt"), item.get("id")
-        if isinstance(token, str) and request is None:
-            return _fault(item) or self._label(token, item, now)
-        if isinstance(request, str) and token is None:
-            return _fault(item) or _named(request, item, now)
-        return Refusal(Status.MALFORMED, _ENTRY)
+        given = token if request is None else request
+        if not isinstance(given, str) or (token is not None and request is not None):
+            return Refusal(Status.MALFORMED, _ENTRY)
+        probability, names = item.get("probability"), spellings(item.get("label"))
+        if probability is not None and not _is_probability(probability):
+            return Refusal(Status.MALFORMED, _NO_PROBABILITY)
+        if not names:
+            return Refusal(Status.MALFORMED, "label must be a string, a number or a boolean")
+        if request is None:
+            return self._label(given, names, probability, now)
+        row = item.get("row", 0)
+        return (
+            NamedLabel((stored_id(given), row), names, int(now), probability)
+            if _is_row(row)
+            else Refusal(Status.MALFORMED, "row must be a whole number from 0")
+        )
 
     def admit(self, item: object, now: float) -> Shipment | Refusal:
         """Return what an entry `[id, row, receipt]` of a shipment amounts to."""
@@ -176,7 +190,9 @@ class Clerk:
             Status.WRONG_MEMBER, f"the prediction was served by {served}{where}", address
         )
 
-    def _label(self, token: str, item: Mapping[str, Any], now: float) -> Label | Refusal:
+    def _label(
+        self, token: str, names: tuple[str, ...], probability: float | None, now: float
+    ) -> Label | Refusal:
         receipt = self._receipt(token)
         if isinstance(receipt, Refusal):
             return receipt
@@ -186,34 +202,12 @@ class Clerk:
         if classes is None:
             message = "this model has too many classes for a receipt; set ASSAY_CLASSES here"
             return Refusal(Status.UNKNOWN_LABEL, message)
-        known = next((name for name in spellings(item.get("label")) if name in classes), None)
-        if known is None:
-            more = ", ..." if len(classes) > _SHOWN_CLASSES else ""
-            shown = ", ".join(classes[:_SHOWN_CLASSES])
-            return Refusal(Status.UNKNOWN_LABEL, f"the label is not one of: {shown}{more}")
-        return Label(receipt, known, int(now), item.get("probability"))
-
-
-def _fault(item: Mapping[str, Any]) -> Refusal | None:
-    """Return what is wrong with label or probability, whatever the prediction."""
-    probability = item.get("probability")
-    if probability is not None and not _is_probability(probability):
-        return Refusal(
-            Status.MALFORMED,
-            "probability must be a number above 0 and at most 1, and not below"
-            f" {LEAST_PROBABILITY}; leave it out if every case is labelled",
-        )
-    if not spellings(item.get("label")):
-        return Refusal(Status.MALFORMED, "label must be a string, a number or a boolean")
-    return None
-
-
-def _named(request: str, item: Mapping[str, Any], now: float) -> NamedLabel | Refusal:
-    row = item.get("row", 0)
-    if not _is_row(row):
-        return Refusal(Status.MALFORMED, "row must be a whole number from 0")
-    name: Name = (stored_id(request), row)
-    return NamedLabel(name, spellings(item.get("label")), int(now), item.get("probability"))
+        for name in names:
+            if name in classes:
+                return Label(receipt, name, int(now), probability)
+        more = ", ..." if len(classes) > _SHOWN_CLASSES else ""
+        shown = ", ".join(classes[:_SHOWN_CLASSES])
+        return Refusal(Status.UNKNOWN_LABEL, f"the label is not one of: {shown}{more}")
 
 
 def _is_row(value: object) -> bool:

@@ -1,5 +1,6 @@
 """What the ledger knows of one prediction, and the cells in which predictions count alike."""
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ Key = tuple[int, bytes]
 # Comes before the key of every prediction.
 NO_KEY: Key = (-1, b"")
 _SEPARATOR = "\x1f"
+# By how many bins there are: receipts have room for up to 63.
+_BINS = [struct.Struct(f">{count}H") for count in range(64)]
 
 
 class StratumKey(NamedTuple):
@@ -128,21 +131,34 @@ class Row(NamedTuple):
     @property
     def key(self) -> Key:
         """What it is found by."""
-        return self.served_at, self.receipt
+        return self[:2]
+
+    def labelled(self, cell: int, state: int, lag: int, probability: float | None) -> "Row":
+        """Return the row with a label. Written out: `_replace` takes four times as long."""
+        return Row(
+            self.served_at,
+            self.receipt,
+            cell,
+            self.bins,
+            self.user,
+            self.request,
+            self.request_row,
+            state,
+            lag,
+            probability,
+            self.later,
+            self.later_lag,
+        )
 
 
 def packed(bins: Sequence[int]) -> bytes | None:
     """Return fine bins as they are stored."""
-    if not bins:
-        return None
-    return b"".join(place.to_bytes(2, "big") for place in bins)
+    return _BINS[len(bins)].pack(*bins) if bins else None
 
 
 def unpacked(bins: bytes | None) -> tuple[int, ...]:
     """Return stored fine bins."""
-    if bins is None:
-        return ()
-    return tuple(int.from_bytes(bins[place : place + 2], "big") for place in range(0, len(bins), 2))
+    return () if bins is None else _BINS[len(bins) // 2].unpack(bins)
 
 
 def joined(classes: tuple[str, ...] | None) -> str | None:

@@ -29,7 +29,7 @@ from assay_server.ledger.entries import (
 )
 from assay_server.ledger.predictions import NO_KEY, Key, Row, State, packed
 from assay_server.ledger.totals import Additions, Kind, lag_place, weight_of
-from assay_server.receipts import NO_TRIAL
+from assay_server.receipts import NO_TRIAL, Receipt
 
 _SHIPPED = State.SHIPPED | State.SHIPPED_LATE
 _LAG = int(Kind.LAG)
@@ -43,6 +43,7 @@ class Settlement:
     def __init__(self, book: Book, database: Database) -> None:
         self._book = book
         self._rules = book.rules
+        self._at_once = book.rules.at_once
         self._database = database
         self._additions = Additions()
         self._rows: dict[Key, Row] = {}
@@ -91,7 +92,7 @@ class Settlement:
         for row in rows:
             self._rows[row.key] = row
             state = row.state | State.ERASED
-            if state & State.COUNTED or self._rules.at_once or self._book.released(row.key):
+            if state & State.COUNTED or self._at_once or self._book.released(row.key):
                 self._put(self._emptied(row, state))
             else:
                 self._put(row._replace(state=state, user=None, request=None, request_row=None))
@@ -115,11 +116,11 @@ class Settlement:
         return entry.name is not None or self._rules.negative
 
     def _label(self, entry: Label) -> Status:
-        receipt = entry.receipt
+        key = entry.key
         # It waited while its row, if there was one, was deleted.
-        if receipt.served_at <= self._book.final_until:
+        if key[0] <= self._book.final_until:
             return Status.EXPIRED
-        row = self._rows.get(entry.key) or self._new_row(entry)
+        row = self._rows.get(key) or self._new_row(entry.receipt)
         return self._labelled(row, entry.label, entry.probability, entry.at)
 
     def _named_label(self, entry: NamedLabel) -> Status:
@@ -135,16 +136,17 @@ class Settlement:
             return Status.UNKNOWN_LABEL
         return self._labelled(row, label, entry.probability, entry.at)
 
-    def _new_row(self, entry: Label | Shipment) -> Row:
-        receipt = entry.receipt
-        return Row(*entry.key, self._book.plain(receipt), packed(receipt.bins), receipt.user)
+    def _new_row(self, receipt: Receipt) -> Row:
+        cell = self._book.plain(receipt)
+        bins = packed(receipt.bins)
+        return Row(receipt.served_at, receipt.identity, cell, bins, receipt.user)
 
     def _labelled(self, row: Row, label: str, probability: float | None, at: int) -> Status:
         state = row.state
         if state & State.ERASED:
             return Status.ERASED
         before = self._book.cells[row.cell].label
-        if state & State.COUNTED and self._rules.at_once:
+        if state & State.COUNTED and self._at_once:
             return Status.DUPLICATE if before == label else Status.CONFLICT
         lag = max(0, at - row.served_at)
         if state & State.COUNTED or self._book.released(row.key):
@@ -153,10 +155,11 @@ class Settlement:
             return Status.DUPLICATE
         if before is None:
             self._count_lag(row, lag)
-        row = row._replace(
-            cell=self._book.labelled(row.cell, label), lag=lag, probability=probability
-        )
-        self._put(self._counted(row) if self._rules.at_once else row)
+        cell = self._book.labelled(row.cell, label)
+        if self._at_once:
+            self._count(row, cell, probability)
+            state |= State.COUNTED
+        self._put(row.labelled(cell, state, lag, probability))
         return Status.COUNTED if before is None else Status.REPLACED
 
     def _late(self, row: Row, before: str | None, label: str, lag: int) -> Status:
@@ -182,7 +185,7 @@ class Settlement:
             self._users[user] = max(receipt.served_at, self._users.get(user, 0))
         if not self._is_kept(entry):
             return Arrival.TAKEN
-        row = self._rows.get(entry.key) or self._new_row(entry)
+        row = self._rows.get(entry.key) or self._new_row(receipt)
         if row.state & _SHIPPED:
             return Arrival.KNOWN
         late = self._book.released(row.key)
@@ -201,18 +204,20 @@ class Settlement:
         if label is None and self._rules.negative:
             label = cell.negative
         if label is not None and shipped:
-            row = self._counted(row._replace(cell=self._book.labelled(row.cell, label)))
+            number = self._book.labelled(row.cell, label)
+            self._count(row, number, row.probability)
+            row = row._replace(cell=number, state=row.state | State.COUNTED)
             self._put(row)
         elif cell.label is not None:
             self._in_stratum(Kind.UNSHIPPED, row)
         if row.state & State.ERASED:
             self._put(self._emptied(row, row.state))
 
-    def _counted(self, row: Row) -> Row:
-        weight = weight_of(row.probability)
-        for key in self._book.places(row.cell).of(row.bins, row.user):
+    def _count(self, row: Row, cell: int, probability: float | None) -> None:
+        """Add a row to the totals, under the cell with its label."""
+        weight = weight_of(probability)
+        for key in self._book.places(cell).of(row.bins, row.user):
             self._additions.one(key, row.served_at, weight)
-        return row._replace(state=row.state | State.COUNTED)
 
     def _emptied(self, row: Row, state: int) -> Row:
         return Row(row.served_at, row.receipt, self._book.stratum(row.cell), state=state)

@@ -13,9 +13,11 @@ nearest double. The rounding of the weight itself is 2e-10 of it at most.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from assay_server.ledger.bins import base_and_sub, grouped_base
 from assay_server.ledger.predictions import Cell, unpacked
@@ -81,8 +83,8 @@ _OUTCOME, _SCORE, _BUCKET_SCORE = int(Kind.OUTCOME), int(Kind.SCORE), int(Kind.B
 TotalKey = tuple[int, int, int]
 
 
-@dataclass(slots=True)
-class Sum:
+# Nothing in it can refer to it: the collector need not know it.
+class Sum(msgspec.Struct, gc=False):
     """How much was counted.
 
     Attributes
@@ -107,16 +109,18 @@ class Sum:
 Totals = Mapping[TotalKey, Sum]
 
 
-class Additions(dict[TotalKey, Sum]):
+class Additions(defaultdict[TotalKey, Sum]):
     """What one transaction adds to the totals."""
+
+    def __init__(self) -> None:
+        super().__init__(Sum)
 
     def one(self, key: TotalKey, served_at: int, weight: int = 0, extra: int = 0) -> None:
         """Count one prediction or label; `weight` of it if it has one, `extra` to the sum."""
-        found = self.get(key)
-        if found is None:
-            found = self[key] = Sum()
+        found = self[key]
         found.total += 1
-        found.served_at = max(found.served_at, served_at)
+        if served_at > found.served_at:  # noqa: PLR1730 - done several times for each label
+            found.served_at = served_at
         if weight:
             found.weighted += 1
             found.sum += weight
@@ -138,14 +142,18 @@ class Places:
 
     def __init__(self, cell: Cell, number: int, scores: int) -> None:
         self._number = number
+        self._outcome: TotalKey = (number, _OUTCOME, NO_BUCKET)
         self._scores = scores
         self._binary = cell.positive is not None
         self._bucketed = cell.classes is None or len(cell.classes) <= BUCKETED_CLASSES
 
     def of(self, bins: bytes | None, user: bytes | None) -> list[TotalKey]:
         """Return the keys of the totals to which a prediction adds one."""
-        bucket = bucket_of(user) if user is not None and self._bucketed else NO_BUCKET
-        keys: list[TotalKey] = [(self._number, _OUTCOME, bucket)]
+        bucket = NO_BUCKET
+        keys = [self._outcome]
+        if user is not None and self._bucketed:
+            bucket = bucket_of(user)
+            keys = [(self._number, _OUTCOME, bucket)]
         if bins is None:
             return keys
         places = unpacked(bins)

@@ -1,8 +1,9 @@
 """The store: every label once, on the disk before it is answered, counted the same afterwards."""
 
 import os
+import random
 import sqlite3
-from itertools import chain
+from itertools import chain, product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from assay_server.ledger import counts as counts_module
 from assay_server.ledger import jobs, writer
-from assay_server.ledger.database import StoreError
+from assay_server.ledger.database import Changes, StoreError
 from assay_server.ledger.entries import Status
 from assay_server.ledger.jobs import BusyError
+from assay_server.ledger.predictions import Row
 from assay_server.ledger.store import source_of
+from assay_server.ledger.totals import Additions
 from assay_server.receipts import Stratum
 from tests.unit.assay_server.ledger.keeper import OWNER, Keeper, label, named, shipment
 
@@ -67,6 +70,45 @@ def test_incremental_counts_are_those_of_a_rebuild(place, batches):
     with Keeper(url) as keeper:
         assert keeper.state() == state
         assert sum(keeper.confusion().values()) == len(first)
+
+
+def test_rows_are_written_whole_and_found_again_however_many_there_are(place):
+    """Statements depend on how many rows there are, and on which of their columns are NULL."""
+    optional = [(b"\0\7", b"\0\1\0\2"), (b"user01",), ("a",), (3,), (60,), (0.3,), (2,), (5,)]
+    columns = [(None, *values) for values in optional]
+    parts = list(product(*columns))
+    dice = random.Random(1)
+
+    def rows(seed):
+        random.Random(seed).shuffle(parts)
+        return [
+            Row(
+                *(number % 7, number.to_bytes(16, "big"), 1, bins, user, request, request_row),
+                *(number % 16, lag, probability, later, later_lag),
+            )
+            for number, (bins, user, request, request_row, lag, probability, later, later_lag) in (
+                enumerate(parts)
+            )
+        ]
+
+    def save(these):
+        database.begin()
+        database.save(Changes({}, these, Additions(), {}, {}))
+        database.commit()
+
+    database = source_of(place(), OWNER).connect()
+    first, then = rows(1), rows(2)
+    save(first)
+    missing = [(number, b"missing") for number in range(20)]
+    for count in (0, 1, 7, 8, 63, 64, 65, 73, len(first)):
+        some = dice.sample(first, count)
+        assert database.find([*missing, *(row.key for row in some)]) == {
+            row.key: row for row in some
+        }
+    save(then[::2])
+    expected = {row.key: row for row in [*first, *then[::2]]}
+    assert database.find(expected) == expected
+    database.close()
 
 
 def test_refusals_are_added_by_the_way(place):
