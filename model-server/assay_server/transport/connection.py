@@ -197,7 +197,9 @@ class Connection(asyncio.BufferedProtocol):
         parser = self._parser
         reading, fed = parser.reading, parser.fed
         parser.feed(data)
-        if self._current is None and (not fed or parser.reading is not reading):
+        if self._current is not None or parser.requests:
+            return
+        if not fed or parser.reading is not reading:
             self._wait()
 
     def _wait(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
@@ -47,6 +47,8 @@ def _beginning(status: int, content_type: str) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\nserver: assay\r\n{kind}content-length: ".encode()
 
 
+# Clients ask for the same few targets again and again.
+@lru_cache(maxsize=64)
 def path_and_query(target: bytes) -> tuple[str, str]:
     """Return the path of a request's target, unquoted, and its query, still quoted.
 

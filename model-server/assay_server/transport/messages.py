@@ -109,7 +109,9 @@ class Request:
     def header(self, name: str) -> str | None:
         """Return a header (name in lower case), None if it is missing or not ASCII."""
         value = self._headers.get(name.encode())
-        return value.decode() if value is not None and value.isascii() else None
+        if value is None:
+            return None
+        return value.decode() if value.isascii() else None
 
     def query(self, name: str) -> str | None:
         """Return a parameter of the query, the last of several, None if it is missing."""
