@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import zlib
+from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -366,3 +367,18 @@ def test_whole_addresses_are_taken_as_their_paths(server):
     assert server.ask("GET", "http://x:1/query?a=1")[2] == b'["1", null]'
     assert server.ask("GET", "http://x")[0] == 404
     assert server.ask("OPTIONS", "*")[0] == 404
+
+
+def test_tiny_chunks_take_no_more_memory_than_others(start):
+    """Kept part by part, two bytes took sixty; whether somebody took them or not."""
+    tiny = chunked(*(b"ab",) * (LIMIT // 2))
+    with start() as server, ExitStack() as stack:
+        assert server.ask("GET", "/ready")[0] == 200
+        before = server.memory()
+        with server.connect() as connection:
+            assert connection.send(tiny).answer()[::2] == (200, b"ab" * (LIMIT // 2))
+        for _ in range(20):
+            waiting = stack.enter_context(server.connect())
+            waiting.send(b"GET /hold HTTP/1.1\r\n\r\n" + tiny[:300_000])
+        assert server.ask("GET", "/ready")[0] == 200
+        assert server.memory() - before < 16 * 1024
