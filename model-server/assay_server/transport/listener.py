@@ -173,6 +173,8 @@ class Listener:
             self._loop.remove_reader(self._socket)
 
     def _sweep(self) -> None:
+        # First of all: whatever goes wrong below, deadlines go on.
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self.now = now = self._loop.time()
         self.clock.tick()
         if self._renewals is not None:
@@ -181,4 +183,3 @@ class Listener:
             connection.expire()
         if not self._is_accepting and not self.stopping and self._free > 0:
             self._accept_more()
-        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)

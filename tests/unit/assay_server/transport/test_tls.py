@@ -114,6 +114,15 @@ def test_handshakes_that_never_end_hold_up_nobody(server):
         server.context = context
 
 
+def test_files_that_vanish_while_they_are_read_are_an_error_like_others(certificate, monkeypatch):
+    """cert-manager's volumes swap links; what else was raised ended the look at deadlines."""
+    files = certificate()
+    files.key.unlink()
+    monkeypatch.setattr(type(files.key), "read_bytes", lambda _: b"")
+    with pytest.raises(TLSError, match="No such file"):
+        files.context()
+
+
 @pytest.mark.parametrize("kind", ["RSA 2048", "P-256", "P-384", "P-521", "Ed25519"])
 def test_keys_that_serve(start, certificate, kind):
     tls = certificate(kind)
