@@ -1,5 +1,6 @@
 """Routes, errors and bodies over HTTP/1.1, byte by byte where that matters."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -10,6 +11,8 @@ from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 
 import pytest
+
+from assay_server.transport import Request, Response, Service, bodies
 
 LIMIT = 1024 * 1024
 HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
@@ -153,6 +156,30 @@ def test_a_body_that_stalls_is_408(start, size):
                 assert connection.is_closed()
         assert server.ask("POST", "/echo", b"1" * size)[0] == 200
         assert json.loads(server.ask("GET", "/errors")[2]) == {"408": 2}
+
+
+def test_a_body_is_not_read_on_for_an_answer_that_closes(monkeypatch):
+    """One that stalled was waited for twice: until it was 408, and to throw the rest away."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    answers, wanted = [], []
+
+    class Client:
+        def wanted(self) -> None:
+            wanted.append(len(wanted))
+
+        def answer(self, _request, status, *_) -> None:
+            answers.append(status)
+
+    async def ask() -> None:
+        request = Request(Client(), "POST", "/", "", {})
+        request.incoming = bodies.Body(Client())
+        await Service({("POST", "/"): handler}).begin(request)
+
+    async def handler(request: Request) -> Response:
+        return Response(await request.body(LIMIT, bodies.Room(asyncio.Semaphore(1))))
+
+    asyncio.run(ask())
+    assert (answers, wanted) == ([408], [0])
 
 
 def test_bodies_that_broke_off_leave_nothing(server):
