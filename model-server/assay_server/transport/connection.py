@@ -1,6 +1,8 @@
 """One HTTP/1.1 connection: requests are answered in order, in bounds of memory and time."""
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
@@ -23,7 +25,11 @@ HEAD_SECONDS = 30.0
 ANSWER_SECONDS = 120.0
 # How long a client may go on sending what is thrown away, after it was told of the end.
 LINGER_SECONDS = 5.0
+# A client that does not say goodbye in TLS is not waited for longer, once it has everything.
+GOODBYE_SECONDS = 1.0
 _NEVER = float("inf")
+# Of Linux's tcp_info: segments not acknowledged, bytes acknowledged, bytes not sent yet.
+_TCP_INFO = struct.Struct("=24xI92xQ16xI")
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -49,6 +55,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = False
         # Whether the client has to take what it was sent first.
         self._is_full = False
+        # How much of it the client had taken when it was last looked at.
+        self._taken = 0
         self.is_made = False
         self.deadline = _NEVER
 
@@ -67,7 +75,11 @@ class Connection(asyncio.BufferedProtocol):
         """Lose patience."""
         reading = self._parser.reading
         if self._is_closing or self._is_full:
-            if self._transport is not None:
+            if self._transport is None:
+                return
+            if self._is_taking(self._transport):
+                self.deadline = self._listener.now + ANSWER_SECONDS
+            else:
                 self._transport.abort()
         elif reading is not None and reading.incoming is None:
             reading.failure = stalled(bodies.BODY_SECONDS)
@@ -117,12 +129,13 @@ class Connection(asyncio.BufferedProtocol):
             transport.writelines([head, body])
         self._current = None
         if closes:
-            self._close(lingers=unread or bool(self._held))
+            incoming = request.incoming
+            is_cut = request.failure or (incoming is not None and not incoming.is_complete)
+            self._close(lingers=bool(is_cut or self._held))
             return
         if unread and request.incoming is not None:
             request.incoming.drop()
-        if not self._is_full:
-            self._wait()
+        self._wait()
         if self._held or parser.requests or parser.refusal or parser.has_ended:
             self._advance()
 
@@ -179,9 +192,12 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._is_full = False
-        if not self._is_closing:
+        if self._is_closing:
+            self.deadline = self._listener.now + LINGER_SECONDS
+            return
+        if self._current is None:
             self._wait()
-            self._advance()
+        self._advance()
 
     @property
     def _wants_input(self) -> bool:
@@ -203,7 +219,9 @@ class Connection(asyncio.BufferedProtocol):
             self._wait()
 
     def _wait(self) -> None:
-        """Set the deadline for what the client is to send next."""
+        """Set the deadline for what the client is to send next, once it has taken its answers."""
+        if self._is_full:
+            return
         if self._parser.reading is not None:
             seconds = bodies.BODY_SECONDS
         else:
@@ -264,10 +282,24 @@ class Connection(asyncio.BufferedProtocol):
         self._parser.requests.clear()
         if transport is None:
             return
-        if lingers and transport.can_write_eof():
-            self.deadline = self._listener.now + LINGER_SECONDS
+        seconds = ANSWER_SECONDS
+        if not transport.can_write_eof():  # TLS
+            seconds = GOODBYE_SECONDS
+            transport.close()
+        elif lingers:
+            seconds = LINGER_SECONDS
             transport.resume_reading()
             transport.write_eof()
         else:
-            self.deadline = self._listener.now + ANSWER_SECONDS
             transport.close()
+        self.deadline = self._listener.now + (ANSWER_SECONDS if self._is_full else seconds)
+
+    def _is_taking(self, transport: asyncio.Transport) -> bool:
+        """Whether there is something left to take, and some was taken since this was last asked."""
+        peer = transport.get_extra_info("socket")
+        if peer is None:
+            return False
+        info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        sent, taken, unsent = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
+        before, self._taken = self._taken, taken
+        return taken > before and bool(sent or unsent or transport.get_write_buffer_size())

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Coroutine
 
 from assay_server.logs import event
-from assay_server.transport.connection import Connection
+from assay_server.transport.connection import GOODBYE_SECONDS, Connection
 from assay_server.transport.heads import Clock
 from assay_server.transport.service import Service
 from assay_server.transport.tls import Renewals
@@ -15,8 +15,8 @@ _BACKLOG = 2048
 # Deadlines are looked at this often.
 SWEEP_SECONDS = 1.0
 HANDSHAKE_SECONDS = 30.0
-# A client that does not say goodbye in TLS is not waited for longer.
-_GOODBYE_SECONDS = 1.0
+# Never: uvloop would count what was not taken yet as no goodbye. Connections have deadlines.
+_SHUTDOWN_SECONDS = 24 * 3600.0
 _READ_BYTES = 64 * 1024
 # Accepted in one go, before those that are open get their turn.
 _ACCEPT_AT_ONCE = 64
@@ -105,7 +105,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in list(self.connections):
             connection.end()
-        await self._until_ended(_GOODBYE_SECONDS)
+        await self._until_ended(GOODBYE_SECONDS)
         self._timer.cancel()
 
     async def _until_ended(self, seconds: float) -> None:
@@ -148,7 +148,7 @@ class Listener:
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS if context else None,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS if context else None,
             )
         except OSError:
             pass  # a failed handshake is the client's affair
@@ -173,6 +173,8 @@ class Listener:
             self._loop.remove_reader(self._socket)
 
     def _sweep(self) -> None:
+        # First of all: whatever goes wrong below, deadlines go on.
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self.now = now = self._loop.time()
         self.clock.tick()
         if self._renewals is not None:
@@ -181,4 +183,3 @@ class Listener:
             connection.expire()
         if not self._is_accepting and not self.stopping and self._free > 0:
             self._accept_more()
-        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)

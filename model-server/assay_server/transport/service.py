@@ -100,8 +100,8 @@ class Service:
             except HTTPError as error:
                 headers = error.headers
                 # Bytes that nobody reads would turn into a reset connection, and the answer would
-                # be lost.
-                if not await request.discard() and CLOSE not in headers:
+                # be lost. What closes the connection does not wait for them: it lingers.
+                if CLOSE not in headers and not await request.discard():
                     headers += (CLOSE,)
                 self._fail(request, Response(error.body, error.status, headers=headers))
                 return

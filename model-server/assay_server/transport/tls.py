@@ -32,10 +32,10 @@ class TLS:
         try:
             # Without an answer to the question for a password OpenSSL would ask the terminal.
             context.load_cert_chain(self.cert, self.key, password=lambda: "-")
-        except (ssl.SSLError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise TLSError(
                 f"{self.cert} and {self.key} must be a certificate chain and the key that belongs to"
-                f" it, in PEM, without a password (OpenSSL: {getattr(error, 'reason', None)})"
+                f" it, in PEM, without a password (OpenSSL: {getattr(error, 'reason', error)})"
             ) from None
         return context
 

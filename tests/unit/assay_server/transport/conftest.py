@@ -32,7 +32,11 @@ class Connection:
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Read one answer: status, headers and body."""
         status, headers = self.head()
-        return status, headers, self._reader.read(int(headers.get("content-length", "0")))
+        return status, headers, self.read(int(headers.get("content-length", "0")))
+
+    def read(self, size: int) -> bytes:
+        """Read a part of a body; less only at the end of the connection."""
+        return self._reader.read(size)
 
     def head(self) -> tuple[int, dict[str, str]]:
         """Read the head of an answer."""

@@ -64,6 +64,52 @@ def test_who_takes_its_answers_slowly_gets_them_all(server):
         assert [len(connection.answer()[2]) for _ in range(4)] == [4_000_000] * 4
 
 
+def pass_time(server) -> None:
+    """Wait until an idle connection is closed."""
+    with server.connect() as idle:
+        assert idle.is_closed()
+
+
+def test_who_takes_its_answer_slower_than_it_may_stall_gets_it(start):
+    settings = {"connection.ANSWER_SECONDS": 1, "connection.IDLE_SECONDS": 0.3, **SWIFT}
+    with start(set=settings) as server, server.connect() as connection:
+        connection.send(b"GET /large?size=40000000 HTTP/1.1\r\n\r\n")
+        status, headers = connection.head()
+        assert (status, headers["content-length"]) == (200, "40000000")
+        for _ in range(10):
+            pass_time(server)
+            assert len(connection.read(4_000_000)) == 4_000_000
+
+
+def test_what_is_answered_before_the_end_may_be_taken_after_it(start):
+    settings = {"connection.LINGER_SECONDS": 0.1, "connection.IDLE_SECONDS": 0.5, **SWIFT}
+    with start(set=settings) as server, server.connect() as connection:
+        connection.send(b"GET /large?size=20000000 HTTP/1.1\r\n\r\nnonsense\r\n\r\n")
+        pass_time(server)
+        assert len(connection.answer()[2]) == 20_000_000
+        assert connection.answer()[0] == 400
+        assert connection.is_closed()
+
+
+def test_a_body_that_ends_does_not_keep_who_does_not_take_its_answer(start):
+    settings = {"connection.ANSWER_SECONDS": 0.2, "connection.HEAD_SECONDS": 2, **SWIFT}
+    with start(set=settings) as server, server.connect() as connection, server.connect() as half:
+        request = b"GET /large?size=20000000 HTTP/1.1\r\ncontent-length: 70000\r\n\r\n"
+        connection.send(request).head()
+        connection.send(b"x" * 70_000)
+        half.send(b"GET")
+        assert half.is_closed()
+        assert not server.connections()
+
+
+def test_who_is_cut_off_in_a_body_may_go_on_sending_until_it_sees_why(start):
+    with start() as server, server.connect() as connection:
+        connection.send(HEAD + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n")
+        assert connection.answer()[0] == 400
+        assert connection.is_closed()
+        assert server.connections() == 1
+
+
 def test_a_closed_connection_is_not_kept_for_a_client_that_goes_on_sending(start):
     settings = {"connection.LINGER_SECONDS": 0.1, **SWIFT}
     with start(set=settings) as server, server.connect() as connection:

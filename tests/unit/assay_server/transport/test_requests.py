@@ -1,14 +1,18 @@
 """Routes, errors and bodies over HTTP/1.1, byte by byte where that matters."""
 
+import asyncio
 import gzip
 import json
 import os
 import socket
 import time
 import zlib
+from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 
 import pytest
+
+from assay_server.transport import Request, Response, Service, bodies
 
 LIMIT = 1024 * 1024
 HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
@@ -152,6 +156,30 @@ def test_a_body_that_stalls_is_408(start, size):
                 assert connection.is_closed()
         assert server.ask("POST", "/echo", b"1" * size)[0] == 200
         assert json.loads(server.ask("GET", "/errors")[2]) == {"408": 2}
+
+
+def test_a_body_is_not_read_on_for_an_answer_that_closes(monkeypatch):
+    """One that stalled was waited for twice: until it was 408, and to throw the rest away."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    answers, wanted = [], []
+
+    class Client:
+        def wanted(self) -> None:
+            wanted.append(len(wanted))
+
+        def answer(self, _request, status, *_) -> None:
+            answers.append(status)
+
+    async def ask() -> None:
+        request = Request(Client(), "POST", "/", "", {})
+        request.incoming = bodies.Body(Client())
+        await Service({("POST", "/"): handler}).begin(request)
+
+    async def handler(request: Request) -> Response:
+        return Response(await request.body(LIMIT, bodies.Room(asyncio.Semaphore(1))))
+
+    asyncio.run(ask())
+    assert (answers, wanted) == ([408], [0])
 
 
 def test_bodies_that_broke_off_leave_nothing(server):
@@ -366,3 +394,18 @@ def test_whole_addresses_are_taken_as_their_paths(server):
     assert server.ask("GET", "http://x:1/query?a=1")[2] == b'["1", null]'
     assert server.ask("GET", "http://x")[0] == 404
     assert server.ask("OPTIONS", "*")[0] == 404
+
+
+def test_tiny_chunks_take_no_more_memory_than_others(start):
+    """Kept part by part, two bytes took sixty; whether somebody took them or not."""
+    tiny = chunked(*(b"ab",) * (LIMIT // 2))
+    with start() as server, ExitStack() as stack:
+        assert server.ask("GET", "/ready")[0] == 200
+        before = server.memory()
+        with server.connect() as connection:
+            assert connection.send(tiny).answer()[::2] == (200, b"ab" * (LIMIT // 2))
+        for _ in range(20):
+            waiting = stack.enter_context(server.connect())
+            waiting.send(b"GET /hold HTTP/1.1\r\n\r\n" + tiny[:300_000])
+        assert server.ask("GET", "/ready")[0] == 200
+        assert server.memory() - before < 16 * 1024

@@ -72,6 +72,26 @@ def test_the_end_is_orderly(server):
         assert connection.socket.recv(1) == b""  # an end without goodbye would raise
 
 
+def test_the_last_answer_may_be_taken_slowly(start, certificate):
+    """After a second without goodbye the rest of it was thrown away."""
+    tls = certificate()
+    given = {"tls": [str(tls.cert), str(tls.key)], "set": {"connection.IDLE_SECONDS": 0.5}}
+    with start(**given) as server, server.connect() as connection:
+        request = b"GET /large?size=20000000 HTTP/1.1\r\nconnection: close\r\n\r\n"
+        connection.send(request)
+        for _ in range(3):
+            with server.connect() as idle:
+                assert idle.is_closed()
+        assert len(connection.answer()[2]) == 20_000_000
+
+
+def test_who_says_no_goodbye_is_not_waited_for(start, certificate):
+    tls = certificate()
+    with start(tls=[str(tls.cert), str(tls.key)]) as server, server.connect() as connection:
+        assert connection.ask("GET", "/ready", connection="close")[0] == 200
+        server.until(lambda: not server.connections())
+
+
 def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(start, certificate):
     files, second, other = certificate(), certificate(), certificate()
 
@@ -112,6 +132,15 @@ def test_handshakes_that_never_end_hold_up_nobody(server):
             assert server.ask("GET", "/ready")[0] == 200
     finally:
         server.context = context
+
+
+def test_files_that_vanish_while_they_are_read_are_an_error_like_others(certificate, monkeypatch):
+    """cert-manager's volumes swap links; what else was raised ended the look at deadlines."""
+    files = certificate()
+    files.key.unlink()
+    monkeypatch.setattr(type(files.key), "read_bytes", lambda _: b"")
+    with pytest.raises(TLSError, match="No such file"):
+        files.context()
 
 
 @pytest.mark.parametrize("kind", ["RSA 2048", "P-256", "P-384", "P-521", "Ed25519"])
