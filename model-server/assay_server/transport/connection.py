@@ -247,8 +247,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         is_done = self._current is None and not parser.requests
         if is_done and parser.refusal:
+            headers = (CLOSE, self._listener.service.refused(parser.refusal))
             date = self._listener.clock.header
-            self._transport.write(answer_head(parser.refusal, "", 0, date, (CLOSE,)))
+            self._transport.write(answer_head(parser.refusal, "", 0, date, headers))
             self._close(lingers=True)
         elif is_done and parser.has_ended:
             self._close(lingers=True)

@@ -8,7 +8,7 @@ from assay_server.access import HEADER, AccessLog, clean_id, new_id
 from assay_server.logs import failure
 from assay_server.transport.bodies import LARGE_BODY
 from assay_server.transport.encoding import deflate, takes_gzip
-from assay_server.transport.errors import CLOSE, ClientGoneError, HTTPError
+from assay_server.transport.errors import CLOSE, ClientGoneError, Header, HTTPError
 from assay_server.transport.messages import Request, Response
 
 # What answers without waiting for anything is no coroutine: that saves a task.
@@ -92,6 +92,14 @@ class Service:
     def refuse(self, request: Request, error: HTTPError) -> Coroutine[None, None, None]:
         """Return what answers with an error."""
         return self._finish(request, _given(error))
+
+    def refused(self, status: int) -> Header:
+        """Count and log what is no request; return a header for the answer."""
+        if self._on_error is not None:
+            self._on_error(status)
+        request_id = new_id()
+        self._access.write("other", "unknown", status, 0.0, request_id, failed=True)
+        return HEADER, request_id
 
     async def _finish(self, request: Request, coming: Awaitable[Response]) -> None:
         try:

@@ -301,12 +301,17 @@ def test_large_answers_are_compressed_for_clients_that_take_it(server):
 )
 def test_heads_out_of_bounds_are_refused(server, request_, status):
     """Without a body. What proxies might understand in another way is among it."""
+    before = json.loads(server.ask("GET", "/errors")[2])
     with server.connect() as connection:
         found, headers, body = connection.send(request_ + b"\r\n\r\n").answer()
         assert found == status
         if status != 200:
             assert (headers["connection"], body) == ("close", b"")
             assert connection.is_closed()
+            after = json.loads(server.ask("GET", "/errors")[2])
+            assert after[str(status)] == before.get(str(status), 0) + 1
+            [line] = [each for each in server.events() if each.get("id") == headers["x-request-id"]]
+            assert (line["event"], line["status"]) == ("request_failed", status)
 
 
 @pytest.mark.parametrize(
