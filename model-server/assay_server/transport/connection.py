@@ -25,8 +25,9 @@ HEAD_SECONDS = 30.0
 ANSWER_SECONDS = 120.0
 # How long a client may go on sending what is thrown away, after it was told of the end.
 LINGER_SECONDS = 5.0
-# A client that does not say goodbye in TLS is not waited for longer, once it has everything.
-GOODBYE_SECONDS = 1.0
+# A client that does not say goodbye in TLS is not waited for longer, once it has everything. As of
+# the last sweep, so that it is one second at least.
+GOODBYE_SECONDS = 2.0
 _NEVER = float("inf")
 # Of Linux's tcp_info: segments not acknowledged, bytes acknowledged, bytes not sent yet.
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")

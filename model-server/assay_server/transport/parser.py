@@ -99,6 +99,8 @@ class RequestParser:
         """Take a part of the target."""
         if self.reading is None:
             self._target += part
+            # It may have begun behind another request in the same slice, which counted until then.
+            self.fed = self.fed or len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header. Trailers come here too, and count for nothing."""
@@ -137,7 +139,8 @@ class RequestParser:
         if coding is not None or b"expect" in headers or self._missing > LARGE_BODY:
             self.fed = 0
             request.incoming = Body(self._client)
-            request.waits_for_continue = b"expect" in headers
+            # Clients of 1.0 know no answers before the answer.
+            request.waits_for_continue = b"expect" in headers and self._is_1_1()
             self.requests.append(request)
 
     def on_body(self, part: bytes) -> None:
@@ -171,12 +174,18 @@ class RequestParser:
         """Return path, query, and 0 or the status of a refusal."""
         if self.fed > HEAD_BYTES:
             return "", "", 431
-        if method == "CONNECT" or (coding is not None and coding.lower() != b"chunked"):
+        if method == "CONNECT":
+            return "", "", 400
+        if coding is not None and (coding.lower() != b"chunked" or not self._is_1_1()):
             return "", "", 400
         try:
             return *path_and_query(target), 0
         except ValueError:
             return "", "", 400
+
+    def _is_1_1(self) -> bool:
+        """Whether the head that is taken in says so: no other version knows chunks."""
+        return self._parser.get_http_version() == "1.1"
 
     def _stay(self, rest: memoryview | bytes) -> None:
         """Go on in HTTP/1.1 with a request that asked for another protocol."""

@@ -46,6 +46,14 @@ def test_heads_that_never_end_are_given_up_and_what_is_idle_or_at_work_is_not(st
         assert held.answer()[2] == b'"held"'
 
 
+def test_a_head_that_begins_behind_a_request_has_no_more_time_than_others(start):
+    settings = {"connection.HEAD_SECONDS": 0.1, "connection.IDLE_SECONDS": 10, **SWIFT}
+    with start(set=settings) as server, server.connect() as idle, server.connect() as half:
+        half.send(b"GET /ready HTTP/1.1\r\n\r\nGET /ready").answer()
+        assert half.is_closed()
+        assert idle.ask("GET", "/ready")[0] == 200
+
+
 def test_who_does_not_take_its_answers_is_given_up(start):
     """And meanwhile nothing more is done for it: sixteen answers would be 64 MB."""
     with start(set={"connection.ANSWER_SECONDS": 0.5, **SWIFT}) as server:

@@ -33,6 +33,8 @@ def test_started_requests_are_answered_and_new_ones_find_nobody(start):
         started = [server.connect() for _ in range(2)]
         started[0].send(b"POST /echo HTTP/1.1\r\ncontent-length: 4\r\n\r\nab")
         started[1].send(b"POST /echo HTTP/1.1\r\ncontent-length: 70000\r\n\r\nab")
+        behind = server.connect().send(b"GET /ready HTTP/1.1\r\n\r\nGET /ready")
+        assert behind.answer()[0] == 200
         idle = server.connect()
         assert idle.ask("GET", "/ready")[0] == 200
         port = server.port
@@ -43,8 +45,9 @@ def test_started_requests_are_answered_and_new_ones_find_nobody(start):
             server.connect()
         assert started[0].send(b"cd").answer()[::2] == (200, b"abcd")
         assert started[1].send(b"x" * 69_998).answer()[0] == 200
+        assert behind.send(b" HTTP/1.1\r\n\r\n").answer()[0] == 503
         assert server.process.wait() == 0
-        for connection in (*started, idle):
+        for connection in (*started, behind, idle):
             connection.close()
 
 

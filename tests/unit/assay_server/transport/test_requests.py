@@ -295,6 +295,7 @@ def test_large_answers_are_compressed_for_clients_that_take_it(server):
         (HEAD + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked", 400),
         (HEAD + b"content-length: 5\r\ntransfer-encoding: chunked", 400),
         (HEAD + b"transfer-encoding: chunked\r\ncontent-length: 5", 400),
+        (HEAD.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked", 400),
         (HEAD + b"content-length : 1", 400),
         (b"GET /ready HTTP/1.1\r\nx: a\r\n b", 400),
     ],
@@ -372,6 +373,15 @@ def test_http_1_0_is_answered_and_closed(server):
         status, headers, _ = connection.send(b"GET /ready HTTP/1.0\r\n\r\n").answer()
         assert (status, headers["connection"]) == (200, "close")
         assert connection.is_closed()
+
+
+def test_who_speaks_http_1_0_is_not_asked_for_its_body(server):
+    """It would take `100 Continue` for the answer."""
+    head = b"POST /echo HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n"
+    with server.connect() as connection:
+        connection.send(head)
+        assert server.ask("GET", "/ready")[0] == 200
+        assert connection.send(b"abc").answer()[::2] == (200, b"abc")
 
 
 def test_what_comes_after_the_last_request_counts_for_nothing(server):
