@@ -14,6 +14,15 @@ from typing import Self
 import pytest
 
 APPLICATION = Path(__file__).with_name("application.py")
+# Bytes, of the application.
+LIMIT = 1024 * 1024
+HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
+
+
+def chunked(*parts: bytes) -> bytes:
+    """Return a chunked request for these parts, and its end."""
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return HEAD + b"transfer-encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
 
 
 class Connection:

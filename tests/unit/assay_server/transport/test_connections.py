@@ -9,8 +9,8 @@ import pytest
 from assay_server.transport import connection as connection_module
 from assay_server.transport import listen
 from assay_server.transport import server as server_module
+from tests.unit.assay_server.transport.conftest import HEAD
 
-HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
 SWIFT = {"listener.SWEEP_SECONDS": 0.01}
 ENVOY_KEEPS_IDLE_CONNECTIONS_SECONDS = 3600
 
