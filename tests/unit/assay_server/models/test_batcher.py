@@ -71,6 +71,26 @@ def test_what_arrives_in_one_turn_of_the_loop_goes_together_in_its_order():
     asyncio.run(main())
 
 
+def test_what_arrives_while_others_arrive_comes_along_and_a_lone_job_waits_for_nobody():
+    async def main():
+        model = Model()
+        batches = batcher(model, max_rows=9)
+        futures = []
+
+        def ask(names):
+            futures.extend(batches.ask(Job(name)) for name in names)
+
+        for first, *later in (["a", "b"], ["cd", "e", "fg", "", "h"]):
+            ask(first)
+            for names in later:
+                await asyncio.sleep(0)
+                ask(names)
+            await until(lambda: all(future.done() for future in futures))
+        assert model.calls == [["a"], ["b"], [*"cdefg"], ["h"]]
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("slow", [False, True])
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.booleans()), max_size=40))
 def test_every_job_gets_its_own_result_or_its_own_failure(slow, kinds):
