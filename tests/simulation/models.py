@@ -108,10 +108,14 @@ def f1_arms(effect: float) -> tuple[Floats, Floats]:
     return even(SEPARATION), degraded(even, f1, effect)
 
 
-def relevant_f1(value: float, relevant: float = 0.55) -> Floats:
-    """Cells of a given F1 when `relevant` rows are positive or predicted so."""
+def relevant_f1(value: float, relevant: float = 0.55, false_alarms: float = 0.5) -> Floats:
+    """Cells of a given F1 when `relevant` rows are positive or predicted so.
+
+    `false_alarms` is the part of the errors that are false positives.
+    """
     hit = relevant * value / (2.0 - value)
-    return np.array([1.0 - relevant, (relevant - hit) / 2.0, (relevant - hit) / 2.0, hit])
+    wrong = relevant - hit
+    return np.array([1.0 - relevant, false_alarms * wrong, (1.0 - false_alarms) * wrong, hit])
 
 
 def ranked(value: float, prevalence: float = 0.5, bins: int = BINS) -> Floats:

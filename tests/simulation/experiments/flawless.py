@@ -7,17 +7,16 @@ lightest; of pairs, at the same rows as stable's or at others.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
-from assay.judge import MetricSpec, Policy
-from assay.judge.decision import decide
-from assay.judge.looks import Looks, Pairs, Part
+from assay.judge import MetricSpec
+from assay.judge.looks import Looks, Pairs
 from assay.judge.pairing import SMOOTHING
-from tests.simulation import draws
+from tests.simulation import draws, models
 from tests.simulation.ends import Ints
 from tests.simulation.experiments.case import Case, simulate
 from tests.simulation.judging import Cells, Course, Kind
@@ -69,13 +68,6 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def cells_of(value: float, false_alarms: float) -> Floats:
-    """Chances of (tn, fp, fn, tp) for an F1 when a part `RELEVANT` is positive or predicted so."""
-    hit = RELEVANT * value / (2.0 - value)
-    wrong = RELEVANT - hit
-    return np.array([1.0 - RELEVANT, false_alarms * wrong, (1.0 - false_alarms) * wrong, hit])
-
-
 @dataclass
 class Weighted(Cells):
     """A course whose labels stand for so many rows, by stratum and cell."""
@@ -102,7 +94,8 @@ def _weighted(
         arms = []
         served = draws.rows(rng, count, PER_LOOK * 4, SHARE, looks)
         for rows, lacking in zip(served, TRUTHS[truth], strict=True):
-            drawn = draws.cells(rng, rows, cells_of(1.0 - lacking, false_alarms))
+            cells = models.relevant_f1(1.0 - lacking, RELEVANT, false_alarms)
+            drawn = draws.cells(rng, rows, cells)
             arms.append(np.cumsum(rng.binomial(drawn, chances), axis=1)[:, :, None])
         squares = tuple(arm * weights**2 for arm in arms)
         return Weighted(kind, *(arm * weights for arm in arms), squares=squares, weights=weights)
@@ -112,30 +105,17 @@ def _weighted(
 
 
 @dataclass
-class Paired:
-    """A course of shadow traffic, from cumulated rows (runs, looks, 4, 4): stable's cell, the canary's."""
+class Paired(Cells):
+    """A course of shadow traffic, with cumulated rows (runs, looks, 4, 4): stable's cell, the canary's."""
 
-    kind: Kind
-    joint: Ints
+    joint: Floats = field(kw_only=True)
 
-    def __post_init__(self) -> None:
-        self.runs, self.looks = self.joint.shape[:2]
-        self.numbers, self.most = 16, 20_000
-
-    def judge(self, policy: Policy, paths: Ints, looks: range) -> Ints:
-        """Verdicts (paths, looks)."""
-        joint = self.joint[np.ix_(paths, np.arange(looks.start, looks.stop))].astype(np.float64)
-        return _verdicts(self.kind, policy, joint.reshape(-1, 4, 4)).reshape(len(paths), -1)
-
-    def differences(self, look: int) -> Floats:
-        """Not asked for."""
-        raise NotImplementedError
-
-
-def _verdicts(kind: Kind, policy: Policy, joint: Floats) -> Ints:
-    cells = np.stack([joint.sum(axis=2), joint.sum(axis=1)])[:, :, None]
-    parts = (Part(kind.component, kind.weight, cells, pairs=Pairs(joint, SMOOTHING * TRULY)),)
-    return decide(kind.spec, policy, Looks(parts)).verdict.astype(np.int64)
+    @override
+    def at(self, paths: Ints, looks: range) -> Looks:
+        found = super().at(paths, looks)
+        joint = self.joint[np.ix_(paths, np.arange(looks.start, looks.stop))].reshape(-1, 4, 4)
+        pairs = Pairs(joint, SMOOTHING * TRULY)
+        return found._replace(parts=tuple(part._replace(pairs=pairs) for part in found.parts))
 
 
 def joint_of(stable: Floats, canary: Floats, where: str) -> Floats:
@@ -161,14 +141,16 @@ def _paired(name: str, truth: str, false_alarms: float, where: str, runs: int) -
     def make(rng: np.random.Generator, count: int) -> Course:
         rows = np.full((count, looks), PER_LOOK // 4)
         drawn = np.cumsum(draws.cells(rng, rows, chances), axis=1)
-        return Paired(kind, drawn.reshape(count, looks, 4, 4))
+        joint = drawn.reshape(count, looks, 4, 4).astype(np.float64)
+        arms = joint.sum(axis=3)[:, :, None], joint.sum(axis=2)[:, :, None]
+        return Paired(kind, *arms, joint=joint)
 
     labels = PER_LOOK // 4 * np.arange(1.0, looks + 1.0)
     return simulate(name, runs, labels, 16, make)
 
 
 def _with_positives(value: float, false_alarms: float) -> Floats:
-    """As `cells_of`, with `RELEVANT` of all rows truly positive: both versions answer the same."""
+    """As `models.relevant_f1`, with `RELEVANT` of all rows truly positive: both versions answer the same."""
     errors = 2.0 * (1.0 - value) / value
     missed = RELEVANT * errors * (1.0 - false_alarms) / (1.0 + errors * (1.0 - false_alarms))
     wrong = errors * (RELEVANT - missed) * false_alarms
