@@ -101,7 +101,7 @@ def log_e_worse(
     """
     border = _Border(link.of_best, link.of_worst, link.worst, link.span, shift)
     holds = link.best(_rate(*canary)) >= link.worst(_rate(*stable)) - shift
-    return _log_e(canary, stable, holds, border, least, _smaller if same_rows else _product)
+    return _log_e(canary, stable, holds, border, least, same_rows=same_rows)
 
 
 def log_e_not_worse(
@@ -116,7 +116,7 @@ def log_e_not_worse(
     """Log e-value against ``canary <= stable - shift`` in goodness; as `log_e_worse`."""
     border = _Border(link.of_worst, link.of_best, link.best, link.span, shift)
     holds = link.worst(_rate(*canary)) <= link.best(_rate(*stable)) - shift
-    return _log_e(canary, stable, holds, border, least, _smaller if same_rows else _product)
+    return _log_e(canary, stable, holds, border, least, same_rows=same_rows)
 
 
 def log_e_below(canary: Stream, link: Link, floor: float) -> Values:
@@ -156,8 +156,10 @@ def _log_e(
     holds: npt.NDArray[np.bool_],
     border: _Border,
     least: float,
-    joined: "_Joined",
+    *,
+    same_rows: bool,
 ) -> Values:
+    joined = _smaller if same_rows else _product
     arms = np.array([(*each, _mixture(each)) for each in (canary, stable)])
     of_stable = _rate(*stable)
     # Any point of the null bounds what the null explains from below.
