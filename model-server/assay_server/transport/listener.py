@@ -160,12 +160,13 @@ class Listener:
     def _release(self) -> None:
         self._free += 1
         self._ended.set()
-        if not self._is_accepting and not self.stopping:
-            self._accept_more()
+        self._accept_more()
 
     def _accept_more(self) -> None:
-        self._is_accepting = True
-        self._loop.add_reader(self._socket, self._accept)
+        """Accept again, if there is room and it was paused."""
+        if not self._is_accepting and not self.stopping and self._free > 0:
+            self._is_accepting = True
+            self._loop.add_reader(self._socket, self._accept)
 
     def _pause_accepting(self) -> None:
         if self._is_accepting:
@@ -181,5 +182,4 @@ class Listener:
             self._renewals.look()
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expire()
-        if not self._is_accepting and not self.stopping and self._free > 0:
-            self._accept_more()
+        self._accept_more()
