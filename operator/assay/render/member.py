@@ -97,7 +97,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     run = running_revisions(status, member.name)
     view = wanted_route(status, member.name)
     return MemberPlan(
-        record=record(identity, deployment.uid, status),
+        record=record(identity, deployment.uid, status, member.name),
         ledger=ledger_objects(
             identity,
             deployment.spec.feedback,

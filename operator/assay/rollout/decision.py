@@ -146,6 +146,8 @@ def _wake_after(
     """Return the seconds until time alone may change something; None when only news can."""
     due = [item.until for item in status.retired_revisions]
     rollout = status.rollout
+    if status.stable is None and situation.awaits_other_hub:
+        due.append(situation.adoption_due)
     pace: list[float] = []
     if rollout is not None:
         if rollout.stage is Stage.STARTING and situation.reachable:

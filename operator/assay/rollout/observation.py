@@ -50,10 +50,17 @@ class RecordView:
         The rollout's id.
     decision
         How it was decided; None while it is not.
+    kept
+        What the member remembers of the status, with no other cluster than itself; None if that
+        cannot be read.
+    judged
+        Members whose counts were judged in this rollout.
     """
 
     rollout: str
     decision: DecisionRecord | None
+    kept: ModelDeploymentStatus | None = None
+    judged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

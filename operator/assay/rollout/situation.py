@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.api.conditions import ConditionStatus, ConditionType
+from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
     ModelDeploymentStatus,
     RejectedRevision,
@@ -17,6 +17,9 @@ from assay.judge import Judgement
 
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
 from .traffic import cluster_of
+
+_ADOPTION_SECONDS = 120.0
+"""Four times the duration of a Lease."""
 
 
 def seconds(number: float) -> datetime.timedelta:
@@ -58,6 +61,24 @@ class Situation:
     def unreachable(self) -> tuple[MemberView, ...]:
         """The members that do not answer."""
         return tuple(member for member in self.observed.members if not member.reachable)
+
+    @property
+    def awaits_other_hub(self) -> bool:
+        """Whether a member may yet tell what serves: its Lease is another hub's, maybe a lost one's.
+
+        Such a Lease ends within seconds. One that is renewed for longer belongs to a hub that
+        lives, and its member is not waited for.
+        """
+        if all(item.reason != Reason.HELD_BY_OTHER_HUB for item in self.unreachable):
+            return False
+        return self.now < self.adoption_due
+
+    @property
+    def adoption_due(self) -> datetime.datetime:
+        """Until when a first start waits for members whose Lease another hub holds."""
+        known = any(item.type == ConditionType.MEMBERS_REACHABLE for item in self.before.conditions)
+        since = self._reachability_since() if known else self.now
+        return since + seconds(_ADOPTION_SECONDS)
 
     def ready_everywhere(self, revision: str) -> bool:
         """Return whether `revision` is ready in every reachable member, of which there is one."""

@@ -170,7 +170,12 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     if status.stable is None or status.stable.revision != wanted:
         if rejected is None:
             serves = f"{named(status.stable)} serves" if status.stable else ""
-            message = sentences(f"revision {wanted} waits until a member can be reached", serves)
+            for_what = (
+                "the Lease of another hub in a member ends, and the member tells what serves there"
+                if situation.awaits_other_hub
+                else "a member can be reached"
+            )
+            message = sentences(f"revision {wanted} waits until {for_what}", serves)
             return Headline(Progress.RECONCILING, Reason.MEMBERS_UNREACHABLE, message)
         deadline = rejected.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
         message = sentences(

@@ -34,6 +34,8 @@ def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     stable = status.stable.revision if status.stable else None
     rejected = situation.rejection(status.rejected_revisions, wanted)
+    if stable is None and situation.awaits_other_hub:
+        return False
     return wanted != stable and rejected is None and bool(situation.reachable)
 
 
