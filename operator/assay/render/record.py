@@ -55,6 +55,7 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
         "revision": cluster.revision,
         "weight": cluster.weight,
         "ledgerStore": cluster.ledger_store,
+        "wave": cluster.wave,
     }
     return [{name: value for name, value in told.items() if value is not None}]
 

@@ -109,7 +109,13 @@ def a_trial() -> dict[str, Any]:
         "settings": revised.rollout.to_dict(),
         "steps": [{"weight": 20, "startedAt": "2026-11-23T12:00:00Z"}],
     }
-    east = {"name": "east", "reachable": True, "revision": STABLE["revision"], "weight": 20}
+    east = {
+        "name": "east",
+        "reachable": True,
+        "revision": STABLE["revision"],
+        "weight": 20,
+        "wave": 0,
+    }
     return a_document(
         observedGeneration=3,
         stable=STABLE,
