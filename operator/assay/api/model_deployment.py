@@ -366,7 +366,18 @@ class Rollout(Model):
         (),
         description="The order in which members get the canary. The first wave takes the steps and gets the verdict; the later ones follow with the last step's weight, and all keep stable beside it until the last one is in. Members in none of them follow at the end. One wave of all when empty.",
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            **rules(
+                (
+                    "self.filter(wave, !has(wave.clusterSelector) || !has(wave.clusterSelector.matchLabels)"
+                    " || wave.clusterSelector.matchLabels.size() == 0)"
+                    ".all(wave, wave.name == self[self.size() - 1].name)",
+                    "only the last wave may have no clusterSelector.matchLabels: it takes all members that are left",
+                )
+            ),
+        },
     )
     progress_deadline_seconds: int = int32(
         600, "The canary must be ready in every member within this time.", ge=10, le=86400
