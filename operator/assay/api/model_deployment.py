@@ -371,9 +371,12 @@ class Rollout(Model):
             "x-kubernetes-list-map-keys": ["name"],
             **rules(
                 (
-                    "self.filter(wave, !has(wave.clusterSelector) || !has(wave.clusterSelector.matchLabels)"
-                    " || wave.clusterSelector.matchLabels.size() == 0)"
-                    ".all(wave, wave.name == self[self.size() - 1].name)",
+                    (
+                        "self.filter(wave, !has(wave.clusterSelector)"
+                        " || !has(wave.clusterSelector.matchLabels)"
+                        " || wave.clusterSelector.matchLabels.size() == 0)"
+                        ".all(wave, wave.name == self[self.size() - 1].name)"
+                    ),
                     "only the last wave may have no clusterSelector.matchLabels: it takes all members that are left",
                 )
             ),
