@@ -28,18 +28,6 @@ def recording(world: World) -> World:
     return world
 
 
-def rebuilt(world: World) -> World:
-    """The hub is lost; a new one has the same manifests and asks the members."""
-    world.document, world.generation = {}, 1
-    views = [member.view() for member in world.members.values()]
-    found = adopted(world.status, world.generation, views)
-    assert found is not None
-    status, event = found
-    assert event.reason == "Adopted"
-    world.document = status.to_dict()
-    return world
-
-
 def without_observations(status: ModelDeploymentStatus) -> dict[str, Any]:
     """What was decided: the rest a hub sees for itself."""
     document = status.to_dict()
@@ -60,7 +48,7 @@ def test_a_trial_goes_on_under_its_id_with_its_settings() -> None:
     routes = {name: member.route for name, member in world.members.items()}
     pods = {name: dict(member.pods) for name, member in world.members.items()}
 
-    rebuilt(world)
+    world.rebuilds_the_hub()
 
     assert without_observations(world.status) == without_observations(before)
     world.run()
@@ -72,7 +60,7 @@ def test_a_trial_goes_on_under_its_id_with_its_settings() -> None:
 
 
 def test_a_trial_that_was_rebuilt_can_be_won() -> None:
-    world = rebuilt(recording(on_trial())).run()
+    world = recording(on_trial()).rebuilds_the_hub().run()
     for _ in range(4):
         world.later(61).with_judgement(PROMOTE).run()
     assert (world.stage, world.stable) == (Stage.DONE, EIGHT)
@@ -82,7 +70,7 @@ def test_rejected_stays_rejected_although_the_spec_names_it() -> None:
     world = on_trial().with_judgement(ROLLBACK).run().with_judgement(None)
     assert world.stage is Stage.DONE
 
-    rebuilt(recording(world)).run().later(1000).run()
+    recording(world).rebuilds_the_hub().run().later(1000).run()
 
     assert (world.stable, world.canary) == (SEVEN, None)
     assert world.says("Stalled") == ("True", "RolledBack")
@@ -94,7 +82,7 @@ def test_one_that_never_got_ready_waits_for_another_spec_of_this_hub() -> None:
     world.asks_for(EIGHT).run().later(601).run()
     assert world.stage is Stage.DONE
 
-    rebuilt(recording(world)).run()
+    recording(world).rebuilds_the_hub().run()
     assert world.canary is None
 
     world.generation += 1
@@ -109,7 +97,7 @@ def test_a_rollback_in_one_member_ends_the_trial() -> None:
     recording(world)
     world.members["west"].record = trial
 
-    rebuilt(world.with_judgement(None)).run()
+    world.with_judgement(None).rebuilds_the_hub().run()
 
     assert (world.stable, world.canary) == (SEVEN, None)
     assert [item.revision for item in world.status.rejected_revisions] == [EIGHT]
@@ -120,7 +108,7 @@ def test_the_newest_rollout_counts() -> None:
     world.later(10).asks_for(NINE).run()
     recording(world)
 
-    rebuilt(world.finds("west"))
+    world.finds("west").rebuilds_the_hub()
 
     assert world.canary == NINE
     west = next(item for item in world.status.clusters if item.name == "west")
@@ -133,7 +121,7 @@ def test_counts_of_a_member_that_is_gone_are_not_left_out() -> None:
         member.store = f"store-{member.name}"
     recording(world.run()).loses("west")
 
-    rebuilt(world)
+    world.rebuilds_the_hub()
 
     stores = {item.name: item.ledger_store for item in world.status.clusters}
     assert stores == {"east": "store-east", "west": "unknown"}

@@ -6,20 +6,19 @@ from typing import Any
 import pytest
 
 from assay.api.deployment_status import Stage, Verdict
-from assay.rollout import MemberView
 from assay.rollout.transitions import Trigger
 
-from .world import EIGHT, PROMOTE, ROLLBACK, SEVEN, Member, World, a_spec, judged, serving
+from .world import EIGHT, PROMOTE, ROLLBACK, SEVEN, World, a_spec, judged, serving
 
 MEMBERS = ("a-pilot", "b-east", "c-east", "d-west")
 STEPS = {"canary": {"steps": [{"weight": 20}]}}
 
 
-class Labelled(Member):
-    """A member whose ModelCluster has the label wave."""
-
-    def view(self) -> MemberView:
-        return dataclasses.replace(super().view(), labels={"wave": self.name.partition("-")[2]})
+def labelled(world: World) -> World:
+    """Each member's ModelCluster has the label wave, the latter part of its name."""
+    for name, member in world.members.items():
+        member.labels = {"wave": name.partition("-")[2]}
+    return world
 
 
 def wave(name: str, **more: Any) -> dict[str, Any]:
@@ -28,8 +27,7 @@ def wave(name: str, **more: Any) -> dict[str, Any]:
 
 def a_world(*waves: dict[str, Any], **rollout: Any) -> World:
     """Version 7 serves in four members; 8 is asked for, in `waves`."""
-    world = World(*MEMBERS)
-    world.members = {name: Labelled(name) for name in MEMBERS}
+    world = labelled(World(*MEMBERS))
     world.spec, world.revision = a_spec(SEVEN), SEVEN
     world.run().later(3600)
     world.asks_for(EIGHT, waves=list(waves), **{**STEPS, **rollout})
@@ -160,8 +158,7 @@ def test_a_break_in_serving_starts_the_soak_again() -> None:
 
 
 def test_the_first_revision_of_all_comes_wave_by_wave_on_health() -> None:
-    world = World(*MEMBERS)
-    world.members = {name: Labelled(name) for name in MEMBERS}
+    world = labelled(World(*MEMBERS))
     world.spec = a_spec(SEVEN, waves=[wave("pilot", soakSeconds=30), wave("west")])
     world.run()
     assert world.stage is Stage.STARTING
