@@ -119,6 +119,13 @@ VALID = {
     "one step": deployment("rollout.canary.steps", [{"weight": 50}]),
     "steps of equal weight": deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 20}]),
     "a floor": metric(floor="0.80"),
+    "waves": deployment(
+        "rollout.waves",
+        [
+            {"name": "pilot", "clusterSelector": {"matchLabels": {"wave": "pilot"}}},
+            {"name": "rest", "maxConcurrency": 2, "soakSeconds": 60, "maxFailures": 1},
+        ],
+    ),
     "a strict rule": deployment("rollout.analysis.rollbackOn", "WorseThanMargin"),
     "promotion of what is better": deployment("rollout.analysis.promoteOn", "Better"),
     "all classes together": metric(average="Micro"),
@@ -271,6 +278,15 @@ INVALID = {
     "steps that go down": (
         deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 5}]),
         "spec.rollout.canary.steps: Invalid value: the weights of the steps must not decrease",
+    ),
+    "a wave of everybody before others": (
+        deployment("rollout.waves", [{"name": "all"}, {"name": "rest"}]),
+        "spec.rollout.waves: Invalid value: only the last wave may have no "
+        "clusterSelector.matchLabels: it takes all members that are left",
+    ),
+    "two waves of one name": (
+        deployment("rollout.waves", [{"name": "rest"}, {"name": "rest"}]),
+        'spec.rollout.waves[1]: Duplicate value: {"name":"rest"}',
     ),
     "a step of a hundred percent": (
         deployment("rollout.canary.steps", [{"weight": 100}]),

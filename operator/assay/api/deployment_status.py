@@ -88,6 +88,24 @@ class DecisionRecord(Model):
     at: Timestamp
 
 
+class WaveRecord(Model):
+    """A wave of members that was started."""
+
+    index: int = _int32("Its place among the waves; the members that are in none come last.")
+    name: Annotated[str, pydantic.Field(max_length=253)]
+    started_at: Timestamp
+    ready: int = _int32("How many of its members had the canary ready at most.")
+    progressed_at: Timestamp = pydantic.Field(
+        description="When one more of its members got ready; the deadline counts from here."
+    )
+    arrived_at: Timestamp | None = pydantic.Field(
+        None, description="When all of them were ready for the first time."
+    )
+    serving_since: Timestamp | None = pydantic.Field(
+        None, description="Since when all of them serve the canary without a break."
+    )
+
+
 class RolloutStatus(Model):
     """The trial of one canary, or the first start of a deployment."""
 
@@ -100,6 +118,16 @@ class RolloutStatus(Model):
     )
     steps: tuple[StepRecord, ...] = pydantic.Field(
         (), max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    waves: tuple[WaveRecord, ...] = pydantic.Field(
+        (),
+        description="The waves of members that were started, the present one last.",
+        max_length=17,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    latched: DecisionRecord | None = pydantic.Field(
+        None,
+        description="The verdict Promote that the first wave got. The later waves follow; a rollback still ends it.",
     )
     decision: DecisionRecord | None = None
 
@@ -137,6 +165,12 @@ class ClusterStatus(Model):
         description="Identity of the ledger's volume, once its evidence was read in the present rollout.",
     )
     unreachable_since: Timestamp | None = None
+    wave: int | None = pydantic.Field(
+        None,
+        description="Index of the wave with which the canary came here; none while it has not.",
+        ge=0,
+        json_schema_extra={"format": "int32"},
+    )
 
 
 class HistoryEntry(Model):

@@ -330,10 +330,58 @@ class Canary(Model):
     )
 
 
+class Wave(Model):
+    """Members that get the canary together, after those of the waves before."""
+
+    name: Name = pydantic.Field(description="The wave's name in status and events.")
+    cluster_selector: ClusterSelector = pydantic.Field(
+        ClusterSelector(),
+        description="Which of the chosen members belong to it, unless an earlier wave has them; no labels mean all the others.",
+    )
+    max_concurrency: int = int32(
+        500,
+        "How many members get ready at the same time; the next one starts when one is ready.",
+        ge=1,
+        le=500,
+    )
+    soak_seconds: int = int32(
+        0,
+        "Every member of the wave serves the canary for this long without a break before the next wave starts, or the canary is promoted.",
+        ge=0,
+        le=604800,
+    )
+    max_failures: int = int32(
+        0,
+        "So many members of the wave may fail to get ready within progressDeadlineSeconds; with one more the canary is rolled back everywhere.",
+        ge=0,
+        le=499,
+    )
+
+
 class Rollout(Model):
     """How a new version is tried. Copied when a rollout starts: edits count from the next one."""
 
     canary: Canary = pydantic.Field(Canary(), description="The steps of the trial.")
+    waves: tuple[Wave, ...] = pydantic.Field(
+        (),
+        description="The order in which members get the canary. The first wave takes the steps and gets the verdict; the later ones follow with the last step's weight, and all keep stable beside it until the last one is in. Members in none of them follow at the end. One wave of all when empty.",
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            **rules(
+                (
+                    (
+                        "self.filter(wave, !has(wave.clusterSelector)"
+                        " || !has(wave.clusterSelector.matchLabels)"
+                        " || wave.clusterSelector.matchLabels.size() == 0)"
+                        ".all(wave, wave.name == self[self.size() - 1].name)"
+                    ),
+                    "only the last wave may have no clusterSelector.matchLabels: it takes all members that are left",
+                )
+            ),
+        },
+    )
     progress_deadline_seconds: int = int32(
         600, "The canary must be ready in every member within this time.", ge=10, le=86400
     )

@@ -67,6 +67,27 @@ async def record(
         memory.wrote(await hands.hub.write_status(item, new), new)
 
 
+async def recall(
+    hands: Hands,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    observed: Observation,
+    status: ModelDeploymentStatus,
+) -> None:
+    """Store on the hub the templates that members keep of the revisions in `status`.
+
+    So no pod of theirs is made anew by what this operator would render today.
+    """
+    stored = memory.templates if memory.templates is not None else {}
+    members = _reachable(hands, (*observed.members, *observed.leaving))
+    for revision in sorted(kept_revisions(spec, status) - stored.keys()):
+        if template := await _from_members(item, revision, members):
+            await hands.hub.store_template(item, revision, template)
+            stored[revision] = template
+    memory.templates = stored
+
+
 async def act(
     hands: Hands,
     item: Deployment,

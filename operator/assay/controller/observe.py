@@ -76,7 +76,13 @@ async def observe(
     if rollout is not None:
         look = await _look(item, spec, rollout, memory, views, left, answers, now)
     stores = dict(look.stores)
-    views = [dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views]
+    labels = {candidate.name: candidate.labels for candidate in members.candidates()}
+    views = [
+        dataclasses.replace(
+            view, ledger_store=stores.get(view.name), labels=labels.get(view.name, {})
+        )
+        for view in views
+    ]
     return Observation(
         revision=revision_hash(spec),
         members=tuple(view for view in views if view.name not in left),

@@ -13,10 +13,10 @@ from assay.api.deployment_status import ModelDeploymentStatus, Stage
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.members import receipts
 from assay.members.errors import ApiError, MemberError
-from assay.rollout import decide
+from assay.rollout import adopted, decide
 from assay.rollout.observation import Decision, Event, Observation, Order
 
-from .act import Hands, act, leave, record
+from .act import Hands, act, leave, recall, record
 from .clean import clean, kept, replaced
 from .hub import Deployment, Key
 from .memory import Memory, rolled_back
@@ -52,6 +52,9 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
         memory.templates = await hands.hub.templates(item)
     moment = now()
     observed = await observe(hands.members, item, spec, memory, moment)
+    taken = adopted(item.status, item.generation, (*observed.members, *observed.leaving))
+    if taken is not None:
+        return await _adopt(hands, item, spec, memory, observed, *taken)
     decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
     decision = kept(hands, item, observed, decision)
     status = decision.status
@@ -68,6 +71,23 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     return Next(
         _soon(_sooner(decision.wake_after, _rotation(spec, memory, moment)), observed, memory)
     )
+
+
+async def _adopt(
+    hands: Hands,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    observed: Observation,
+    status: ModelDeploymentStatus,
+    event: Event,
+) -> Next:
+    """Write down what the members remember and how its pods look; then look again, knowing it."""
+    await recall(hands, item, spec, memory, observed, status)
+    memory.wrote(await hands.hub.write_status(item, status), status)
+    memory.unsaid.append(event)
+    await _report(hands, item, memory)
+    return Next(0.0)
 
 
 async def _record(hands: Hands, item: Deployment, memory: Memory, decision: Decision) -> None:

@@ -151,10 +151,8 @@ class Writer:
         state = (plan.keep_revisions, plan.run_revisions, self._running(namespace, name))
         if self._pruned.get((namespace, name)) == state:
             return
-        selector = (
-            f"{resources.DEPLOYMENT}={name},{COMPONENT_LABEL}={SERVER},"
-            f"{resources.ORIGIN}={self._origin}"
-        )
+        # Whoever made them: a hub that adopts a deployment takes its place in the member.
+        selector = f"{resources.DEPLOYMENT}={name},{COMPONENT_LABEL}={SERVER}"
         for kind, wanted in (
             ("Deployment", plan.run_revisions),
             ("Service", plan.run_revisions),

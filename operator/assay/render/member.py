@@ -97,7 +97,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     run = running_revisions(status, member.name)
     view = wanted_route(status, member.name)
     return MemberPlan(
-        record=record(identity, deployment.uid, status),
+        record=record(identity, deployment.uid, status, member.name),
         ledger=ledger_objects(
             identity,
             deployment.spec.feedback,
@@ -146,13 +146,16 @@ def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[s
     """Return the revisions that have pods in `member`: those that serve or may, and retired ones.
 
     A member that was away during a promotion still serves the revision before; that one keeps its
-    pods there until the new one is ready.
+    pods there until the new one is ready. The canary comes with the member's wave.
     """
     names = {item.revision for item in status.retired_revisions}
-    names |= {item.revision for item in (status.stable, status.canary) if item is not None}
+    if status.stable is not None:
+        names.add(status.stable.revision)
     cluster = cluster_of(status, member)
     if cluster is not None and cluster.revision is not None:
         names.add(cluster.revision)
+    if cluster is not None and cluster.wave is not None and status.canary is not None:
+        names.add(status.canary.revision)
     return frozenset(names)
 
 

@@ -3,24 +3,31 @@
 import json
 from typing import Any
 
-from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus, RevisionRef
+from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.rollout.observation import RecordView
+from assay.rollout.traffic import cluster_of
 
 from .naming import ROUTE, Identity, Manifest, metadata, record_name
 
 _KEY = "record.json"
+_KEPT = ("stable", "canary", "rollout", "rejectedRevisions", "history")
+"""Fields of status that a hub cannot see for itself."""
 
 
-def record(identity: Identity, uid: str, status: ModelDeploymentStatus) -> Manifest:
-    """Return the ConfigMap with the record, written before weights change."""
+def record(identity: Identity, uid: str, status: ModelDeploymentStatus, member: str) -> Manifest:
+    """Return the ConfigMap with the record, written before weights change.
+
+    Of the clusters it keeps the one entry of `member`, and of the others whose counts were judged
+    only the names: a record that said more would have to be written everywhere when one changes.
+    """
+    document = status.to_dict()
     content = {
         "origin": identity.origin,
         "uid": uid,
         "generation": status.observed_generation,
-        "stable": _ref(status.stable),
-        "canary": _ref(status.canary),
-        "rejected": [item.to_dict() for item in status.rejected_revisions],
-        "rollout": _rollout(status),
+        "judged": sorted(item.name for item in status.clusters if item.ledger_store is not None),
+        "clusters": _own(status, member),
+        **{name: document[name] for name in _KEPT if name in document},
     }
     stable = status.stable
     return {
@@ -37,28 +44,38 @@ def record(identity: Identity, uid: str, status: ModelDeploymentStatus) -> Manif
     }
 
 
-def _ref(ref: RevisionRef | None) -> dict[str, Any] | None:
-    return None if ref is None else ref.to_dict()
-
-
-def _rollout(status: ModelDeploymentStatus) -> dict[str, Any] | None:
-    if status.rollout is None:
-        return None
-    document = status.rollout.to_dict()
-    # The settings are long and the hub's manifest has them.
-    del document["settings"]
-    return document
+def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
+    cluster = cluster_of(status, member)
+    if cluster is None:
+        return []
+    # How pods and connection are now a hub sees for itself.
+    told = {
+        "name": cluster.name,
+        "reachable": True,
+        "revision": cluster.revision,
+        "weight": cluster.weight,
+        "ledgerStore": cluster.ledger_store,
+        "wave": cluster.wave,
+    }
+    return [{name: value for name, value in told.items() if value is not None}]
 
 
 def read_record(manifest: Manifest) -> RecordView | None:
-    """Return what the record in a member says of its rollout; None if it says nothing readable."""
+    """Return what the record in a member says of its rollout; None if it says nothing readable.
+
+    Of a record in a form that is not known, an older or newer operator's, only the decision counts.
+    """
     try:
-        rollout = json.loads(manifest["data"][_KEY])["rollout"]
-        if rollout is None:
-            return None
+        content = json.loads(manifest["data"][_KEY])
+        rollout = content["rollout"]
         decision = rollout.get("decision")
-        return RecordView(
+        view = RecordView(
             rollout["id"], DecisionRecord.model_validate(decision) if decision else None
         )
     except (KeyError, TypeError, ValueError):
         return None
+    try:
+        kept = ModelDeploymentStatus.model_validate(content)
+        return RecordView(view.rollout, view.decision, kept, frozenset(map(str, content["judged"])))
+    except (KeyError, TypeError, ValueError):
+        return view

@@ -1,5 +1,6 @@
 """The state machine of rollouts: (spec, status, what was seen, now) to the next status. Pure."""
 
+from .adoption import adopted
 from .analysis import only_numbers_differ
 from .decision import decide
 from .observation import (
@@ -24,6 +25,7 @@ __all__ = [
     "PodsView",
     "RecordView",
     "RouteView",
+    "adopted",
     "decide",
     "only_numbers_differ",
 ]

@@ -1,7 +1,10 @@
 """The members in status: what each should route where, and what it runs."""
 
+from collections import Counter
+
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
 
+from . import waves
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of
 from .traffic import cluster_of
@@ -19,7 +22,64 @@ def clusters(situation: Situation, status: ModelDeploymentStatus) -> tuple[Clust
         for group in (seen.members, seen.leaving)
         for member in sorted(group, key=lambda item: item.name)
     ]
-    return tuple(_cluster(situation, status, member) for member in members)
+    came = _waves(situation, status)
+    return tuple(
+        _cluster(situation, status, member).model_copy(update={"wave": came.get(member.name)})
+        for member in members
+    )
+
+
+def _waves(situation: Situation, status: ModelDeploymentStatus) -> dict[str, int]:
+    """Return with which wave the canary comes to each member, of those to which it does.
+
+    At most maxConcurrency members of a wave get ready at a time. One that is away holds up nobody.
+    """
+    rollout, canary = status.rollout, status.canary
+    if rollout is None or canary is None:
+        return {}
+    came: dict[str, int] = {}
+    if _goes_on(situation, status):
+        came = {item.name: item.wave for item in situation.before.clusters if item.wave is not None}
+    starting = Counter(
+        came[member.name]
+        for member in situation.reachable
+        if member.name in came and not is_ready(member, canary.revision)
+    )
+    for member in sorted(situation.observed.members, key=lambda item: item.name):
+        index = waves.wave_of(rollout.settings, member.labels)
+        wave = waves.planned(rollout.settings)[index]
+        if member.name in came or index > waves.present(rollout):
+            continue
+        if starting[index] < wave.max_concurrency:
+            came[member.name] = index
+            starting[index] += member.reachable
+    return came
+
+
+def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Return `status` with how far the present wave is."""
+    rollout, canary = status.rollout, status.canary
+    if rollout is None or canary is None or not rollout.waves or rollout.decision is not None:
+        return status
+    last = rollout.waves[-1]
+    ready = sum(
+        is_ready(member, canary.revision)
+        for member in situation.trial_members(status)
+        if situation.wave_of(member) == last.index
+    )
+    serves = situation.canary_ready(status) and (
+        rollout.stage is Stage.STARTING or situation.step_shown(status)
+    )
+    last = last.model_copy(
+        update={
+            "ready": max(ready, last.ready),
+            "progressed_at": situation.now if ready > last.ready else last.progressed_at,
+            "arrived_at": last.arrived_at or (situation.now if serves else None),
+            "serving_since": (last.serving_since or situation.now) if serves else None,
+        }
+    )
+    rollout = rollout.model_copy(update={"waves": (*rollout.waves[:-1], last)})
+    return status.model_copy(update={"rollout": rollout})
 
 
 def _cluster(

@@ -1,13 +1,19 @@
 """One decision: which triggers hold, what follows from them, what to say, when to look again."""
 
 import datetime
+from collections.abc import Iterator
 
 from assay.api.conditions import ConditionType
-from assay.api.deployment_status import ModelDeploymentStatus, RejectedRevision, Stage
+from assay.api.deployment_status import (
+    ModelDeploymentStatus,
+    RejectedRevision,
+    RolloutStatus,
+    Stage,
+)
 from assay.api.model_deployment import ModelDeploymentSpec
 
 from .analysis import analysis
-from .clusters import clusters
+from .clusters import clusters, progressed
 from .effects import apply
 from .observation import Decision, Event, Observation, Order
 from .situation import Situation, touches
@@ -46,7 +52,8 @@ def decide(
     """
     situation = Situation(uid, generation, spec, status, observed, now.replace(microsecond=0))
     # 1. What moves the rollout.
-    new, events = _advance(situation, status)
+    new, events = _advance(situation, progressed(situation, status))
+    new = progressed(situation, new)
     # 2. What the members should do now, and what can be forgotten.
     new = _tidied(situation, new)
     new = new.model_copy(update={"clusters": clusters(situation, new)})
@@ -146,10 +153,12 @@ def _wake_after(
     """Return the seconds until time alone may change something; None when only news can."""
     due = [item.until for item in status.retired_revisions]
     rollout = status.rollout
+    if status.stable is None and situation.awaits_other_hub:
+        due.append(situation.adoption_due)
     pace: list[float] = []
     if rollout is not None:
-        if rollout.stage is Stage.STARTING and situation.reachable:
-            due.append(situation.start_due(rollout))
+        if rollout.stage in {Stage.STARTING, Stage.TRIAL} and rollout.waves:
+            due += _wave_due(situation, rollout)
         if rollout.stage is Stage.TRIAL:
             due += [situation.step_due(rollout), situation.trial_due(rollout)]
         if rollout.stage is Stage.PROMOTING:
@@ -160,3 +169,11 @@ def _wake_after(
             due.append(situation.trial_due(rollout))
     left = [(time - now).total_seconds() for time in due]
     return min([*pace, *(span for span in left if span > 0)], default=None)
+
+
+def _wave_due(situation: Situation, rollout: RolloutStatus) -> Iterator[datetime.datetime]:
+    record, soaked = rollout.waves[-1], situation.soak_due(rollout)
+    if record.arrived_at is None and situation.reachable:
+        yield situation.wave_due(rollout, record)
+    if soaked is not None:
+        yield soaked

@@ -16,9 +16,11 @@ from assay.api.deployment_status import (
     Stage,
     StepRecord,
     Verdict,
+    WaveRecord,
 )
-from assay.api.model_deployment import ModelFormat
+from assay.api.model_deployment import ModelFormat, Rollout
 
+from . import waves
 from .observation import Event
 from .situation import Situation, seconds
 from .transitions import Trigger, next_stage
@@ -57,6 +59,7 @@ def _start(
                 stage=stage,
                 started_at=situation.now,
                 settings=situation.spec.rollout,
+                waves=(_wave(situation, situation.spec.rollout, -1),),
             ),
             "analysis": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
@@ -83,6 +86,33 @@ def _begin_trial(
     return status, _normal("TrialStarted", _step_message(status))
 
 
+def _start_wave(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    rollout = _rollout(status)
+    wave = _wave(situation, rollout.settings, waves.present(rollout))
+    judgement = situation.judgement(status)
+    latched = rollout.latched
+    if latched is None and judgement is not None:
+        reason, message = judgement.reason, judgement.message
+        latched = _decision(situation, Verdict.PROMOTE, reason, message)
+    update = {"stage": stage, "waves": (*rollout.waves, wave), "latched": latched}
+    status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    why = latched.message if latched and latched != rollout.latched else ""
+    return status, _normal(
+        "WaveStarted", sentences(f"wave {wave.name}: {named(status.canary)} follows there", why)
+    )
+
+
+def _wave(situation: Situation, settings: Rollout, after: int) -> WaveRecord:
+    found = waves.following(settings, after, situation.reachable)
+    if found is None:
+        raise AssertionError("the trigger saw members of a later wave")
+    index, wave = found
+    now = situation.now
+    return WaveRecord(index=index, name=wave.name, started_at=now, progressed_at=now)
+
+
 def _take_step(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
@@ -100,10 +130,10 @@ def _promote_first(
 def _promote_winner(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
-    judgement = situation.judgement(status)
-    if judgement is None:
-        raise AssertionError("the trigger saw a judgement")
-    return _promote(situation, status, stage, judgement.reason, judgement.message)
+    verdict = _rollout(status).latched or situation.judgement(status)
+    if verdict is None:
+        raise AssertionError("the trigger saw a verdict")
+    return _promote(situation, status, stage, verdict.reason, verdict.message)
 
 
 def _promote(
@@ -227,6 +257,8 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.FIRST_READY: _promote_first,
     Trigger.CANARY_READY: _begin_trial,
     Trigger.DEADLINE_EXCEEDED: _miss_deadline,
+    Trigger.WAVE_STARTED: _start_wave,
+    Trigger.WAVE_FAILED: _miss_deadline,
     Trigger.STEP_TAKEN: _take_step,
     Trigger.PROMOTE: _promote_winner,
     Trigger.ROLLBACK: _roll_back,

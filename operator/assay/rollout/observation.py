@@ -50,10 +50,17 @@ class RecordView:
         The rollout's id.
     decision
         How it was decided; None while it is not.
+    kept
+        What the member remembers of the status, with no other cluster than itself; None if that
+        cannot be read.
+    judged
+        Members whose counts were judged in this rollout.
     """
 
     rollout: str
     decision: DecisionRecord | None
+    kept: ModelDeploymentStatus | None = None
+    judged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class MemberView:
         None while there is no route.
     ledger_store
         Identity of the ledger's volume, from the evidence; None while that is not read.
+    labels
+        Of its ModelCluster; a wave is chosen by them.
     record
         The member's record; None while there is none or it was not read.
     """
@@ -85,6 +94,7 @@ class MemberView:
     ledger_ready: bool = False
     ledger_store: str | None = None
     record: RecordView | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

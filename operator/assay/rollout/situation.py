@@ -1,22 +1,28 @@
 """What is the case: the questions that the state machine asks of spec, status and observation."""
 
 import datetime
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.api.conditions import ConditionStatus, ConditionType
+from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
     ModelDeploymentStatus,
     RejectedRevision,
     RolloutStatus,
     Stage,
     Verdict,
+    WaveRecord,
 )
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import Judgement
 
+from . import waves
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
 from .traffic import cluster_of
+
+_ADOPTION_SECONDS = 120.0
+"""Four times the duration of a Lease."""
 
 
 def seconds(number: float) -> datetime.timedelta:
@@ -59,10 +65,90 @@ class Situation:
         """The members that do not answer."""
         return tuple(member for member in self.observed.members if not member.reachable)
 
-    def ready_everywhere(self, revision: str) -> bool:
-        """Return whether `revision` is ready in every reachable member, of which there is one."""
-        members = self.reachable
-        return bool(members) and all(is_ready(member, revision) for member in members)
+    @property
+    def awaits_other_hub(self) -> bool:
+        """Whether a member may yet tell what serves: its Lease is another hub's, maybe a lost one's.
+
+        Such a Lease ends within seconds. One that is renewed for longer belongs to a hub that
+        lives, and its member is not waited for.
+        """
+        if all(item.reason != Reason.HELD_BY_OTHER_HUB for item in self.unreachable):
+            return False
+        return self.now < self.adoption_due
+
+    @property
+    def adoption_due(self) -> datetime.datetime:
+        """Until when a first start waits for members whose Lease another hub holds."""
+        known = any(item.type == ConditionType.MEMBERS_REACHABLE for item in self.before.conditions)
+        since = self._reachability_since() if known else self.now
+        return since + seconds(_ADOPTION_SECONDS)
+
+    def trial_members(self, status: ModelDeploymentStatus) -> tuple[MemberView, ...]:
+        """Return the reachable members to which the canary in `status` has come, wave by wave."""
+        past, rollout = self.before.rollout, status.rollout
+        if past is None or rollout is None or past.id != rollout.id:
+            return ()
+        return tuple(item for item in self.reachable if self.wave_of(item) is not None)
+
+    def wave_of(self, member: MemberView) -> int | None:
+        """Return with which wave the canary of the last status came to `member`."""
+        cluster = cluster_of(self.before, member.name)
+        return cluster.wave if cluster else None
+
+    def canary_ready(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether the canary is ready in every member of the waves so far.
+
+        When the deadline of a wave is over it may fail in as many members as the wave allows.
+        """
+        rollout, canary, members = status.rollout, status.canary, self.trial_members(status)
+        if (
+            rollout is None
+            or canary is None
+            or not any(is_ready(m, canary.revision) for m in members)
+        ):
+            return False
+        if len(members) < len(self._due_members(rollout)):
+            return False
+        late = Counter(self.wave_of(m) for m in members if not is_ready(m, canary.revision))
+        return all(
+            number <= self._allowance(rollout, index)
+            for index, number in late.items()
+            if index is not None
+        )
+
+    def _due_members(self, rollout: RolloutStatus) -> tuple[MemberView, ...]:
+        until = waves.present(rollout)
+        return tuple(
+            item for item in self.reachable if waves.wave_of(rollout.settings, item.labels) <= until
+        )
+
+    def _allowance(self, rollout: RolloutStatus, index: int) -> int:
+        record = waves.record_of(rollout, index)
+        over = record is not None and self.now >= self.wave_due(rollout, record)
+        return waves.planned(rollout.settings)[index].max_failures if over else 0
+
+    def wave_late(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether the present wave was never ready and has had its time for that."""
+        rollout = status.rollout
+        if rollout is None or not rollout.waves or rollout.waves[-1].arrived_at is not None:
+            return False
+        late = self.now >= self.wave_due(rollout, rollout.waves[-1])
+        return late and not self.canary_ready(status)
+
+    def soaked(self, rollout: RolloutStatus) -> bool:
+        """Return whether the present wave has served for its soakSeconds."""
+        if not rollout.waves:
+            return True  # begun by an operator that knew no waves
+        due = self.soak_due(rollout)
+        return due is not None and self.now >= due
+
+    def soak_due(self, rollout: RolloutStatus) -> datetime.datetime | None:
+        """Return when the present wave will have soaked; None while it does not serve."""
+        since = rollout.waves[-1].serving_since if rollout.waves else None
+        if since is None:
+            return None
+        wave = waves.planned(rollout.settings)[waves.present(rollout)]
+        return since + seconds(wave.soak_seconds)
 
     def failures(self, revision: str) -> tuple[str, ...]:
         """Return why pods of `revision` cannot start, ``member: in their own words`` each."""
@@ -79,7 +165,8 @@ class Situation:
 
         Any other that is away has none to give and freezes nobody.
         """
-        names = {member.name for member in self.reachable}
+        before = self.before
+        names = {member.name for member in self.trial_members(before)}
         return tuple(
             item
             for item in self.observed.evidence_problems
@@ -124,19 +211,20 @@ class Situation:
         return all(metric.past_burn_in for metric in judgement.metrics)
 
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
-        """Return whether the present step is what every reachable member's route does."""
+        """Return whether the present step is what the route does wherever the canary is ready."""
         rollout, stable, canary = status.rollout, status.stable, status.canary
-        if rollout is None or stable is None or canary is None or not self.reachable:
+        if rollout is None or stable is None or canary is None:
             return False
+        members = [m for m in self.trial_members(status) if is_ready(m, canary.revision)]
         weight = rollout.steps[-1].weight
         stratum = f"{rollout.id}/{rollout.step}"
-        return all(
+        return bool(members) and all(
             member.route is not None
             and member.route.stable == stable.revision
             and member.route.canary_slot == canary.revision
             and member.route.weight == weight
             and member.route.stratum == stratum
-            for member in self.reachable
+            for member in members
         )
 
     def step_due(self, rollout: RolloutStatus) -> datetime.datetime:
@@ -144,13 +232,13 @@ class Situation:
         wanted = rollout.settings.canary.steps[rollout.step].min_seconds
         return rollout.steps[-1].started_at + seconds(wanted)
 
-    def start_due(self, rollout: RolloutStatus) -> datetime.datetime:
-        """Return by when the canary must be ready.
+    def wave_due(self, rollout: RolloutStatus, record: WaveRecord) -> datetime.datetime:
+        """Return by when one more member of a wave must be ready.
 
         The clock starts again when a member goes or comes back: what it missed meanwhile is no
         fault of the canary.
         """
-        since = max(rollout.started_at, self._reachability_since())
+        since = max(record.progressed_at, self._reachability_since())
         return since + seconds(rollout.settings.progress_deadline_seconds)
 
     def _reachability_since(self) -> datetime.datetime:

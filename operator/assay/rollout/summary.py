@@ -129,7 +129,7 @@ def _starting(
 ) -> Headline:
     revision = status.canary.revision if status.canary else ""
     pods = _pods(situation, revision)
-    due = situation.start_due(rollout)
+    due = situation.wave_due(rollout, rollout.waves[-1]) if rollout.waves else situation.now
     if status.stable is None:
         limit = rollout.settings.progress_deadline_seconds
         message = f"{named(status.canary)} is the first revision; {pods}"
@@ -147,6 +147,21 @@ def _starting(
     return Headline(Progress.RECONCILING, Reason.STARTING, message)
 
 
+def _wave(situation: Situation, rollout: RolloutStatus) -> str:
+    """Say which wave of members it is, and what it waits for."""
+    if not rollout.settings.waves:
+        return ""
+    present = rollout.waves[-1]
+    where = f"Wave {present.name}, the first"
+    if rollout.latched is not None:
+        where = f"The verdict is {rollout.latched.verdict.value}; wave {present.name} follows"
+    due = situation.soak_due(rollout)
+    if due is None:
+        until = moment(situation.wave_due(rollout, present))
+        return f"{where}, gets ready until {until}" if present.arrived_at is None else where
+    return f"{where}, has soaked by {moment(due)}"
+
+
 def _on_trial(
     situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
 ) -> Headline:
@@ -157,8 +172,11 @@ def _on_trial(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
         f" since {moment(step.started_at)}",
+        _wave(situation, rollout),
         judgement.message if judgement else "",
-        f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back",
+        f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
+        if rollout.latched is None
+        else "",
         "spec.rollout was changed since; that counts from the next rollout" if changed else "",
     )
     return Headline(Progress.RECONCILING, Reason.TRIAL_RUNNING, message)
@@ -170,7 +188,12 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     if status.stable is None or status.stable.revision != wanted:
         if rejected is None:
             serves = f"{named(status.stable)} serves" if status.stable else ""
-            message = sentences(f"revision {wanted} waits until a member can be reached", serves)
+            for_what = (
+                "the Lease of another hub in a member ends, and the member tells what serves there"
+                if situation.awaits_other_hub
+                else "a member can be reached"
+            )
+            message = sentences(f"revision {wanted} waits until {for_what}", serves)
             return Headline(Progress.RECONCILING, Reason.MEMBERS_UNREACHABLE, message)
         deadline = rejected.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
         message = sentences(

@@ -49,6 +49,8 @@ class Trigger(enum.Enum):
     FIRST_READY = "ready everywhere, nothing to compare with"
     CANARY_READY = "ready in every reachable member"
     DEADLINE_EXCEEDED = "not ready in time"
+    WAVE_STARTED = "the waves before serve, the verdict is latched"
+    WAVE_FAILED = "a later wave is not ready in time"
     STEP_TAKEN = "time and burn-in are over"
     PROMOTE = "last step and verdict Promote"
     ROLLBACK = "verdict Rollback"
@@ -67,6 +69,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.ROLLBACK_RECORDED: Stage.ROLLING_BACK,
         Trigger.REVERTED: Stage.ROLLING_BACK,
         Trigger.SUPERSEDED: Stage.STARTING,
+        Trigger.WAVE_STARTED: Stage.STARTING,
         Trigger.FIRST_READY: Stage.PROMOTING,
         Trigger.CANARY_READY: Stage.TRIAL,
         Trigger.DEADLINE_EXCEEDED: Stage.ROLLING_BACK,
@@ -77,6 +80,8 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.ROLLBACK_RECORDED: Stage.ROLLING_BACK,
         Trigger.REVERTED: Stage.ROLLING_BACK,
         Trigger.SUPERSEDED: Stage.STARTING,
+        Trigger.WAVE_FAILED: Stage.ROLLING_BACK,
+        Trigger.WAVE_STARTED: Stage.TRIAL,
         Trigger.PROMOTE: Stage.PROMOTING,
         Trigger.INCONCLUSIVE: Stage.ROLLING_BACK,
         Trigger.STEP_TAKEN: Stage.TRIAL,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage, Verdict
 
+from . import waves
 from .situation import Situation, is_ready, shows_only, touches
 from .transitions import TRANSITIONS, Trigger
 
@@ -34,6 +35,8 @@ def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     stable = status.stable.revision if status.stable else None
     rejected = situation.rejection(status.rejected_revisions, wanted)
+    if stable is None and situation.awaits_other_hub:
+        return False
     return wanted != stable and rejected is None and bool(situation.reachable)
 
 
@@ -50,23 +53,43 @@ def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return situation.observed.revision != _canary(status)
 
 
+def _has_followers(situation: Situation, rollout: RolloutStatus) -> bool:
+    after = waves.present(rollout)
+    return waves.following(rollout.settings, after, situation.reachable) is not None
+
+
+def _wave_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return situation.canary_ready(status) and situation.soaked(_rollout(status))
+
+
 def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return status.stable is None and situation.ready_everywhere(_canary(status))
+    last = not _has_followers(situation, _rollout(status))
+    return status.stable is None and last and _wave_over(situation, status)
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return status.stable is not None and situation.ready_everywhere(_canary(status))
+    return status.stable is not None and situation.canary_ready(status)
+
+
+def _wave_started(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The first revision of all has nothing to be compared with: it goes on by health alone.
+    won = status.stable is None or _won(situation, status)
+    return won and _has_followers(situation, _rollout(status)) and _wave_over(situation, status)
+
+
+def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return situation.wave_late(status)
 
 
 def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # Some member that answers has been given its time. The first start of all goes on waiting.
-    late = situation.now >= situation.start_due(_rollout(status))
+    late = situation.wave_late(status)
     return status.stable is not None and bool(situation.reachable) and late
 
 
 def _inconclusive(situation: Situation, status: ModelDeploymentStatus) -> bool:
     late = situation.now >= situation.trial_due(_rollout(status))
-    return status.stable is not None and late
+    return status.stable is not None and late and _rollout(status).latched is None
 
 
 def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -91,7 +114,7 @@ def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return (
         situation.step_shown(status)
         and situation.now >= situation.step_due(rollout)
-        and situation.ready_everywhere(_canary(status))
+        and situation.canary_ready(status)
         and situation.evidence_holds(status)
     )
 
@@ -104,13 +127,20 @@ def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return not _is_last(_rollout(status)) and _step_over(situation, status)
 
 
-def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The verdict stands, all steps were taken, and nothing hides evidence.
+def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The verdict stands, all steps were taken, and nothing hides evidence; later waves follow it.
+    if _rollout(status).latched is not None:
+        return situation.step_shown(status)
     return (
         situation.verdict(status) is Verdict.PROMOTE
         and _is_last(_rollout(status))
         and _step_over(situation, status)
     )
+
+
+def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    won = _won(situation, status) and _wave_over(situation, status)
+    return won and not _has_followers(situation, _rollout(status))
 
 
 def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -133,6 +163,8 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.FIRST_READY: _first_ready,
     Trigger.CANARY_READY: _canary_ready,
     Trigger.DEADLINE_EXCEEDED: _deadline_exceeded,
+    Trigger.WAVE_STARTED: _wave_started,
+    Trigger.WAVE_FAILED: _wave_failed,
     Trigger.STEP_TAKEN: _step_taken,
     Trigger.PROMOTE: _promote,
     Trigger.ROLLBACK: _rollback,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import datetime
 from collections.abc import AsyncIterator
@@ -108,7 +109,13 @@ def a_trial() -> dict[str, Any]:
         "settings": revised.rollout.to_dict(),
         "steps": [{"weight": 20, "startedAt": "2026-11-23T12:00:00Z"}],
     }
-    east = {"name": "east", "reachable": True, "revision": STABLE["revision"], "weight": 20}
+    east = {
+        "name": "east",
+        "reachable": True,
+        "revision": STABLE["revision"],
+        "weight": 20,
+        "wave": 0,
+    }
     return a_document(
         observedGeneration=3,
         stable=STABLE,
@@ -374,5 +381,37 @@ def test_a_member_that_is_chosen_is_not_let_go(monkeypatch: pytest.MonkeyPatch) 
             world.hub.objects[PATH]["metadata"]["annotations"] = {"assay.dev/abandon": "east"}
             await world.look()
             assert [item["name"] for item in world.status["clusters"]] == ["east"]
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_without_status_takes_up_what_a_member_remembers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, a_trial())
+            await world.look()
+            before = world.status
+            canary = before["canary"]["revision"]
+            path = "/apis/apps/v1/namespaces/ml/controllerrevisions/fraud"
+            # The pods run what an operator of another version made of the revision.
+            template = copy.deepcopy(world.east.objects[f"{path}-{canary}"])
+            template["data"]["template"]["spec"]["terminationGracePeriodSeconds"] = 77
+            world.east.objects[f"{path}-{canary}"] = template
+            world.hub.objects.clear()
+            world.hub.put(PATH, a_document())
+            world.memory.__dict__.update(Memory().__dict__)
+
+            found = await world.look()
+
+            assert found.seconds == 0.0
+            decided = ("stable", "canary", "rollout")
+            assert [world.status[name] for name in decided] == [before[name] for name in decided]
+            assert [item.split(":")[0] for item in events(world)] == ["Adopted"]
+            assert world.hub.objects[f"{path}-history-{canary}"]["data"] == template["data"]
+            await world.look()
+            assert world.status["rollout"]["id"] == before["rollout"]["id"]
+            assert world.east.objects[f"{path}-{canary}"]["data"] == template["data"]
 
     asyncio.run(scenario())

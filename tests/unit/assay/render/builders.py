@@ -76,7 +76,7 @@ def a_status(**fields: Any) -> ModelDeploymentStatus:
 
 def on_trial(step: int = 1, weight: int = 20) -> ModelDeploymentStatus:
     """Version 8 is on trial at `step`."""
-    east = {"name": "east", "reachable": True, "revision": SEVEN, "weight": weight}
+    east = {"name": "east", "reachable": True, "revision": SEVEN, "weight": weight, "wave": 0}
     return a_status(canary=ref(EIGHT), rollout=rollout("Trial", step), clusters=[east])
 
 

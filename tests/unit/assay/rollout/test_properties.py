@@ -1,6 +1,7 @@
 """Whatever users, clusters, Prometheus and the judge do, in any order: what must always hold."""
 
 import datetime
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,6 +18,21 @@ from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judge
 NAMES = ("east", "north", "west")
 REVISIONS = st.sampled_from((SEVEN, EIGHT, NINE))
 MEMBERS = st.sampled_from(NAMES)
+WAVES = st.sampled_from(
+    (
+        [],
+        [{"name": "pilot", "clusterSelector": {"matchLabels": {"name": "east"}}}],
+        [
+            {
+                "name": name,
+                "clusterSelector": {"matchLabels": {"name": name}},
+                "soakSeconds": 30,
+                "maxFailures": failures,
+            }
+            for name, failures in (("west", 0), ("north", 1))
+        ],
+    )
+)
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
@@ -36,12 +52,15 @@ class Rollouts(RuleBasedStateMachine):
             self.world = serving(members=NAMES)
         elif step is not None:
             self.world = on_trial(step, members=NAMES)
+        self.world.keeps_records = True
+        for name, member in self.world.members.items():
+            member.labels = {"name": name}
 
     # What the world does
 
-    @rule(revision=REVISIONS)
-    def user_asks_for(self, revision: str) -> None:
-        self.world.asks_for(revision)
+    @rule(revision=REVISIONS, waves=WAVES)
+    def user_asks_for(self, revision: str, waves: list[dict[str, Any]]) -> None:
+        self.world.asks_for(revision, waves=waves)
 
     @rule(name=MEMBERS)
     def member_goes(self, name: str) -> None:
@@ -93,6 +112,21 @@ class Rollouts(RuleBasedStateMachine):
         for name, member in self.world.members.items():
             member.route, member.pods = before[name], pods[name]
 
+    @precondition(
+        lambda self: all(it.reachable and it.record for it in self.world.members.values())
+    )
+    @rule()
+    def hub_is_lost(self) -> None:
+        """A new one knows what the members remember, which is at least what they do."""
+        before = {name: member.route for name, member in self.world.members.items()}
+        self.world.rebuilds_the_hub()
+        self._look()
+        for name, route in before.items():
+            if route is not None:
+                assert self.world.members[name].route is not None, (
+                    "a hub that is new ends no service"
+                )
+
     @rule()
     def operator_looks(self) -> None:
         self._look()
@@ -120,11 +154,14 @@ class Rollouts(RuleBasedStateMachine):
         # Promotion of a successor needs the verdict, and evidence of all that answer or serve it.
         weighted = {item.name for item in old.clusters if item.weight} - world.dropped
         if old.stable is not None and new.stable != old.stable:
-            assert judgement is not None
-            assert judgement.verdict == Verdict.PROMOTE
-            assert not any(item.member in reachable | weighted for item in problems)
             assert old.rollout is not None
             assert old.rollout.stage is Stage.TRIAL
+            if old.rollout.latched is None:
+                assert judgement is not None
+                assert judgement.verdict == Verdict.PROMOTE
+                assert not any(item.member in reachable | weighted for item in problems)
+            else:
+                assert judgement is None or judgement.verdict != Verdict.ROLLBACK
             assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
             assert new.stable == old.canary
         # A rollback ends when no route that can be reached shows the canary, chosen or not.
@@ -136,6 +173,12 @@ class Rollouts(RuleBasedStateMachine):
         if old.rollout and new.rollout and old.rollout.id == new.rollout.id:
             assert new.rollout.step - old.rollout.step in {0, 1}
             assert new.rollout.settings == old.rollout.settings
+            # Later waves follow the verdict, one at a time.
+            assert len(new.rollout.waves) - len(old.rollout.waves) in {0, 1}
+            if len(new.rollout.waves) > len(old.rollout.waves) and old.stable is not None:
+                assert new.rollout.latched is not None
+                promoted = judgement is not None and judgement.verdict == Verdict.PROMOTE
+                assert old.rollout.latched is not None or promoted
         # What lost by evidence is not tried again.
         if new.canary is not None and new.canary != old.canary:
             assert new.canary.revision not in self.lost
@@ -195,6 +238,16 @@ class Rollouts(RuleBasedStateMachine):
                 assert on_trial
                 assert status.canary is not None
                 assert view.canary_slot == status.canary.revision
+
+    @invariant()
+    def the_canary_is_only_where_its_wave_is(self) -> None:
+        status = self.world.status
+        if status.rollout is None or status.canary is None:
+            return
+        present = status.rollout.waves[-1].index
+        for cluster in status.clusters:
+            assert cluster.wave is None or cluster.wave <= present
+            assert cluster.wave is not None or cluster.weight == 0
 
     @invariant()
     def stalled_and_reconciling_exclude_each_other_and_ready(self) -> None:

@@ -12,6 +12,8 @@ from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, St
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.render.member import running_revisions
+from assay.render.naming import Identity
+from assay.render.record import read_record, record
 from assay.rollout import (
     Decision,
     EvidenceProblem,
@@ -21,6 +23,7 @@ from assay.rollout import (
     PodsView,
     RecordView,
     RouteView,
+    adopted,
     decide,
 )
 from assay.rollout.traffic import wanted_route
@@ -86,10 +89,13 @@ class Member:
     route: RouteView | None = None
     record: RecordView | None = None
     store: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
     def view(self) -> MemberView:
         if not self.reachable:
-            return MemberView(self.name, reachable=False, error="connection refused")
+            return MemberView(
+                self.name, reachable=False, error="connection refused", labels=self.labels
+            )
         return MemberView(
             self.name,
             reachable=True,
@@ -98,6 +104,7 @@ class Member:
             ledger_ready=True,
             record=self.record,
             ledger_store=self.store,
+            labels=self.labels,
         )
 
     def follow(self, status: ModelDeploymentStatus, replicas: int = 1) -> None:
@@ -109,6 +116,12 @@ class Member:
             for revision in {wanted.stable, wanted.canary_slot}:
                 assert revision in self.pods, f"{self.name}: a route to {revision} without pods"
             self.route = wanted
+
+    def remember(self, status: ModelDeploymentStatus) -> None:
+        """Keep the record that is written with every plan."""
+        self.record = read_record(
+            record(Identity("fraud", "ml", "hub"), "uid-1", status, self.name)
+        )
 
     def follow_traffic(self, status: ModelDeploymentStatus) -> None:
         """Make the route what status says; pods stay as they are."""
@@ -141,6 +154,7 @@ class World:
         self.problems: tuple[EvidenceProblem, ...] = ()
         self.events: list[str] = []
         self.dropped: set[str] = set()
+        self.keeps_records = False
 
     # What status says
 
@@ -199,6 +213,17 @@ class World:
     def finds(self, *names: str) -> Self:
         for name in names:
             self.members[name].reachable = True
+        return self
+
+    def rebuilds_the_hub(self) -> Self:
+        """The hub is lost; a new one has the same manifests and asks the members."""
+        self.document, self.generation = {}, 1
+        views = [member.view() for member in self.members.values()]
+        found = adopted(self.status, self.generation, views)
+        assert found is not None, "nobody remembers anything"
+        status, event = found
+        assert event.reason == "Adopted"
+        self.document = json.loads(json.dumps(status.to_dict()))
         return self
 
     def breaks(self, revision: str, failure: str) -> Self:
@@ -260,6 +285,8 @@ class World:
                 member.follow_traffic(self.status)
             elif member.reachable:
                 member.follow(self.status)
+            if member.reachable and self.keeps_records:
+                member.remember(self.status)
         if decision.order is Order.RECORD_THEN_ACT:
             self._leave(seen)
         return decision
