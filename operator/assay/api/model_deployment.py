@@ -303,11 +303,33 @@ class Feedback(Model):
     )
 
 
-class CanaryStep(Model):
-    """One step of a canary: a share of the traffic, for at least some time."""
+class Pause(enum.StrEnum):
+    """What ends a pause in the steps of a canary."""
 
-    weight: int = int32(..., "Percent of the requests that the canary gets.", ge=1, le=99)
+    MANUAL = "Manual"
+
+
+class CanaryStep(Model):
+    """One step of a canary: a share of the traffic for at least some time, or a pause."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.weight) != has(self.pause)", "give a step exactly one of weight and pause"),
+            (
+                "!has(self.pause) || !has(self.minSeconds) || self.minSeconds == 0",
+                "minSeconds is for a step with a weight: a pause lasts until somebody approves",
+            ),
+        )
+    )
+
+    weight: int | None = int32(
+        None, "Percent of the requests that the canary gets. Left out in a pause.", ge=1, le=99
+    )
     min_seconds: int = int32(0, "The step lasts at least this long.", ge=0, le=604800)
+    pause: Pause | None = pydantic.Field(
+        None,
+        description="Manual: the weight stays as it was until a person approves (kubectl assay approve). The canary is judged meanwhile, and rolled back if it is worse; no deadline ends the trial.",
+    )
 
 
 class Canary(Model):
@@ -322,12 +344,29 @@ class Canary(Model):
             "x-kubernetes-list-type": "atomic",
             **rules(
                 (
-                    "self.map(step, step.weight).isSorted()",
+                    "self.filter(step, has(step.weight)).map(step, step.weight).isSorted()",
                     "the weights of the steps must not decrease",
-                )
+                ),
+                (
+                    "self.size() == 0 || has(self[0].weight) || !has(self[0].pause)",
+                    "the first step needs a weight; to wait before it, set spec.paused: Promotion",
+                ),
             ),
         },
     )
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Percent of the requests for the canary by step; in a pause that of the step before."""
+        found: list[int] = []
+        for step in self.steps:
+            before = found[-1] if found else 0
+            found.append(before if step.weight is None else step.weight)
+        return tuple(found)
+
+    def without_pauses(self) -> "Canary":
+        """Return the steps as they go if everybody approves at once."""
+        return Canary(steps=tuple(step for step in self.steps if step.pause is None))
 
 
 class Rollout(Model):
@@ -352,6 +391,16 @@ class Rollout(Model):
     analysis: Analysis = pydantic.Field(
         Analysis(), description="How the two versions are compared."
     )
+
+
+class Paused(enum.StrEnum):
+    """What the operator must not do."""
+
+    NONE = "None"
+    PROMOTION = "Promotion"
+    """The canary gets no more traffic than it has; a rollback goes on."""
+    ALL = "All"
+    """Nothing changes in the members."""
 
 
 class ModelDeploymentSpec(Model):
@@ -382,6 +431,10 @@ class ModelDeploymentSpec(Model):
         ),
     )
     rollout: Rollout = pydantic.Field(Rollout(), description="How a new version is tried.")
+    paused: Paused = pydantic.Field(
+        Paused.NONE,
+        description="Promotion: no trial begins, no step is taken and nothing is promoted; a rollback goes on. All: nothing is changed in the members, not even by a rollback or a change of replicas; verdicts are still shown. No deadline ends a trial meanwhile. A first start, which has nothing to compare with, is held by All only.",
+    )
     revision_history_limit: int = int32(
         10, "How many retired revisions are remembered.", ge=0, le=100
     )

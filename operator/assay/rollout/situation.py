@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.api.conditions import ConditionStatus, ConditionType
+from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
     ModelDeploymentStatus,
     RejectedRevision,
@@ -12,16 +12,25 @@ from assay.api.deployment_status import (
     Stage,
     Verdict,
 )
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from assay.judge import Judgement
 
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
 from .traffic import cluster_of
+from .wording import moment, sentences
 
 
 def seconds(number: float) -> datetime.timedelta:
     """Return a span of `number` seconds."""
     return datetime.timedelta(seconds=number)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why nothing goes forward until a person says so, and who can do what."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ class Situation:
         if rollout is None or stable is None or canary is None or not self.reachable:
             return False
         weight = rollout.steps[-1].weight
-        stratum = f"{rollout.id}/{rollout.step}"
+        stratum = rollout.stratum
         return all(
             member.route is not None
             and member.route.stable == stable.revision
@@ -151,7 +160,8 @@ class Situation:
         fault of the canary.
         """
         since = max(rollout.started_at, self._reachability_since())
-        return since + seconds(rollout.settings.progress_deadline_seconds)
+        limit = seconds(rollout.settings.progress_deadline_seconds)
+        return since + limit + self._held(rollout)
 
     def _reachability_since(self) -> datetime.datetime:
         whole = bool(self.observed.members) and not self.unreachable
@@ -162,8 +172,54 @@ class Situation:
         return datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     def trial_due(self, rollout: RolloutStatus) -> datetime.datetime:
-        """Return by when there must be a verdict."""
-        return rollout.started_at + seconds(rollout.settings.max_seconds)
+        """Return by when there must be a verdict; the clock stands while a person is waited for."""
+        limit = seconds(rollout.settings.max_seconds)
+        return rollout.started_at + limit + self._held(rollout)
+
+    def _held(self, rollout: RolloutStatus) -> datetime.timedelta:
+        since = self.now if rollout.held_since is None else rollout.held_since
+        return seconds(rollout.held_seconds) + (self.now - since)
+
+    def hold(self, status: ModelDeploymentStatus) -> Hold | None:
+        """Return what holds the rollout in `status`, or any change at all; the strongest first."""
+        if self.spec.paused is Paused.ALL:
+            return Hold(
+                Reason.PAUSED_IN_SPEC,
+                "spec.paused is All: nothing is changed in the members, not even by a rollback,"
+                " until the spec says otherwise",
+            )
+        rollout = status.rollout
+        # What has nothing to go back to, or is decided, is not held.
+        if (
+            rollout is None
+            or status.stable is None
+            or rollout.stage not in {Stage.STARTING, Stage.TRIAL}
+        ):
+            return None
+        armed = "A rollback goes on and no deadline ends the trial meanwhile"
+        if self.spec.paused is Paused.PROMOTION:
+            what = (
+                "spec.paused is Promotion: no step and no promotion until the spec says otherwise"
+            )
+            return Hold(Reason.PAUSED_IN_SPEC, sentences(what, armed))
+        if (held := rollout.paused) is not None:
+            why = f": {held.reason}" if held.reason else ""
+            what = f"paused by {held.by} at {moment(held.at)}{why}"
+            ends = "kubectl assay resume ends it"
+            return Hold(Reason.PAUSED_BY_HAND, sentences(what, ends, armed))
+        if self.waits_for_approval(status):
+            what = f"step {rollout.step + 1} waits for a person: kubectl assay approve goes on,"
+            what += " kubectl assay abort rolls back"
+            return Hold(Reason.WAITING_FOR_APPROVAL, sentences(what, armed))
+        return None
+
+    def waits_for_approval(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether the trial is in a manual pause that nobody has ended."""
+        rollout = status.rollout
+        if rollout is None or rollout.stage is not Stage.TRIAL:
+            return False
+        step = rollout.settings.canary.steps[rollout.step]
+        return step.pause is not None and rollout.steps[-1].approved_by is None
 
     def promotion_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return until when a promotion waits for members that lag behind."""

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage, Verdict
+from assay.api.request import Verb
 
+from . import requests
 from .situation import Situation, is_ready, shows_only, touches
 from .transitions import TRANSITIONS, Trigger
 
@@ -55,7 +57,9 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return status.stable is not None and situation.ready_everywhere(_canary(status))
+    # The canary gets its first traffic: nobody holds it back.
+    ready = status.stable is not None and situation.ready_everywhere(_canary(status))
+    return ready and situation.hold(status) is None
 
 
 def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -86,10 +90,12 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
 
 
 def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The present step was shown long enough, to pods that are ready, with evidence in force.
+    # The present step was shown long enough, to pods that are ready, with evidence in force, and
+    # nobody holds it.
     rollout = _rollout(status)
     return (
-        situation.step_shown(status)
+        situation.hold(status) is None
+        and situation.step_shown(status)
         and situation.now >= situation.step_due(rollout)
         and situation.ready_everywhere(_canary(status))
         and situation.evidence_holds(status)
@@ -127,6 +133,36 @@ def _lagging(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return situation.now >= situation.promotion_due(_rollout(status))
 
 
+def _paused(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.PAUSE) is not None
+
+
+def _resumed(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.RESUME) is not None
+
+
+def _approved(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.APPROVE) is not None
+
+
+def _step_ordered(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    request = requests.asked(situation, status, Verb.PROMOTE)
+    return request is not None and not request.full
+
+
+def _promoted_by_hand(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    request = requests.asked(situation, status, Verb.PROMOTE)
+    return request is not None and request.full
+
+
+def _aborted(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.ABORT) is not None
+
+
+def _retried(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.RETRY) is not None
+
+
 _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]] = {
     Trigger.NEW_REVISION: _new_revision,
     Trigger.SUPERSEDED: _superseded,
@@ -141,4 +177,11 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.INCONCLUSIVE: _inconclusive,
     Trigger.SETTLED: _settled,
     Trigger.LAGGING: _lagging,
+    Trigger.PAUSED: _paused,
+    Trigger.RESUMED: _resumed,
+    Trigger.APPROVED: _approved,
+    Trigger.STEP_ORDERED: _step_ordered,
+    Trigger.PROMOTED_BY_HAND: _promoted_by_hand,
+    Trigger.ABORTED: _aborted,
+    Trigger.RETRIED: _retried,
 }
