@@ -331,6 +331,12 @@ class CanaryStep(Model):
         description="Manual: the weight stays as it was until a person approves (kubectl assay approve). The canary is judged meanwhile, and rolled back if it is worse; no deadline ends the trial.",
     )
 
+    @pydantic.model_validator(mode="after")
+    def _is_one_of_both(self) -> "CanaryStep":
+        if (self.weight is None) == (self.pause is None):
+            raise ValueError("give a step exactly one of weight and pause")
+        return self
+
 
 class Canary(Model):
     """The steps of a trial. The last one waits for the verdict."""
