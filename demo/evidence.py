@@ -182,8 +182,8 @@ def read_trial(
         )
         for member, connection in connections.items()
     }
-    steps = rollout.settings.canary.steps
-    weights = {index: step.weight / 100 for index, step in enumerate(steps)}
+    steps = rollout.settings.canary.weights
+    weights = {index: weight / 100 for index, weight in enumerate(steps)}
     revisions = status.stable.revision, status.canary.revision
     evidence = combine(members, *revisions, weights=weights)
     if past is None:

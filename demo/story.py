@@ -233,9 +233,7 @@ class Story:
                 stable=status.stable.version if status.stable else "",
                 canary=status.canary.version if status.canary and running else "",
                 stage=rollout.stage.value if rollout and running else "",
-                steps=tuple(step.weight for step in rollout.settings.canary.steps)
-                if rollout and running
-                else (),
+                steps=rollout.settings.canary.weights if rollout and running else (),
                 step=rollout.step if rollout else 0,
                 look=look,
                 traffic=self._traffic(),

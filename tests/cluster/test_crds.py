@@ -118,6 +118,15 @@ VALID = {
     },
     "one step": deployment("rollout.canary.steps", [{"weight": 50}]),
     "steps of equal weight": deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 20}]),
+    "a pause between steps": deployment(
+        "rollout.canary.steps",
+        [{"weight": 5}, {"weight": 20, "minSeconds": 600}, {"pause": "Manual"}, {"weight": 50}],
+    ),
+    "a pause as the last step": deployment(
+        "rollout.canary.steps", [{"weight": 5}, {"pause": "Manual"}]
+    ),
+    "nothing goes forward": deployment("paused", "Promotion"),
+    "nothing changes": deployment("paused", "All"),
     "a floor": metric(floor="0.80"),
     "waves": deployment(
         "rollout.waves",
@@ -292,6 +301,34 @@ INVALID = {
         deployment("rollout.canary.steps", [{"weight": 100}]),
         "spec.rollout.canary.steps[0].weight: Invalid value: 100: spec.rollout.canary.steps[0]."
         "weight in body should be less than or equal to 99",
+    ),
+    "steps that go down over a pause": (
+        deployment("rollout.canary.steps", [{"weight": 20}, {"pause": "Manual"}, {"weight": 5}]),
+        "spec.rollout.canary.steps: Invalid value: the weights of the steps must not decrease",
+    ),
+    "a pause of a weight": (
+        deployment("rollout.canary.steps", [{"weight": 5}, {"pause": "Manual", "weight": 20}]),
+        "spec.rollout.canary.steps[1]: Invalid value: give a step exactly one of weight and pause",
+    ),
+    "a step of nothing": (
+        deployment("rollout.canary.steps", [{"weight": 5}, {"minSeconds": 60}]),
+        "spec.rollout.canary.steps[1]: Invalid value: give a step exactly one of weight and pause",
+    ),
+    "a pause of some seconds": (
+        deployment("rollout.canary.steps", [{"weight": 5}, {"pause": "Manual", "minSeconds": 60}]),
+        "spec.rollout.canary.steps[1]: Invalid value: minSeconds is for a step with a weight",
+    ),
+    "a pause that nobody ends": (
+        deployment("rollout.canary.steps", [{"weight": 5}, {"pause": "Forever"}]),
+        'spec.rollout.canary.steps[1].pause: Unsupported value: "Forever": supported values: "Manual"',
+    ),
+    "a pause before everything": (
+        deployment("rollout.canary.steps", [{"pause": "Manual"}, {"weight": 5}]),
+        "the first step needs a weight; to wait before it, set spec.paused: Promotion",
+    ),
+    "half of a pause": (
+        deployment("paused", "Rollback"),
+        'spec.paused: Unsupported value: "Rollback": supported values: "None", "Promotion", "All"',
     ),
     "no steps": (
         deployment("rollout.canary.steps", []),

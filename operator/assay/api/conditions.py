@@ -39,6 +39,8 @@ class ConditionType(enum.StrEnum):
     """The operator can talk to every chosen member."""
     UNSAFE_MODEL = "UnsafeModel"
     """A revision in use is a Joblib artifact, whose loading runs code from it. Only present while true."""
+    PAUSED = "Paused"
+    """The rollout waits for a person, or the spec says that nothing may change. Only present while true."""
     REACHABLE = "Reachable"
     """ModelCluster: the operator can talk to this member."""
 
@@ -94,6 +96,16 @@ class Reason(enum.StrEnum):
     """The trial's evidence has not been read yet."""
     CODE_ON_LOAD = "CodeOnLoad"
     """Loading the artifact runs code from it, which no digest or signature makes harmless."""
+    PAUSED_IN_SPEC = "PausedInSpec"
+    """spec.paused holds the rollout; a change of the spec ends it."""
+    PAUSED_BY_HAND = "PausedByHand"
+    """Somebody holds the rollout; kubectl assay resume ends it."""
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    """The trial has come to a manual pause; kubectl assay approve ends it."""
+    PROMOTED_BY_HAND = "PromotedByHand"
+    """Somebody took the canary although there was no verdict."""
+    ABORTED_BY_HAND = "AbortedByHand"
+    """Somebody ended the trial; the canary was rolled back."""
     NO_TRIAL = "NoTrial"
     """There is nothing to judge."""
     DELETING = "Deleting"
@@ -113,7 +125,12 @@ class Condition(Model):
 
 _FIRST = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY)
 _ABNORMAL = frozenset(
-    {ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.UNSAFE_MODEL}
+    {
+        ConditionType.STALLED,
+        ConditionType.RECONCILING,
+        ConditionType.UNSAFE_MODEL,
+        ConditionType.PAUSED,
+    }
 )
 _MESSAGE_LIMIT = 1024
 

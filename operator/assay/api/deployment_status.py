@@ -1,15 +1,16 @@
 """``ModelDeployment.status``: what the operator observed and decided."""
 
+import datetime
 import enum
 from typing import Annotated
 
 import pydantic
 
 from .conditions import Condition
-from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, Word
+from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, User, Word
 from .model_deployment import ModelFormat, Rollout
+from .request import RolloutId, Why
 
-RolloutId = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{10}$", max_length=10)]
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
 
 
@@ -50,14 +51,54 @@ class RevisionRef(Model):
     )
 
 
+class StepRecord(Model):
+    """A step that was taken."""
+
+    weight: int = _int32("Percent of the requests for the canary.")
+    started_at: Timestamp
+    by: User | None = pydantic.Field(None, description="Who took it, if it was a person.")
+    approved_by: User | None = pydantic.Field(None, description="Who ended the pause.")
+
+
+_STEPS = 64
+"""Steps of a trial and of those that it continues."""
+
+Steps = Annotated[
+    tuple[StepRecord, ...],
+    pydantic.Field(max_length=_STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+]
+
+
+class Trials(Model):
+    """Trials whose evidence a retry goes on with."""
+
+    rollouts: tuple[RolloutId, ...] = pydantic.Field(
+        description="Their ids, oldest first.",
+        min_length=1,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    stable: Revision = pydantic.Field(description="The revision that they compared with.")
+    started_at: Timestamp = pydantic.Field(description="When the first of them started.")
+
+
+class RejectedTrials(Trials):
+    """The same, with the steps that they took."""
+
+    steps: Steps
+
+
 class RejectedRevision(Model):
-    """A revision that lost. It is not tried again until its hash changes."""
+    """A revision that lost. It is not tried again until its hash changes, or somebody asks for it."""
 
     revision: Revision
     version: Word
     reason: Reasoned
     message: Text = ""
     at: Timestamp
+    trials: RejectedTrials | None = pydantic.Field(
+        None, description="What a retry goes on with; nothing when it never had traffic."
+    )
     generation: int | None = pydantic.Field(
         None,
         description="Only set when the pods never became ready: then a new generation of the spec may try again.",
@@ -72,19 +113,22 @@ class RetiredRevision(Model):
     until: Timestamp
 
 
-class StepRecord(Model):
-    """A step that was taken."""
-
-    weight: int = _int32("Percent of the requests for the canary.")
-    started_at: Timestamp
-
-
 class DecisionRecord(Model):
     """How a rollout was decided; written before anything is done (rollback: after)."""
 
     verdict: Verdict
     reason: Reasoned
     message: Text = ""
+    at: Timestamp
+    by: User | None = pydantic.Field(None, description="Who decided, if it was a person.")
+    request_reason: Why | None = pydantic.Field(None, description="Why, in their words.")
+
+
+class Pausing(Model):
+    """A rollout that somebody holds by hand."""
+
+    by: User
+    reason: Why = ""
     at: Timestamp
 
 
@@ -104,6 +148,9 @@ class WaveRecord(Model):
     serving_since: Timestamp | None = pydantic.Field(
         None, description="Since when all of them serve the canary without a break."
     )
+    next_approved_by: User | None = pydantic.Field(
+        None, description="Who approved the wave after it, if that waits for a person."
+    )
 
 
 class RolloutStatus(Model):
@@ -116,8 +163,9 @@ class RolloutStatus(Model):
     settings: Rollout = pydantic.Field(
         description="The spec's rollout section as it was when the rollout started."
     )
-    steps: tuple[StepRecord, ...] = pydantic.Field(
-        (), max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    steps: Steps = ()
+    continues: Trials | None = pydantic.Field(
+        None, description="Earlier trials of the canary whose evidence and steps count on."
     )
     waves: tuple[WaveRecord, ...] = pydantic.Field(
         (),
@@ -129,7 +177,27 @@ class RolloutStatus(Model):
         None,
         description="The verdict Promote that the first wave got. The later waves follow; a rollback still ends it.",
     )
+    paused: Pausing | None = pydantic.Field(None, description="Set while somebody holds it.")
+    held_since: Timestamp | None = pydantic.Field(
+        None, description="Since when it waits for a person; no deadline runs meanwhile."
+    )
+    held_seconds: int = _int32("How long it waited for a person before that.")
     decision: DecisionRecord | None = None
+
+    @property
+    def stratum(self) -> str:
+        """Value of the assay-stratum header in the present step; a retry counts its steps on."""
+        return f"{self.id}/{len(self.steps) - 1}"
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """Ids of the rollouts whose counts are this one's evidence, too."""
+        return self.continues.rollouts if self.continues else ()
+
+    @property
+    def evidence_since(self) -> datetime.datetime:
+        """When the first of them started."""
+        return self.continues.started_at if self.continues else self.started_at
 
 
 class AnalysisStatus(Model):
@@ -184,6 +252,28 @@ class HistoryEntry(Model):
     message: Text = ""
     started_at: Timestamp
     at: Timestamp
+    by: User | None = pydantic.Field(None, description="Who decided, if it was a person.")
+    request_reason: Why | None = pydantic.Field(None, description="Why, in their words.")
+
+
+class RequestResult(enum.StrEnum):
+    """What became of a request."""
+
+    DONE = "Done"
+    REFUSED = "Refused"
+
+
+class RequestRecord(Model):
+    """The last request that a person made by the annotation assay.dev/request."""
+
+    id: Annotated[str, pydantic.Field(max_length=64)]
+    verb: Reasoned = ""
+    rollout_id: Annotated[str, pydantic.Field(max_length=10)] = ""
+    by: Annotated[str, pydantic.Field(max_length=256)] = ""
+    reason: Why = ""
+    at: Timestamp
+    result: RequestResult
+    message: Text = ""
 
 
 class ModelDeploymentStatus(Model):
@@ -198,6 +288,9 @@ class ModelDeploymentStatus(Model):
     stable: RevisionRef | None = None
     canary: RevisionRef | None = None
     rollout: RolloutStatus | None = None
+    last_request: RequestRecord | None = pydantic.Field(
+        None, description="What became of the last request of a person."
+    )
     rejected_revisions: tuple[RejectedRevision, ...] = pydantic.Field(
         (), max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )

@@ -43,6 +43,9 @@ Fraction = Annotated[
 Amount = Annotated[str, pydantic.Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", max_length=19)]
 """A decimal from 0 on, written as a string: a cost, a margin, a limit."""
 
+User = Annotated[str, pydantic.Field(min_length=1, max_length=256)]
+"""Who did something, as the API server knows them."""
+
 Decimals = Annotated[str, pydantic.Field(max_length=32)]
 """Any decimal number as a string (status only)."""
 
@@ -70,7 +73,7 @@ class Model(pydantic.BaseModel):
         return document
 
 
-def int32(default: int | EllipsisType, description: str, *, ge: int, le: int) -> Any:
+def int32(default: int | EllipsisType | None, description: str, *, ge: int, le: int) -> Any:
     """Return a bounded integer field; times carry their unit in the field's name."""
     return pydantic.Field(
         default, description=description, ge=ge, le=le, json_schema_extra={"format": "int32"}

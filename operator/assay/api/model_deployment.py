@@ -303,11 +303,39 @@ class Feedback(Model):
     )
 
 
-class CanaryStep(Model):
-    """One step of a canary: a share of the traffic, for at least some time."""
+class Pause(enum.StrEnum):
+    """What ends a pause in the steps of a canary."""
 
-    weight: int = int32(..., "Percent of the requests that the canary gets.", ge=1, le=99)
+    MANUAL = "Manual"
+
+
+class CanaryStep(Model):
+    """One step of a canary: a share of the traffic for at least some time, or a pause."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.weight) != has(self.pause)", "give a step exactly one of weight and pause"),
+            (
+                "!has(self.pause) || !has(self.minSeconds) || self.minSeconds == 0",
+                "minSeconds is for a step with a weight: a pause lasts until somebody approves",
+            ),
+        )
+    )
+
+    weight: int | None = int32(
+        None, "Percent of the requests that the canary gets. Left out in a pause.", ge=1, le=99
+    )
     min_seconds: int = int32(0, "The step lasts at least this long.", ge=0, le=604800)
+    pause: Pause | None = pydantic.Field(
+        None,
+        description="Manual: the weight stays as it was until a person approves (kubectl assay approve). The canary is judged meanwhile, and rolled back if it is worse; no deadline ends the trial.",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _is_one_of_both(self) -> "CanaryStep":
+        if (self.weight is None) == (self.pause is None):
+            raise ValueError("give a step exactly one of weight and pause")
+        return self
 
 
 class Canary(Model):
@@ -322,12 +350,36 @@ class Canary(Model):
             "x-kubernetes-list-type": "atomic",
             **rules(
                 (
-                    "self.map(step, step.weight).isSorted()",
+                    "self.filter(step, has(step.weight)).map(step, step.weight).isSorted()",
                     "the weights of the steps must not decrease",
-                )
+                ),
+                (
+                    "self.size() == 0 || has(self[0].weight) || !has(self[0].pause)",
+                    "the first step needs a weight; to wait before it, set spec.paused: Promotion",
+                ),
             ),
         },
     )
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Percent of the requests for the canary by step; in a pause that of the step before."""
+        found: list[int] = []
+        for step in self.steps:
+            before = found[-1] if found else 0
+            found.append(before if step.weight is None else step.weight)
+        return tuple(found)
+
+    def without_pauses(self) -> "Canary":
+        """Return the steps as they go if everybody approves at once."""
+        return Canary(steps=tuple(step for step in self.steps if step.pause is None))
+
+
+class Approval(enum.StrEnum):
+    """Whether a person has to say yes."""
+
+    NONE = "None"
+    MANUAL = "Manual"
 
 
 class Wave(Model):
@@ -349,6 +401,10 @@ class Wave(Model):
         "Every member of the wave serves the canary for this long without a break before the next wave starts, or the canary is promoted.",
         ge=0,
         le=604800,
+    )
+    approval: Approval = pydantic.Field(
+        Approval.NONE,
+        description="Manual: the wave starts only when a person approves it (kubectl assay approve). The first wave cannot ask for that: a manual pause among the steps does.",
     )
     max_failures: int = int32(
         0,
@@ -402,6 +458,16 @@ class Rollout(Model):
     )
 
 
+class Paused(enum.StrEnum):
+    """What the operator must not do."""
+
+    NONE = "None"
+    PROMOTION = "Promotion"
+    """The canary gets no more traffic than it has; a rollback goes on."""
+    ALL = "All"
+    """Nothing changes in the members."""
+
+
 class ModelDeploymentSpec(Model):
     """What the user asks for."""
 
@@ -430,6 +496,10 @@ class ModelDeploymentSpec(Model):
         ),
     )
     rollout: Rollout = pydantic.Field(Rollout(), description="How a new version is tried.")
+    paused: Paused = pydantic.Field(
+        Paused.NONE,
+        description="Promotion: no trial begins, no step is taken and nothing is promoted; a rollback goes on. All: nothing is changed in the members, not even by a rollback or a change of replicas; verdicts are still shown. No deadline ends a trial meanwhile. A first start, which has nothing to compare with, is held by All only.",
+    )
     revision_history_limit: int = int32(
         10, "How many retired revisions are remembered.", ge=0, le=100
     )

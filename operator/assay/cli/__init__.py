@@ -13,6 +13,11 @@ _COMMANDS = {
     "simulate": ("assay.cli.simulate", "simulate_command"),
     "plan": ("assay.cli.plan", "plan_command"),
     "labels": ("assay.cli.labels", "labels_command"),
+    "status": ("assay.cli.status", "status_command"),
+    **{
+        verb: ("assay.cli.hands", f"{verb}_command")
+        for verb in ("pause", "resume", "approve", "promote", "abort", "retry")
+    },
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }
 """Module and object of every command."""

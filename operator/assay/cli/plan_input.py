@@ -197,7 +197,11 @@ def _manifest(document: dict[str, Any], given: Given) -> Asked:
             variance.get(metric.name),
         )
         targets.append(Target(metric, known))
-    steps = (Step(step.weight / 100.0, float(step.min_seconds)) for step in rollout.canary.steps)
+    canary = rollout.canary.without_pauses()
+    steps = (
+        Step(weight / 100.0, float(step.min_seconds))
+        for weight, step in zip(canary.weights, canary.steps, strict=True)
+    )
     question = Question(
         tuple(targets),
         label_rate=as_number(given.label_rate, "--label-rate"),

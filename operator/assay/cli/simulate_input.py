@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from assay.cli.document import as_number, fail
 from assay.rollout.simulation import (
     Effect,
@@ -88,7 +88,7 @@ def read(file: str, given: Given) -> Asked:
         fail("--label-delay", f"{traffic.label_delay:g} is negative")
     if not 0.0 < traffic.label_coverage <= 1.0:
         fail("--label-coverage", f"{traffic.label_coverage:g} is not above 0 and at most 1")
-    spec = _spec(_deployment(_documents(file), file))
+    spec = _without_people(_spec(_deployment(_documents(file), file)))
     try:
         yardsticks = yardsticks_of(spec)
     except (UnsupportedError, ValueError) as error:
@@ -138,6 +138,13 @@ def _deployment(documents: Sequence[Any], file: str) -> Mapping[str, Any]:
             f"{', '.join(kinds) or 'no object'})",
         )
     return found[0]
+
+
+def _without_people(spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
+    """Return the spec as if everybody approved at once and nobody paused anything."""
+    canary = spec.rollout.canary.without_pauses()
+    rollout = spec.rollout.model_copy(update={"canary": canary})
+    return spec.model_copy(update={"rollout": rollout, "paused": Paused.NONE})
 
 
 def _spec(document: Mapping[str, Any]) -> ModelDeploymentSpec:

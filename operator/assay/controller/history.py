@@ -85,11 +85,11 @@ class History:
         self.rollout = "" if rollout is None else rollout.id
         if rollout is None:
             return
-        elapsed = (now - rollout.started_at).total_seconds() - SETTLED_SECONDS
+        elapsed = (now - rollout.evidence_since).total_seconds() - SETTLED_SECONDS
         self.moments = wanted(elapsed, rollout.settings.analysis.interval_seconds)
         for name, found in self.members.items():
             self.members[name] = {at: found[at] for at in self.moments if at in found}
-        trial = Trial(*key, rollout.id, label_age_seconds)
+        trial = Trial(*key, rollout.id, label_age_seconds, rollout.earlier)
         await asyncio.gather(
             *(self._read(trial, rollout, member) for member in members if member.state.reachable)
         )
@@ -156,7 +156,7 @@ async def _at(
     trial: Trial, rollout: RolloutStatus, member: Member, moment: int
 ) -> MemberEvidence | None:
     """Return what a member said at one moment; raise `EvidenceUnavailable` if it may say it yet."""
-    at = rollout.started_at.timestamp() + moment
+    at = rollout.evidence_since.timestamp() + moment
     window = moment + WINDOW_MARGIN_SECONDS
     try:
         said = await member.evidence(trial, window, at)

@@ -14,6 +14,7 @@ from assay.api import API_VERSION, FIELD_MANAGER, FINALIZER
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import ModelClusterStatus
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.request import ANNOTATION, Request, Unreadable, parse
 from assay.members import resources
 from assay.members.api import MERGE, Api
 from assay.members.errors import ApiError, MemberError
@@ -46,6 +47,8 @@ class Deployment:
         Its resourceVersion: the precondition of the next write of status.
     abandoned
         Members that the user lets go of.
+    request
+        What the annotation assay.dev/request asks.
     """
 
     namespace: str
@@ -59,6 +62,7 @@ class Deployment:
     spec: ModelDeploymentSpec | None
     invalid: str
     status: ModelDeploymentStatus
+    request: Request | Unreadable | None = None
 
     @property
     def key(self) -> Key:
@@ -80,7 +84,8 @@ def deployment(document: dict[str, Any]) -> Deployment:
         # Never guess what a status meant: a revision forgotten here would lose its traffic.
         spec, invalid = None, f"status.{field_error(error)}"
         status = ModelDeploymentStatus()
-    abandoned = (metadata.get("annotations") or {}).get(ABANDON, "")
+    annotations = metadata.get("annotations") or {}
+    abandoned, asked = annotations.get(ABANDON, ""), annotations.get(ANNOTATION, "")
     return Deployment(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -93,6 +98,7 @@ def deployment(document: dict[str, Any]) -> Deployment:
         spec=spec,
         invalid=invalid,
         status=status,
+        request=parse(asked) if asked else None,
     )
 
 

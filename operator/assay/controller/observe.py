@@ -89,6 +89,7 @@ async def observe(
         leaving=tuple(view for view in views if view.name in left),
         judgement=look.judgement,
         evidence_problems=look.problems,
+        request=item.request,
     )
 
 
@@ -138,9 +139,9 @@ async def _read(
     """Ask all that can be asked at the same time."""
     if rollout is None:
         return {}
-    window = (now - rollout.started_at).total_seconds() + WINDOW_MARGIN_SECONDS
+    window = (now - rollout.evidence_since).total_seconds() + WINDOW_MARGIN_SECONDS
     reachable = [member for member in members if member.state.reachable]
-    trial = Trial(*item.key, rollout.id, spec.feedback.label_age_seconds)
+    trial = Trial(*item.key, rollout.id, spec.feedback.label_age_seconds, rollout.earlier)
     found = await asyncio.gather(
         *(member.evidence(trial, window) for member in reachable),
         return_exceptions=True,
@@ -228,7 +229,7 @@ async def _judge(
     weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
     analysis = rollout.settings.analysis
     past, built = memory.history.known_of_all(known), memory.history.built
-    elapsed = (now - rollout.started_at).total_seconds()
+    elapsed = (now - rollout.evidence_since).total_seconds()
     growth = rollout.settings.max_seconds / elapsed if elapsed > GROWTH_SECONDS else None
     how = policy(analysis, members=len(status.clusters), growth=growth)
 

@@ -10,7 +10,7 @@ import logging
 
 from assay.api.conditions import ConditionType, Reason, condition, update
 from assay.api.deployment_status import ModelDeploymentStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from assay.members import receipts
 from assay.members.errors import ApiError, MemberError
 from assay.rollout import adopted, decide
@@ -59,7 +59,9 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     decision = kept(hands, item, observed, decision)
     status = decision.status
     rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
-    if rolling_back:
+    if spec.paused is Paused.ALL:
+        await _record(hands, item, memory, decision)
+    elif rolling_back:
         memory.latched = status if rolled_back(status) else memory.latched
         await act(hands, item, spec, memory, observed, status, moment, urgent=True)
         await _record(hands, item, memory, decision)

@@ -54,12 +54,15 @@ class Trial(NamedTuple):
     label_age_seconds
         Labels count from this age of their request on, so rows served since then cannot have one
         yet: what was served is read as it stood that long ago.
+    earlier
+        Rollouts that this one continues, whose counts are read too; no two have a step in common.
     """
 
     namespace: str
     deployment: str
     rollout: str
     label_age_seconds: int = 0
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,9 @@ def query_text(trial: Trial, window_seconds: float) -> str:
     """Return the PromQL of `read`. Values are escaped; times are whole seconds, rounded up."""
     target = f"namespace={_quoted(trial.namespace)},deployment={_quoted(trial.deployment)}"
     own = f"{target},rollout={_quoted(trial.rollout)}"
+    if trial.earlier:
+        every = "|".join(re.escape(rollout) for rollout in (*trial.earlier, trial.rollout))
+        own = f"{target},rollout=~{_quoted(every)}"
     ledger = f'{{__name__=~"{"|".join(LEDGER_COUNTERS)}",{own}}}'
     info = f"assay_ledger_info{{{target}}}"
     age = f"min by (store, positive) (time() - timestamp({info}))"

@@ -10,7 +10,7 @@ from assay.rollout.traffic import cluster_of
 from .naming import ROUTE, Identity, Manifest, metadata, record_name
 
 _KEY = "record.json"
-_KEPT = ("stable", "canary", "rollout", "rejectedRevisions", "history")
+_KEPT = ("stable", "canary", "rollout", "rejectedRevisions", "history", "lastRequest")
 """Fields of status that a hub cannot see for itself."""
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+from assay.api.model_deployment import Paused
 
 from . import waves
 from .observation import MemberView
@@ -88,6 +89,8 @@ def _cluster(
     before = cluster_of(situation.before, member.name)
     serving = _serving(status, member, before)
     weight = _weight(situation, status, member, before, serving)
+    if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
+        serving, weight = (before.revision, before.weight) if before else (None, 0)
     # Of this rollout only: it says that the member's counts were judged.
     known = before.ledger_store if before and _goes_on(situation, status) else None
     store = member.ledger_store or known
@@ -118,7 +121,7 @@ def _cluster(
 def _goes_on(situation: Situation, status: ModelDeploymentStatus) -> bool:
     """Return whether the rollout is the one that the last status speaks of."""
     past, present = situation.before.rollout, status.rollout
-    return past is not None and present is not None and past.id == present.id
+    return past is not None and present is not None and past.id in {present.id, *present.earlier}
 
 
 def _revisions(status: ModelDeploymentStatus) -> list[str]:

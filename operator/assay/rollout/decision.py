@@ -10,14 +10,16 @@ from assay.api.deployment_status import (
     RolloutStatus,
     Stage,
 )
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, Paused
 
 from .analysis import analysis
 from .clusters import clusters, progressed
-from .effects import apply
+from .effects import apply, with_clock
 from .observation import Decision, Event, Observation, Order
+from .requests import refused
 from .situation import Situation, touches
 from .summary import conditions
+from .transitions import Trigger
 from .triggers import trigger
 
 _REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, ConditionType.MEMBERS_REACHABLE)
@@ -55,7 +57,8 @@ def decide(
     new, events = _advance(situation, progressed(situation, status))
     new = progressed(situation, new)
     # 2. What the members should do now, and what can be forgotten.
-    new = _tidied(situation, new)
+    if spec.paused is not Paused.ALL:
+        new = _tidied(situation, new)
     new = new.model_copy(update={"clusters": clusters(situation, new)})
     # 3. What there is to say.
     judgement = situation.judgement(status)
@@ -74,13 +77,19 @@ def _advance(
 ) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
     """Apply triggers until none holds or another rollout begins; that one is looked at afresh."""
     events: list[Event] = []
-    while (item := trigger(situation, status)) is not None:
+    status = with_clock(situation, status)
+    while (item := _next(situation, status)) is not None:
         before = status
         status, event = apply(situation, status, item)
         events.append(event)
         if not _same_rollout(before, status):
             break
-    return status, tuple(events)
+    status, refusal = refused(situation, status)
+    return with_clock(situation, status), (*events, *refusal)
+
+
+def _next(situation: Situation, status: ModelDeploymentStatus) -> Trigger | None:
+    return None if situation.spec.paused is Paused.ALL else trigger(situation, status)
 
 
 def _same_rollout(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:

@@ -9,21 +9,25 @@ from assay.api.deployment_status import (
     DecisionRecord,
     HistoryEntry,
     ModelDeploymentStatus,
+    Pausing,
     RejectedRevision,
+    RejectedTrials,
     RetiredRevision,
     RevisionRef,
     RolloutStatus,
     Stage,
     StepRecord,
+    Trials,
     Verdict,
     WaveRecord,
 )
 from assay.api.model_deployment import ModelFormat, Rollout
+from assay.api.request import Request
 
-from . import waves
+from . import requests, waves
 from .observation import Event
 from .situation import Situation, seconds
-from .transitions import Trigger, next_stage
+from .transitions import BY_HAND, Trigger, next_stage
 from .wording import clip, moment, named, sentences
 
 _RETIRED = 8
@@ -38,13 +42,38 @@ def apply(
 ) -> tuple[ModelDeploymentStatus, Event]:
     """Return the status after `trigger`, and the event that tells of it.
 
+    What a person asked for is in the same status as the answer, so it is done once.
+
     Raises
     ------
     transitions.IllegalTransitionError
         If `trigger` cannot happen in the present stage.
     """
     stage = next_stage(status.rollout.stage if status.rollout else None, trigger)
-    return _EFFECTS[trigger](situation, status, stage)
+    status, event = _EFFECTS[trigger](situation, status, stage)
+    if trigger in BY_HAND:
+        status = requests.done(situation, status, event.message)
+    return status, event
+
+
+def with_clock(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Stop the clock of a rollout that waits for a person, or let it go on."""
+    rollout = status.rollout
+    if rollout is None:
+        return status
+    open_ = rollout.stage in {Stage.STARTING, Stage.TRIAL}
+    waits = open_ and situation.hold(status) is not None
+    since = rollout.held_since
+    if waits == (since is not None):
+        return status
+    update = {"held_since": situation.now} if since is None else _gone_on(rollout, situation)
+    return status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+
+
+def _gone_on(rollout: RolloutStatus, situation: Situation) -> dict[str, object]:
+    since = rollout.held_since or situation.now
+    more = max(0, int((situation.now - since).total_seconds()))
+    return {"held_since": None, "held_seconds": rollout.held_seconds + more}
 
 
 def _start(
@@ -86,22 +115,27 @@ def _begin_trial(
     return status, _normal("TrialStarted", _step_message(status))
 
 
+def _latch(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    judgement = situation.judgement(status)
+    if judgement is None:
+        raise AssertionError("the trigger saw a judgement")
+    latched = _decision(situation, Verdict.PROMOTE, judgement.reason, judgement.message)
+    update = {"stage": stage, "latched": latched}
+    status = status.model_copy(update={"rollout": _rollout(status).model_copy(update=update)})
+    text = f"{named(status.canary)} has won in the first wave, the others follow"
+    return status, _normal("VerdictLatched", sentences(text, judgement.message))
+
+
 def _start_wave(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
     rollout = _rollout(status)
     wave = _wave(situation, rollout.settings, waves.present(rollout))
-    judgement = situation.judgement(status)
-    latched = rollout.latched
-    if latched is None and judgement is not None:
-        reason, message = judgement.reason, judgement.message
-        latched = _decision(situation, Verdict.PROMOTE, reason, message)
-    update = {"stage": stage, "waves": (*rollout.waves, wave), "latched": latched}
+    update = {"stage": stage, "waves": (*rollout.waves, wave)}
     status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
-    why = latched.message if latched and latched != rollout.latched else ""
-    return status, _normal(
-        "WaveStarted", sentences(f"wave {wave.name}: {named(status.canary)} follows there", why)
-    )
+    return status, _normal("WaveStarted", f"wave {wave.name}: {named(status.canary)} comes there")
 
 
 def _wave(situation: Situation, settings: Rollout, after: int) -> WaveRecord:
@@ -118,6 +152,108 @@ def _take_step(
 ) -> tuple[ModelDeploymentStatus, Event]:
     status = _to_step(situation, status, stage, _rollout(status).step + 1)
     return status, _normal("StepTaken", _step_message(status))
+
+
+def _retry(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    """Try a rejected revision again, with the evidence that it had against the same stable one."""
+    rejected = situation.rejection(status.rejected_revisions, situation.observed.revision)
+    if rejected is None:
+        raise AssertionError("the trigger saw a rejection")
+    trials = rejected.trials
+    status, _ = _start(situation, status, stage)
+    stable = status.stable.revision if status.stable else ""
+    on = "from the beginning"
+    if trials is not None and trials.stable == stable:
+        update = {
+            "continues": Trials(
+                rollouts=trials.rollouts, stable=stable, started_at=trials.started_at
+            ),
+            "steps": trials.steps,
+        }
+        status = status.model_copy(update={"rollout": _rollout(status).model_copy(update=update)})
+        on = "with the evidence that it had"
+    text = f"{named(status.canary)} is tried again {on}, asked by {_request(situation).by}"
+    return status, _normal("Retried", sentences(text, f"It was rejected: {rejected.reason}"))
+
+
+def _pause(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    request = _request(situation)
+    paused = Pausing(by=request.by, reason=request.reason, at=situation.now)
+    status = _with_pausing(status, stage, paused)
+    return status, _normal("Paused", f"{named(status.canary)} is held by {request.by}")
+
+
+def _resume(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    status = _with_pausing(status, stage, None)
+    text = f"{named(status.canary)} goes on, released by {_request(situation).by}"
+    hold = situation.hold(status)
+    return status, _normal("Resumed", sentences(text, f"Still: {hold.message}" if hold else ""))
+
+
+def _with_pausing(
+    status: ModelDeploymentStatus, stage: Stage, paused: Pausing | None
+) -> ModelDeploymentStatus:
+    update = {"stage": stage, "paused": paused}
+    return status.model_copy(update={"rollout": _rollout(status).model_copy(update=update)})
+
+
+def _approve(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    rollout, by = _rollout(status), _request(situation).by
+    if situation.next_wave_waits(status):
+        wave = rollout.waves[-1].model_copy(update={"next_approved_by": by})
+        update = {"stage": stage, "waves": (*rollout.waves[:-1], wave)}
+        status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+        return status, _normal("Approved", f"the wave after {wave.name} is approved by {by}")
+    step = rollout.steps[-1].model_copy(update={"approved_by": by})
+    update = {"stage": stage, "steps": (*rollout.steps[:-1], step)}
+    status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    last = rollout.step == len(rollout.settings.canary.steps) - 1
+    then = "the verdict decides" if last else "the next step is taken when the evidence allows it"
+    return status, _normal("Approved", f"step {rollout.step + 1} is approved by {by}; {then}")
+
+
+def _order_step(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    by = _request(situation).by
+    status = _to_step(situation, status, stage, _rollout(status).step + 1, by)
+    return status, _normal("StepTaken", f"{_step_message(status)}; asked by {by}")
+
+
+def _promote_by_hand(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    return _promote(
+        situation, status, stage, Reason.PROMOTED_BY_HAND, _by_hand(situation, status), by_hand=True
+    )
+
+
+def _abort(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    decision = _decision(
+        situation,
+        Verdict.ROLLBACK,
+        Reason.ABORTED_BY_HAND,
+        _by_hand(situation, status),
+        by_hand=True,
+    )
+    return _reject(situation, status, stage, decision)
+
+
+def _by_hand(situation: Situation, status: ModelDeploymentStatus) -> str:
+    """Say who decided, why, and what the evidence said then."""
+    request, judgement = _request(situation), situation.judgement(status)
+    known = f"The evidence then: {judgement.message}" if judgement else "There was no evidence yet"
+    return sentences(f"{request.by}: {request.reason or 'no reason given'}", known)
 
 
 def _promote_first(
@@ -137,10 +273,16 @@ def _promote_winner(
 
 
 def _promote(
-    situation: Situation, status: ModelDeploymentStatus, stage: Stage, reason: str, message: str
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    stage: Stage,
+    reason: str,
+    message: str,
+    *,
+    by_hand: bool = False,
 ) -> tuple[ModelDeploymentStatus, Event]:
     winner = status.canary
-    decision = _decision(situation, Verdict.PROMOTE, reason, message)
+    decision = _decision(situation, Verdict.PROMOTE, reason, message, by_hand=by_hand)
     status = _retire(situation, status, status.stable)
     status = status.model_copy(
         update={"stable": winner, "canary": None, "rollout": _decided(status, stage, decision)}
@@ -154,7 +296,8 @@ def _roll_back(
     judgement = situation.judgement(status)
     if judgement is None:
         raise AssertionError("the trigger saw a judgement")
-    return _reject(situation, status, stage, judgement.reason, judgement.message)
+    decision = _decision(situation, Verdict.ROLLBACK, judgement.reason, judgement.message)
+    return _reject(situation, status, stage, decision)
 
 
 def _roll_back_recorded(
@@ -171,7 +314,8 @@ def _roll_back_recorded(
     )
     if decision.reason == Reason.REVERTED:
         return _revert(situation, status, stage)
-    return _reject(situation, status, stage, decision.reason, decision.message)
+    at = {"at": situation.now}
+    return _reject(situation, status, stage, decision.model_copy(update=at))
 
 
 def _miss_deadline(
@@ -181,8 +325,8 @@ def _miss_deadline(
     limit = _rollout(status).settings.progress_deadline_seconds
     why = situation.failures(canary.revision)
     message = sentences(f"{named(canary)} was not ready within {limit} s", "; ".join(why))
-    reason = Reason.PROGRESS_DEADLINE_EXCEEDED
-    return _reject(situation, status, stage, reason, message, situation.generation)
+    decision = _decision(situation, Verdict.ROLLBACK, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
+    return _reject(situation, status, stage, decision, situation.generation)
 
 
 def _end_inconclusive(
@@ -193,15 +337,15 @@ def _end_inconclusive(
     known = f"Last: {judgement.message}" if judgement else ""
     holds = "; ".join(f"{item.member}: {item.reason}" for item in situation.problems)
     message = sentences(f"there was no verdict within {limit} s", known, holds)
-    return _reject(situation, status, stage, Reason.INCONCLUSIVE, message)
+    decision = _decision(situation, Verdict.ROLLBACK, Reason.INCONCLUSIVE, message)
+    return _reject(situation, status, stage, decision)
 
 
 def _reject(
     situation: Situation,
     status: ModelDeploymentStatus,
     stage: Stage,
-    reason: str,
-    message: str,
+    decision: DecisionRecord,
     generation: int | None = None,
 ) -> tuple[ModelDeploymentStatus, Event]:
     """Roll back a canary that lost: it is not tried again (with `generation`: not by this one)."""
@@ -209,12 +353,12 @@ def _reject(
     rejected = RejectedRevision(
         revision=canary.revision,
         version=canary.version,
-        reason=reason,
-        message=clip(message),
+        reason=decision.reason,
+        message=decision.message,
         at=situation.now,
         generation=generation,
+        trials=_trials(status),
     )
-    decision = _decision(situation, Verdict.ROLLBACK, reason, message)
     others = _without(status.rejected_revisions, canary)
     status = status.model_copy(
         update={
@@ -222,8 +366,23 @@ def _reject(
             "rollout": _decided(status, stage, decision),
         }
     )
-    text = sentences(f"{named(canary)} is rolled back, {named(status.stable)} serves", message)
-    return status, Event("Warning", Reason.ROLLED_BACK, text)
+    text = sentences(
+        f"{named(canary)} is rolled back, {named(status.stable)} serves", decision.message
+    )
+    return status, Event("Warning", Reason.ROLLED_BACK, clip(text))
+
+
+def _trials(status: ModelDeploymentStatus) -> RejectedTrials | None:
+    """Return what a retry goes on with."""
+    rollout = _rollout(status)
+    if not rollout.steps or status.stable is None:
+        return None
+    return RejectedTrials(
+        rollouts=(*rollout.earlier, rollout.id),
+        stable=status.stable.revision,
+        started_at=rollout.evidence_since,
+        steps=rollout.steps,
+    )
 
 
 def _revert(
@@ -257,6 +416,7 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.FIRST_READY: _promote_first,
     Trigger.CANARY_READY: _begin_trial,
     Trigger.DEADLINE_EXCEEDED: _miss_deadline,
+    Trigger.LATCHED: _latch,
     Trigger.WAVE_STARTED: _start_wave,
     Trigger.WAVE_FAILED: _miss_deadline,
     Trigger.STEP_TAKEN: _take_step,
@@ -267,7 +427,20 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.INCONCLUSIVE: _end_inconclusive,
     Trigger.SETTLED: _settle,
     Trigger.LAGGING: _settle,
+    Trigger.PAUSED: _pause,
+    Trigger.RESUMED: _resume,
+    Trigger.APPROVED: _approve,
+    Trigger.STEP_ORDERED: _order_step,
+    Trigger.PROMOTED_BY_HAND: _promote_by_hand,
+    Trigger.ABORTED: _abort,
+    Trigger.RETRIED: _retry,
 }
+
+
+def _request(situation: Situation) -> Request:
+    request = situation.observed.request
+    assert isinstance(request, Request)  # a trigger saw it
+    return request
 
 
 def _rollout(status: ModelDeploymentStatus) -> RolloutStatus:
@@ -303,32 +476,48 @@ def _id(situation: Situation, status: ModelDeploymentStatus, canary: RevisionRef
 
 
 def _to_step(
-    situation: Situation, status: ModelDeploymentStatus, stage: Stage, step: int
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    stage: Stage,
+    step: int,
+    by: str | None = None,
 ) -> ModelDeploymentStatus:
     rollout = _rollout(status)
-    taken = StepRecord(weight=rollout.settings.canary.steps[step].weight, started_at=situation.now)
+    weight = rollout.settings.canary.weights[step]
+    taken = StepRecord(weight=weight, started_at=situation.now, by=by)
     update = {"stage": stage, "step": step, "steps": (*rollout.steps, taken)}
     return status.model_copy(update={"rollout": rollout.model_copy(update=update)})
 
 
 def _step_message(status: ModelDeploymentStatus) -> str:
     rollout = _rollout(status)
-    last = rollout.steps[-1]
+    last, steps = rollout.steps[-1], rollout.settings.canary.steps
+    waits = " until a person approves" if steps[rollout.step].pause else ""
     return (
         f"{named(status.canary)} gets {last.weight} % of the traffic from {moment(last.started_at)}"
-        f" (step {rollout.step + 1} of {len(rollout.settings.canary.steps)});"
-        f" {named(status.stable)} gets the rest"
+        f"{waits} (step {rollout.step + 1} of {len(steps)}); {named(status.stable)} gets the rest"
     )
 
 
-def _decision(situation: Situation, verdict: Verdict, reason: str, message: str) -> DecisionRecord:
-    return DecisionRecord(verdict=verdict, reason=reason, message=clip(message), at=situation.now)
+def _decision(
+    situation: Situation, verdict: Verdict, reason: str, message: str, *, by_hand: bool = False
+) -> DecisionRecord:
+    request = _request(situation) if by_hand else None
+    return DecisionRecord(
+        verdict=verdict,
+        reason=reason,
+        message=clip(message),
+        at=situation.now,
+        by=request.by if request else None,
+        request_reason=(request.reason or None) if request else None,
+    )
 
 
 def _decided(
     status: ModelDeploymentStatus, stage: Stage, decision: DecisionRecord
 ) -> RolloutStatus:
-    return _rollout(status).model_copy(update={"stage": stage, "decision": decision})
+    update = {"stage": stage, "decision": decision, "paused": None}
+    return _rollout(status).model_copy(update=update)
 
 
 def _retire_canary(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
@@ -367,6 +556,8 @@ def _remember(
         message=decision.message,
         started_at=rollout.started_at,
         at=situation.now,
+        by=decision.by,
+        request_reason=decision.request_reason,
     )
     return status.model_copy(update={"history": (entry, *status.history)})
 

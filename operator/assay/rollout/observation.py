@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
+from assay.api.request import Request, Unreadable
 from assay.judge import Judgement
 
 
@@ -126,6 +127,8 @@ class Observation:
         What the judge says of the trial that the status given to `decide` names, on the counts of
         all members that ever gave some in it: of those that cannot be asked now, the last. None
         outside of a trial, and while such counts are not known any more.
+    request
+        What a person asks by the annotation ``assay.dev/request``, taken already or not.
     """
 
     revision: str
@@ -133,6 +136,7 @@ class Observation:
     judgement: Judgement | None = None
     evidence_problems: tuple[EvidenceProblem, ...] = ()
     leaving: tuple[MemberView, ...] = ()
+    request: Request | Unreadable | None = None
 
 
 class Order(enum.Enum):

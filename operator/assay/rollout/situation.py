@@ -14,12 +14,13 @@ from assay.api.deployment_status import (
     Verdict,
     WaveRecord,
 )
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import Approval, ModelDeploymentSpec, Paused
 from assay.judge import Judgement
 
 from . import waves
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
 from .traffic import cluster_of
+from .wording import moment, sentences
 
 _ADOPTION_SECONDS = 120.0
 """Four times the duration of a Lease."""
@@ -28,6 +29,14 @@ _ADOPTION_SECONDS = 120.0
 def seconds(number: float) -> datetime.timedelta:
     """Return a span of `number` seconds."""
     return datetime.timedelta(seconds=number)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why nothing goes forward until a person says so, and who can do what."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True)
@@ -217,7 +226,7 @@ class Situation:
             return False
         members = [m for m in self.trial_members(status) if is_ready(m, canary.revision)]
         weight = rollout.steps[-1].weight
-        stratum = f"{rollout.id}/{rollout.step}"
+        stratum = rollout.stratum
         return bool(members) and all(
             member.route is not None
             and member.route.stable == stable.revision
@@ -239,7 +248,8 @@ class Situation:
         fault of the canary.
         """
         since = max(record.progressed_at, self._reachability_since())
-        return since + seconds(rollout.settings.progress_deadline_seconds)
+        limit = seconds(rollout.settings.progress_deadline_seconds)
+        return since + limit + self._held(rollout)
 
     def _reachability_since(self) -> datetime.datetime:
         whole = bool(self.observed.members) and not self.unreachable
@@ -250,8 +260,70 @@ class Situation:
         return datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     def trial_due(self, rollout: RolloutStatus) -> datetime.datetime:
-        """Return by when there must be a verdict."""
-        return rollout.started_at + seconds(rollout.settings.max_seconds)
+        """Return by when there must be a verdict; the clock stands while a person is waited for."""
+        limit = seconds(rollout.settings.max_seconds)
+        return rollout.started_at + limit + self._held(rollout)
+
+    def _held(self, rollout: RolloutStatus) -> datetime.timedelta:
+        since = self.now if rollout.held_since is None else rollout.held_since
+        return seconds(rollout.held_seconds) + (self.now - since)
+
+    def hold(self, status: ModelDeploymentStatus) -> Hold | None:
+        """Return what holds the rollout in `status`, or any change at all; the strongest first."""
+        if self.spec.paused is Paused.ALL:
+            return Hold(
+                Reason.PAUSED_IN_SPEC,
+                "spec.paused is All: nothing is changed in the members, not even by a rollback,"
+                " until the spec says otherwise",
+            )
+        rollout = status.rollout
+        # What has nothing to go back to, or is decided, is not held.
+        if (
+            rollout is None
+            or status.stable is None
+            or rollout.stage not in {Stage.STARTING, Stage.TRIAL}
+        ):
+            return None
+        armed = "A rollback goes on and no deadline ends the trial meanwhile"
+        if self.spec.paused is Paused.PROMOTION:
+            what = (
+                "spec.paused is Promotion: no step and no promotion until the spec says otherwise"
+            )
+            return Hold(Reason.PAUSED_IN_SPEC, sentences(what, armed))
+        if (held := rollout.paused) is not None:
+            why = f": {held.reason}" if held.reason else ""
+            what = f"paused by {held.by} at {moment(held.at)}{why}"
+            ends = "kubectl assay resume ends it"
+            return Hold(Reason.PAUSED_BY_HAND, sentences(what, ends, armed))
+        awaited = None
+        if self.waits_for_approval(status):
+            awaited = f"step {rollout.step + 1} waits for a person: kubectl assay approve goes on"
+        elif self.next_wave_waits(status):
+            awaited = "the next wave waits for a person: kubectl assay approve starts it"
+        if awaited is None:
+            return None
+        what = f"{awaited}, kubectl assay abort rolls back"
+        return Hold(Reason.WAITING_FOR_APPROVAL, sentences(what, armed))
+
+    def next_wave_waits(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether only a person's approval keeps the next wave from starting."""
+        rollout = status.rollout
+        if rollout is None or rollout.latched is None or rollout.stage is not Stage.TRIAL:
+            return False
+        found = waves.following(rollout.settings, waves.present(rollout), self.reachable)
+        if found is None or found[1].approval is Approval.NONE:
+            return False
+        if rollout.waves[-1].next_approved_by is not None:
+            return False
+        return self.canary_ready(status) and self.soaked(rollout)
+
+    def waits_for_approval(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether the trial is in a manual pause that nobody has ended."""
+        rollout = status.rollout
+        if rollout is None or rollout.stage is not Stage.TRIAL:
+            return False
+        step = rollout.settings.canary.steps[rollout.step]
+        return step.pause is not None and rollout.steps[-1].approved_by is None
 
     def promotion_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return until when a promotion waits for members that lag behind."""

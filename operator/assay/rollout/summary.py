@@ -61,6 +61,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _evidence(situation, status),
         _reachable(situation),
         _unsafe(status),
+        _paused(situation, status),
     ]
     return update(situation.before.conditions, new, situation.generation, situation.now)
 
@@ -139,12 +140,13 @@ def _starting(
                 Progress.STALLED, Reason.PROGRESS_DEADLINE_EXCEEDED, sentences(message, late)
             )
         return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
+    hold = situation.hold(status)
     message = sentences(
         f"{named(status.canary)} is starting; {pods}",
         f"{named(status.stable)} serves",
-        f"Unless ready by {moment(due)} it is given up",
+        hold.message if hold else f"Unless ready by {moment(due)} it is given up",
     )
-    return Headline(Progress.RECONCILING, Reason.STARTING, message)
+    return Headline(Progress.RECONCILING, hold.reason if hold else Reason.STARTING, message)
 
 
 def _wave(situation: Situation, rollout: RolloutStatus) -> str:
@@ -168,18 +170,19 @@ def _on_trial(
     step = rollout.steps[-1]
     judgement = situation.judgement(status)
     changed = situation.spec.rollout != rollout.settings
+    hold = situation.hold(status)
+    due = f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
     message = sentences(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
         f" since {moment(step.started_at)}",
         _wave(situation, rollout),
+        hold.message if hold else "",
         judgement.message if judgement else "",
-        f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
-        if rollout.latched is None
-        else "",
+        "" if hold or rollout.latched is not None else due,
         "spec.rollout was changed since; that counts from the next rollout" if changed else "",
     )
-    return Headline(Progress.RECONCILING, Reason.TRIAL_RUNNING, message)
+    return Headline(Progress.RECONCILING, hold.reason if hold else Reason.TRIAL_RUNNING, message)
 
 
 def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
@@ -188,6 +191,9 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     if status.stable is None or status.stable.revision != wanted:
         if rejected is None:
             serves = f"{named(status.stable)} serves" if status.stable else ""
+            if (hold := situation.hold(status)) is not None:
+                message = sentences(f"revision {wanted} waits", hold.message, serves)
+                return Headline(Progress.RECONCILING, hold.reason, message)
             for_what = (
                 "the Lease of another hub in a member ends, and the member tells what serves there"
                 if situation.awaits_other_hub
@@ -202,7 +208,8 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
             f"{rejected.reason}: {rejected.message}",
             "Another generation of the spec may try it again"
             if deadline
-            else "It is not tried again until the spec names another revision",
+            else "It is not tried again until the spec names another revision, or by kubectl assay"
+            " retry",
         )
         reason = Reason.PROGRESS_DEADLINE_EXCEEDED if deadline else Reason.ROLLED_BACK
         return Headline(Progress.STALLED, reason, message)
@@ -283,6 +290,13 @@ def _reachable(situation: Situation) -> Condition:
     names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)
     message = f"{len(lost)} of {members(count)} cannot be reached: {names}"
     return condition(kind, False, Reason.MEMBERS_UNREACHABLE, message)
+
+
+def _paused(situation: Situation, status: ModelDeploymentStatus) -> Condition:
+    hold = situation.hold(status)
+    if hold is None:
+        return condition(ConditionType.PAUSED, False, Reason.SERVING)
+    return condition(ConditionType.PAUSED, True, hold.reason, hold.message)
 
 
 def _unsafe(status: ModelDeploymentStatus) -> Condition:

@@ -22,8 +22,7 @@ def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None
     rollout, canary = status.rollout, status.canary
     if canary is None or rollout is None or rollout.stage is not Stage.TRIAL or not cluster.weight:
         return RouteView(cluster.revision, cluster.revision, _IDLE_WEIGHT, IDLE_STRATUM)
-    stratum = f"{rollout.id}/{rollout.step}"
-    return RouteView(cluster.revision, canary.revision, cluster.weight, stratum)
+    return RouteView(cluster.revision, canary.revision, cluster.weight, rollout.stratum)
 
 
 def cluster_of(status: ModelDeploymentStatus, member: str) -> ClusterStatus | None:

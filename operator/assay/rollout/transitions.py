@@ -9,15 +9,20 @@ an illegal transition: `next_stage` raises, and a test walks through every pair.
 Rule 2. No data is neither good nor bad. No trigger exists for missing evidence; a trial that gets
 none ends by `INCONCLUSIVE`, and that leads back to stable.
 
-Rule 3. Promotion is decided once: `PROMOTE` leads out of the trial, and no trigger leads from
-Promoting to anything but Done.
+Rule 3. Promotion is decided once: `PROMOTE`, or a person, leads out of the trial, and no trigger
+leads from Promoting to anything but Done.
 
 Rule 4. Rollback is absorbing: from RollingBack only Done follows, whatever the evidence says later
 and whatever the spec names. A next rollout has another id.
 
 Rule 5. Every stage has a way out that needs nobody: Starting by its deadline, Trial by maxSeconds,
-Promoting by its deadline, RollingBack as soon as the routes that can be reached are back. The one
-exception is the first start of all, which has no stable to go back to: it waits, and says so.
+Promoting by its deadline, RollingBack as soon as the routes that can be reached are back. There are two
+exceptions. The first start of all has no stable to go back to: it waits, and says so. While a
+person holds a rollout, or is waited for, the deadlines of Starting and Trial stand still; a verdict
+Rollback still leads out.
+
+Rule 6. A person is one more source of triggers (requests.py) and asks for nothing that the table
+does not have. What cannot be done at once is refused.
 
 Theory of operation
 -------------------
@@ -32,7 +37,8 @@ taken before the routes of all reachable members show the one before. That also 
 running through several steps. Status is written before the members change, except in RollingBack,
 where traffic leaves the canary first.
 
-Paused and stalled are conditions beside the stage, not stages.
+Paused and stalled are conditions beside the stage, not stages. With ``spec.paused: All`` no trigger
+is looked at.
 """
 
 import enum
@@ -49,7 +55,8 @@ class Trigger(enum.Enum):
     FIRST_READY = "ready everywhere, nothing to compare with"
     CANARY_READY = "ready in every reachable member"
     DEADLINE_EXCEEDED = "not ready in time"
-    WAVE_STARTED = "the waves before serve, the verdict is latched"
+    LATCHED = "last step and verdict Promote, members are left"
+    WAVE_STARTED = "the waves before have served long enough"
     WAVE_FAILED = "a later wave is not ready in time"
     STEP_TAKEN = "time and burn-in are over"
     PROMOTE = "last step and verdict Promote"
@@ -59,6 +66,27 @@ class Trigger(enum.Enum):
     INCONCLUSIVE = "no verdict in time"
     SETTLED = "every reachable route shows it"
     LAGGING = "a member is late, the deadline is over"
+    PAUSED = "a person pauses"
+    RESUMED = "a person resumes"
+    APPROVED = "a person approves"
+    STEP_ORDERED = "a person goes on to the next step"
+    PROMOTED_BY_HAND = "a person takes the canary"
+    ABORTED = "a person aborts"
+    RETRIED = "a person tries again what was rejected"
+
+
+BY_HAND = frozenset(
+    {
+        Trigger.PAUSED,
+        Trigger.RESUMED,
+        Trigger.APPROVED,
+        Trigger.STEP_ORDERED,
+        Trigger.PROMOTED_BY_HAND,
+        Trigger.ABORTED,
+        Trigger.RETRIED,
+    }
+)
+"""Those that answer a request."""
 
 
 TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
@@ -66,9 +94,12 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.NEW_REVISION: Stage.STARTING,
     },
     Stage.STARTING: {
+        Trigger.ABORTED: Stage.ROLLING_BACK,
         Trigger.ROLLBACK_RECORDED: Stage.ROLLING_BACK,
         Trigger.REVERTED: Stage.ROLLING_BACK,
         Trigger.SUPERSEDED: Stage.STARTING,
+        Trigger.PAUSED: Stage.STARTING,
+        Trigger.RESUMED: Stage.STARTING,
         Trigger.WAVE_STARTED: Stage.STARTING,
         Trigger.FIRST_READY: Stage.PROMOTING,
         Trigger.CANARY_READY: Stage.TRIAL,
@@ -76,14 +107,21 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.INCONCLUSIVE: Stage.ROLLING_BACK,
     },
     Stage.TRIAL: {
+        Trigger.ABORTED: Stage.ROLLING_BACK,
         Trigger.ROLLBACK: Stage.ROLLING_BACK,
         Trigger.ROLLBACK_RECORDED: Stage.ROLLING_BACK,
         Trigger.REVERTED: Stage.ROLLING_BACK,
         Trigger.SUPERSEDED: Stage.STARTING,
+        Trigger.PAUSED: Stage.TRIAL,
+        Trigger.RESUMED: Stage.TRIAL,
+        Trigger.APPROVED: Stage.TRIAL,
+        Trigger.PROMOTED_BY_HAND: Stage.PROMOTING,
         Trigger.WAVE_FAILED: Stage.ROLLING_BACK,
+        Trigger.LATCHED: Stage.TRIAL,
         Trigger.WAVE_STARTED: Stage.TRIAL,
         Trigger.PROMOTE: Stage.PROMOTING,
         Trigger.INCONCLUSIVE: Stage.ROLLING_BACK,
+        Trigger.STEP_ORDERED: Stage.TRIAL,
         Trigger.STEP_TAKEN: Stage.TRIAL,
     },
     Stage.PROMOTING: {
@@ -95,6 +133,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
     },
     Stage.DONE: {
         Trigger.NEW_REVISION: Stage.STARTING,
+        Trigger.RETRIED: Stage.STARTING,
     },
 }
 """From each stage (None: there was no rollout yet), the triggers in the order in which they are tried."""

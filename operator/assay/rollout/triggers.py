@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage, Verdict
+from assay.api.request import Verb
 
-from . import waves
+from . import requests, waves
 from .situation import Situation, is_ready, shows_only, touches
 from .transitions import TRANSITIONS, Trigger
 
@@ -68,13 +69,24 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return status.stable is not None and situation.canary_ready(status)
+    # The canary gets its first traffic: nobody holds it back.
+    ready = status.stable is not None and situation.canary_ready(status)
+    return ready and situation.hold(status) is None
+
+
+def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # The verdict is there while members are left; it is one for all of them.
+    rollout = _rollout(status)
+    won = rollout.latched is None and _won(situation, status)
+    return won and _has_followers(situation, rollout)
 
 
 def _wave_started(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The first revision of all has nothing to be compared with: it goes on by health alone.
-    won = status.stable is None or _won(situation, status)
-    return won and _has_followers(situation, _rollout(status)) and _wave_over(situation, status)
+    rollout = _rollout(status)
+    follows = status.stable is None or rollout.latched is not None
+    over = follows and situation.hold(status) is None and _wave_over(situation, status)
+    return over and _has_followers(situation, rollout)
 
 
 def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -109,10 +121,12 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
 
 
 def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The present step was shown long enough, to pods that are ready, with evidence in force.
+    # The present step was shown long enough, to pods that are ready, with evidence in force, and
+    # nobody holds it.
     rollout = _rollout(status)
     return (
-        situation.step_shown(status)
+        situation.hold(status) is None
+        and situation.step_shown(status)
         and situation.now >= situation.step_due(rollout)
         and situation.canary_ready(status)
         and situation.evidence_holds(status)
@@ -130,7 +144,7 @@ def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
 def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The verdict stands, all steps were taken, and nothing hides evidence; later waves follow it.
     if _rollout(status).latched is not None:
-        return situation.step_shown(status)
+        return situation.step_shown(status) and situation.hold(status) is None
     return (
         situation.verdict(status) is Verdict.PROMOTE
         and _is_last(_rollout(status))
@@ -157,12 +171,43 @@ def _lagging(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return situation.now >= situation.promotion_due(_rollout(status))
 
 
+def _paused(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.PAUSE) is not None
+
+
+def _resumed(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.RESUME) is not None
+
+
+def _approved(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.APPROVE) is not None
+
+
+def _step_ordered(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    request = requests.asked(situation, status, Verb.PROMOTE)
+    return request is not None and not request.full
+
+
+def _promoted_by_hand(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    request = requests.asked(situation, status, Verb.PROMOTE)
+    return request is not None and request.full
+
+
+def _aborted(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.ABORT) is not None
+
+
+def _retried(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.RETRY) is not None
+
+
 _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]] = {
     Trigger.NEW_REVISION: _new_revision,
     Trigger.SUPERSEDED: _superseded,
     Trigger.FIRST_READY: _first_ready,
     Trigger.CANARY_READY: _canary_ready,
     Trigger.DEADLINE_EXCEEDED: _deadline_exceeded,
+    Trigger.LATCHED: _latched,
     Trigger.WAVE_STARTED: _wave_started,
     Trigger.WAVE_FAILED: _wave_failed,
     Trigger.STEP_TAKEN: _step_taken,
@@ -173,4 +218,11 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.INCONCLUSIVE: _inconclusive,
     Trigger.SETTLED: _settled,
     Trigger.LAGGING: _lagging,
+    Trigger.PAUSED: _paused,
+    Trigger.RESUMED: _resumed,
+    Trigger.APPROVED: _approved,
+    Trigger.STEP_ORDERED: _step_ordered,
+    Trigger.PROMOTED_BY_HAND: _promoted_by_hand,
+    Trigger.ABORTED: _aborted,
+    Trigger.RETRIED: _retried,
 }

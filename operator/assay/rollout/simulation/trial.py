@@ -117,8 +117,7 @@ class Trial:
     @property
     def weights(self) -> Floats:
         """The canary's share of the requests by step, (steps,)."""
-        steps = self.spec.rollout.canary.steps
-        return np.array([step.weight / 100.0 for step in steps])
+        return np.array([weight / 100.0 for weight in self.spec.rollout.canary.weights])
 
     @property
     def looks(self) -> tuple[int, ...]:

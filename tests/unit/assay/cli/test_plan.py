@@ -172,6 +172,8 @@ def test_a_manifest_is_planned_with_what_it_does_not_say():
     assert [each["margin"] for each in found["metrics"]] == [0.03, 0.01]
     assert [(each["weight"], each["minSeconds"]) for each in found["steps"]] == [(10, 20), (50, 0)]
     assert (found["maxSeconds"], found["labelAgeSeconds"]) == (600.0, 5.0)
+    document["spec"]["rollout"]["canary"]["steps"].append({"pause": "Manual"})
+    assert read(yaml.safe_dump(document), *words) == found  # as if approved at once
     text = run(document, *words).stdout
     assert "f1: F1 .950, margin .03" in text
     assert "auc: ROCAUC .990, margin .01" in text

@@ -75,6 +75,13 @@ def test_json_has_the_documented_shape():
     assert worse["canaryRequests"]["median"] < same["canaryRequests"]["median"]
 
 
+def test_manual_pauses_are_approved_at_once():
+    paused = copy.deepcopy(MANIFEST)
+    paused["spec"]["paused"] = "All"
+    paused["spec"]["rollout"]["canary"]["steps"].insert(1, {"pause": "Manual"})
+    assert run(document=paused).stdout == run().stdout
+
+
 def test_the_same_seed_prints_the_same():
     assert read() == read()
     assert read("--seed", "2")["effects"] != read()["effects"]

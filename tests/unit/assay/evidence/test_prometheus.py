@@ -366,3 +366,10 @@ def test_a_password_in_the_url_is_in_no_message(url):
     assert "http://127.0.0.1" in caught.value.message
     assert "ss@" not in caught.value.message
     assert "user" not in connection.url
+
+
+def test_a_retry_reads_the_counts_of_the_trials_that_it_continues() -> None:
+    alone = prometheus.query_text(Trial("ml", "fraud", "0123456789"), 60)
+    both = prometheus.query_text(Trial("ml", "fraud", "0123456789", 0, ("a.c", "beef")), 60)
+
+    assert both == alone.replace('rollout="0123456789"', 'rollout=~"a\\\\.c|beef|0123456789"')

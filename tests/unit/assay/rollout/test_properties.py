@@ -7,10 +7,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from assay.api.deployment_status import Stage, Verdict
+from assay.api.deployment_status import ModelDeploymentStatus, RejectedTrials, Stage, Verdict
+from assay.api.model_deployment import Paused
+from assay.api.request import Verb, parse
 from assay.judge import Judgement
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
+from assay.rollout import Order
 from assay.rollout.traffic import wanted_route
 
 from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
@@ -43,7 +46,8 @@ class Rollouts(RuleBasedStateMachine):
         super().__init__()
         self.world = World(*NAMES)
         self.rolled_back: dict[str, str] = {}
-        self.lost: set[str] = set()
+        self.lost: dict[str, RejectedTrials | None] = {}
+        self.answered: set[str] = set()
 
     @initialize(step=st.sampled_from((None, -1, 0, 1, 2)))
     def begins(self, step: int | None) -> None:
@@ -99,6 +103,19 @@ class Rollouts(RuleBasedStateMachine):
     def prometheus_fails(self, names: set[str]) -> None:
         self.world.with_problems(*sorted(names))
 
+    @rule(paused=st.sampled_from(Paused))
+    def spec_pauses(self, paused: Paused) -> None:
+        self.world.pauses(paused)
+
+    @rule(verb=st.sampled_from((*Verb, "full", "nonsense")), old=st.booleans())
+    def person_asks(self, verb: str, *, old: bool) -> None:
+        """For the present rollout, or for one that is long over."""
+        fields = {"rolloutId": "f" * 10} if old else {}
+        if verb == "full":
+            self.world.person("promote", full=True, **fields)
+        else:
+            self.world.person(verb, **fields)
+
     @rule(seconds=st.sampled_from((1, 31, 61, 601, 90000)))
     def time_passes(self, seconds: int) -> None:
         self.world.later(seconds)
@@ -134,11 +151,24 @@ class Rollouts(RuleBasedStateMachine):
     @rule(judgement=JUDGEMENTS)
     def all_is_well_for_a_minute(self, judgement: Judgement | None) -> None:
         self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement)
+        self.world.pauses(Paused.NONE)
         for _ in range(3):
             self._look()
             self.world.pods_move()
         self.world.later(61)
         self._look()
+
+    @rule()
+    def operator_dies_before_writing(self) -> None:
+        """A rollback is acted on first: the members show it and record it, status does not."""
+        world = self.world
+        decision = world.decide()
+        if decision.order is Order.RECORD_THEN_ACT or world.spec.paused is Paused.ALL:
+            return
+        for name, member in world.members.items():
+            if member.reachable and name not in world.dropped:
+                member.follow(decision.status)
+                member.remember(decision.status)
 
     def _look(self) -> None:
         world = self.world
@@ -151,19 +181,29 @@ class Rollouts(RuleBasedStateMachine):
         routes = [member.route for member in world.members.values() if member.reachable]
         world.look()
         new = world.status
-        # Promotion of a successor needs the verdict, and evidence of all that answer or serve it.
+        by_hand = self._answered(old, new)
+        if world.spec.paused is Paused.ALL:
+            assert (new.stable, new.canary, new.history) == (old.stable, old.canary, old.history)
+            assert routes == [it.route for it in world.members.values() if it.reachable]
+        # Promotion of a successor needs a person, or the verdict and evidence of all that answer or
+        # serve it.
         weighted = {item.name for item in old.clusters if item.weight} - world.dropped
         if old.stable is not None and new.stable != old.stable:
+            assert world.spec.paused is Paused.NONE
             assert old.rollout is not None
             assert old.rollout.stage is Stage.TRIAL
-            if old.rollout.latched is None:
-                assert judgement is not None
-                assert judgement.verdict == Verdict.PROMOTE
-                assert not any(item.member in reachable | weighted for item in problems)
-            else:
-                assert judgement is None or judgement.verdict != Verdict.ROLLBACK
-            assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
             assert new.stable == old.canary
+            if by_hand == "promote":
+                assert judgement is None or judgement.verdict != Verdict.ROLLBACK
+            else:
+                assert old.rollout.paused is None or by_hand == "resume"
+                if old.rollout.latched is None:
+                    assert judgement is not None
+                    assert judgement.verdict == Verdict.PROMOTE
+                    assert not any(item.member in reachable | weighted for item in problems)
+                else:
+                    assert judgement is None or judgement.verdict != Verdict.ROLLBACK
+                assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
         # A rollback ends when no route that can be reached shows the canary, chosen or not.
         ended = new.rollout is not None and new.rollout.stage is Stage.DONE
         if old.rollout and old.rollout.stage is Stage.ROLLING_BACK and ended:
@@ -179,10 +219,40 @@ class Rollouts(RuleBasedStateMachine):
                 assert new.rollout.latched is not None
                 promoted = judgement is not None and judgement.verdict == Verdict.PROMOTE
                 assert old.rollout.latched is not None or promoted
-        # What lost by evidence is not tried again.
-        if new.canary is not None and new.canary != old.canary:
-            assert new.canary.revision not in self.lost
-        self.lost |= {item.revision for item in new.rejected_revisions if item.generation is None}
+        self._retried(old, new, by_hand)
+
+    def _answered(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> str:
+        """Every request is answered by the next look, and once; return the verb of one that is done."""
+        answer = new.last_request
+        if answer is None or answer == old.last_request:
+            assert not self.world.request or parse(self.world.request).id in self.answered
+            return ""
+        assert answer.id not in self.answered
+        self.answered.add(answer.id)
+        if answer.result == "Refused":
+            return ""
+        assert old.rollout is not None
+        assert answer.rollout_id == old.rollout.id
+        return answer.verb
+
+    def _retried(
+        self, old: ModelDeploymentStatus, new: ModelDeploymentStatus, by_hand: str
+    ) -> None:
+        """What lost is not tried again, but by a person: then with the evidence that it had."""
+        if new.canary is not None and new.canary != old.canary and new.rollout is not None:
+            revision = new.canary.revision
+            if by_hand == "retry":
+                trials = self.lost.pop(revision, None)
+                if trials is not None and new.stable and trials.stable == new.stable.revision:
+                    assert new.rollout.earlier == trials.rollouts
+                    assert new.rollout.steps == trials.steps
+            assert revision not in self.lost
+        self._remember_lost()
+
+    def _remember_lost(self) -> None:
+        for item in self.world.status.rejected_revisions:
+            if item.generation is None:
+                self.lost[item.revision] = item.trials
 
     # What must always hold
 
@@ -268,10 +338,12 @@ class Rollouts(RuleBasedStateMachine):
     @precondition(lambda self: self.world.stage is not None)
     @rule()
     def every_state_has_a_way_out(self) -> None:
-        """With everything in reach and no more news, time alone ends every rollout but the first."""
+        """With everything in reach, nothing paused and no more news, time alone ends every rollout but
+        the first."""
         world = self.world
         kept = (world.judgement, world.problems, dict(world.broken))
-        world.finds(*NAMES).takes(*NAMES).with_judgement(None)
+        world.finds(*NAMES).takes(*NAMES).with_judgement(None).pauses(Paused.NONE)
+        world.person("resume").look()
         first = world.stable is None
         if first:
             world.broken.clear()
@@ -280,9 +352,9 @@ class Rollouts(RuleBasedStateMachine):
             world.pods_move()
             world.run().later(datetime.timedelta(days=2).total_seconds())
         assert world.run().stage is Stage.DONE
-        self.lost |= {
-            item.revision for item in world.status.rejected_revisions if item.generation is None
-        }
+        self._remember_lost()
+        if world.status.last_request is not None:
+            self.answered.add(world.status.last_request.id)
         world.judgement, world.problems, world.broken = kept
 
 

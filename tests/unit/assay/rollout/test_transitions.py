@@ -43,7 +43,11 @@ def test_only_a_first_start_and_a_trial_lead_to_promotion() -> None:
         for trigger, following in row.items()
         if following is Stage.PROMOTING
     }
-    assert before == {(Stage.STARTING, Trigger.FIRST_READY), (Stage.TRIAL, Trigger.PROMOTE)}
+    assert before == {
+        (Stage.STARTING, Trigger.FIRST_READY),
+        (Stage.TRIAL, Trigger.PROMOTE),
+        (Stage.TRIAL, Trigger.PROMOTED_BY_HAND),
+    }
 
 
 def test_every_stage_reaches_done() -> None:

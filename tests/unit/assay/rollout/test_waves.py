@@ -209,3 +209,25 @@ def test_the_table_knows_waves(trigger: Trigger) -> None:
     from assay.rollout.transitions import TRANSITIONS
 
     assert trigger in TRANSITIONS[Stage.TRIAL]
+
+
+def test_a_wave_may_wait_for_a_person() -> None:
+    world = a_world(wave("pilot"), wave("east", approval="Manual")).run()
+    world.with_judgement(PROMOTE).run()
+    assert world.rollout.latched is not None
+    assert with_canary(world) == ["a-pilot"]
+    assert world.says("Ready") == ("False", "WaitingForApproval")
+
+    world.with_judgement(judged()).later(10**6).run()
+    assert world.stage is Stage.TRIAL, "no deadline ends it"
+    world.person("approve").run()
+
+    assert world.stable == EIGHT
+    assert world.status.last_request is not None
+    assert world.status.last_request.result == "Done"
+
+
+def test_a_rollback_does_not_wait_for_a_person() -> None:
+    world = a_world(wave("pilot"), wave("east", approval="Manual")).run()
+    world.with_judgement(PROMOTE).run().with_judgement(ROLLBACK).run()
+    assert world.stable == SEVEN

@@ -8,8 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from assay.api.conditions import Condition
-from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.deployment_status import (
+    ModelDeploymentStatus,
+    RequestRecord,
+    RolloutStatus,
+    Stage,
+)
+from assay.api.model_deployment import ModelDeploymentSpec, Paused
+from assay.api.request import parse
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.render.member import running_revisions
 from assay.render.naming import Identity
@@ -155,6 +161,8 @@ class World:
         self.events: list[str] = []
         self.dropped: set[str] = set()
         self.keeps_records = False
+        self.request = ""
+        self.requests = 0
 
     # What status says
 
@@ -194,6 +202,34 @@ class World:
         self.spec, self.revision = a_spec(revision, **rollout), revision
         self.generation += 1
         return self
+
+    def pauses(self, paused: Paused) -> Self:
+        """The spec says from now on what must not be done; the revision stays."""
+        self.spec = self.spec.model_copy(update={"paused": paused})
+        self.generation += 1
+        return self
+
+    def person(self, verb: str, **fields: Any) -> Self:
+        """Alice asks for something by the annotation."""
+        self.requests += 1
+        rollout = self.status.rollout
+        document = {
+            "id": f"request-{self.requests}",
+            "verb": verb,
+            "rolloutId": rollout.id if rollout else "0" * 10,
+            "by": "alice@example.com",
+            "reason": "the labels of today are wrong",
+            **fields,
+        }
+        self.request = json.dumps(document)
+        return self
+
+    @property
+    def answer(self) -> RequestRecord:
+        """What became of the last request."""
+        record = self.status.last_request
+        assert record is not None
+        return record
 
     def loses(self, *names: str) -> Self:
         for name in names:
@@ -259,6 +295,7 @@ class World:
                 if item.name in self.dropped
                 and (item.holds or (item.name in served and not item.reachable))
             ),
+            parse(self.request) if self.request else None,
         )
 
     def decide(self) -> Decision:
@@ -280,6 +317,8 @@ class World:
         seen = self.observation()
         self.document = json.loads(json.dumps(decision.status.to_dict()))
         self.events += [item.reason for item in decision.events]
+        if self.spec.paused is Paused.ALL:
+            return decision
         for member in self.members.values():
             if member.reachable and member.name in self.dropped:
                 member.follow_traffic(self.status)
