@@ -182,6 +182,9 @@ class RolloutStatus(Model):
         None, description="Since when it waits for a person; no deadline runs meanwhile."
     )
     held_seconds: int = _int32("How long it waited for a person before that.")
+    released_at: Timestamp | None = pydantic.Field(
+        None, description="When it last went on after a person."
+    )
     decision: DecisionRecord | None = None
 
     @property

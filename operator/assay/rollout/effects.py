@@ -73,7 +73,11 @@ def with_clock(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
 def _gone_on(rollout: RolloutStatus, situation: Situation) -> dict[str, object]:
     since = rollout.held_since or situation.now
     more = max(0, int((situation.now - since).total_seconds()))
-    return {"held_since": None, "held_seconds": rollout.held_seconds + more}
+    return {
+        "held_since": None,
+        "held_seconds": rollout.held_seconds + more,
+        "released_at": situation.now,
+    }
 
 
 def _start(

@@ -245,11 +245,14 @@ class Situation:
         """Return by when one more member of a wave must be ready.
 
         The clock starts again when a member goes or comes back: what it missed meanwhile is no
-        fault of the canary.
+        fault of the canary. So it does when nobody holds the rollout any more.
         """
         since = max(record.progressed_at, self._reachability_since())
-        limit = seconds(rollout.settings.progress_deadline_seconds)
-        return since + limit + self._held(rollout)
+        if rollout.released_at is not None:
+            since = max(since, rollout.released_at)
+        if rollout.held_since is not None:
+            since = self.now
+        return since + seconds(rollout.settings.progress_deadline_seconds)
 
     def _reachability_since(self) -> datetime.datetime:
         whole = bool(self.observed.members) and not self.unreachable
@@ -261,12 +264,9 @@ class Situation:
 
     def trial_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return by when there must be a verdict; the clock stands while a person is waited for."""
-        limit = seconds(rollout.settings.max_seconds)
-        return rollout.started_at + limit + self._held(rollout)
-
-    def _held(self, rollout: RolloutStatus) -> datetime.timedelta:
-        since = self.now if rollout.held_since is None else rollout.held_since
-        return seconds(rollout.held_seconds) + (self.now - since)
+        limit = seconds(rollout.settings.max_seconds + rollout.held_seconds)
+        held = self.now - rollout.held_since if rollout.held_since else seconds(0)
+        return rollout.started_at + limit + held
 
     def hold(self, status: ModelDeploymentStatus) -> Hold | None:
         """Return what holds the rollout in `status`, or any change at all; the strongest first."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from assay.api.request import Unreadable
 from assay.controller.hub import Hub, deployment
 from assay.rollout import Event
 
@@ -103,3 +104,10 @@ def test_templates_of_another_object_of_the_same_name_are_not_ours() -> None:
 
 def a_template() -> dict[str, Any]:
     return {"metadata": {"labels": {"app.kubernetes.io/version": "7"}}, "spec": {}}
+
+
+def test_a_request_is_read_from_its_annotation() -> None:
+    document = a_document()
+    assert deployment(document).request is None
+    document["metadata"]["annotations"] = {"assay.dev/request": "abort!"}
+    assert isinstance(deployment(document).request, Unreadable)

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import dataclasses
 import datetime
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -413,5 +414,53 @@ def test_a_hub_without_status_takes_up_what_a_member_remembers(
             await world.look()
             assert world.status["rollout"]["id"] == before["rollout"]["id"]
             assert world.east.objects[f"{path}-{canary}"]["data"] == template["data"]
+
+    asyncio.run(scenario())
+
+
+def asked(document: dict[str, Any], verb: str) -> dict[str, Any]:
+    """The ModelDeployment with a request of the annotation."""
+    request = {"id": "r-1", "verb": verb, "rolloutId": "0" * 10, "by": "alice"}
+    document["metadata"]["annotations"] = {"assay.dev/request": json.dumps(request)}
+    return document
+
+
+def test_with_all_paused_verdicts_are_shown_and_no_member_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            document = a_trial()
+            document["spec"]["paused"] = "All"
+            world.hub.put(PATH, asked(document, "abort"))
+            monkeypatch.setattr(module, "observe", observes_a_bad_canary)
+            before = len(world.east.writes())
+            await world.look()
+            assert world.status["rollout"]["stage"] == "Trial"
+            assert world.status["lastRequest"]["result"] == "Refused"
+            assert len(world.east.writes()) == before
+
+    asyncio.run(scenario())
+
+
+def test_an_abort_that_the_hub_did_not_record_is_done_once_after_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            world.hub.put(PATH, asked(a_trial(), "abort"))
+            world.hub.refuse[f"PATCH {PATH}/status"] = (500, "etcd is read-only")
+            with pytest.raises(ApiError):
+                await world.look()
+            assert "AbortedByHand" in world.east.objects[RECORD]["data"]["record.json"]
+            assert "lastRequest" not in world.status
+            del world.hub.refuse[f"PATCH {PATH}/status"]
+            world.memory = Memory()
+            await world.look()
+            await world.look()
+            assert world.status["lastRequest"]["result"] == "Done"
+            assert world.status["rollout"]["decision"]["by"] == "alice"
+            [rejected] = world.status["rejectedRevisions"]
+            assert rejected["reason"] == "AbortedByHand"
 
     asyncio.run(scenario())

@@ -121,6 +121,10 @@ def test_paused_before_it_starts_a_canary_gets_pods_and_no_traffic_and_no_deadli
 
     assert world.stage is Stage.STARTING
     assert world.members["east"].pods[EIGHT].ready
+    world.breaks(EIGHT, "OOMKilled").pods_move()
+    assert world.later(DAYS).run().stage is Stage.STARTING
+    world.broken.clear()
+    world.pods_move()
     assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
 
     world.with_judgement(judged(burnt_in=False)).pauses(Paused.NONE).run()
@@ -156,3 +160,11 @@ def test_all_keeps_the_pods_that_were_to_go() -> None:
     assert [item.revision for item in world.status.retired_revisions] == [EIGHT]
 
     assert world.pauses(Paused.NONE).run().status.retired_revisions == ()
+
+
+def test_the_deadline_of_the_start_begins_again_when_the_pause_ends() -> None:
+    world = serving().asks_for(EIGHT).breaks(EIGHT, "FetchFailed: 503").run().later(500)
+    world.person("pause").run().later(DAYS).person("resume").run()
+
+    assert world.later(599).run().stage is Stage.STARTING
+    assert world.later(1).run().rollout.decision.reason == "ProgressDeadlineExceeded"  # type: ignore[union-attr]
