@@ -145,6 +145,13 @@ VALID = {
             for number in range(8)
         ],
     ),
+    "a metric that is only watched": deployment(
+        "rollout.analysis.metrics",
+        [
+            {"name": "f1", "type": "F1", "margin": "0.02"},
+            {"name": "auc", "type": "ROCAUC", "margin": "0.01", "mode": "DryRun"},
+        ],
+    ),
     "labels by the client's own id": deployment("feedback.joinBy", "RequestId"),
     "no label by an age means the negative class": deployment(
         "feedback", {"missingLabel": "Negative", "labelAgeSeconds": 3600}
@@ -379,6 +386,14 @@ INVALID = {
         deployment("rollout.analysis.promoteOn", "Always"),
         'spec.rollout.analysis.promoteOn: Unsupported value: "Always": supported values: '
         '"NotWorse", "Better"',
+    ),
+    "no metric that decides": (
+        metric(mode="DryRun"),
+        "spec.rollout.analysis.metrics: Invalid value: at least one metric must have mode Decide",
+    ),
+    "a mode that nobody knows": (
+        metric(mode="Off"),
+        f'{METRICS}.mode: Unsupported value: "Off": supported values: "Decide", "DryRun"',
     ),
     "two metrics of one name": (
         deployment(

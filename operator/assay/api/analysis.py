@@ -36,6 +36,13 @@ class MetricType(enum.StrEnum):
     COST = "Cost"
 
 
+class Mode(enum.StrEnum):
+    """Whether something that is watched has a say."""
+
+    DECIDE = "Decide"
+    DRY_RUN = "DryRun"
+
+
 class Average(enum.StrEnum):
     """How a metric of several classes becomes one number."""
 
@@ -148,13 +155,17 @@ _METRIC_RULES = rules(
 
 
 class Metric(Model):
-    """One metric that decides."""
+    """One metric by which the versions are compared."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=_METRIC_RULES)
 
     name: Name = pydantic.Field(description="The metric's name in status, events and dashboards.")
     type: MetricType = pydantic.Field(
         description="Which metric. Of LogLoss, Brier and Cost less is better, of the others more."
+    )
+    mode: Mode = pydantic.Field(
+        Mode.DECIDE,
+        description="DryRun: judged and shown, but it neither promotes nor holds nor rolls back, and takes nothing of the chance of error from the others.",
     )
     average: Average = pydantic.Field(
         Average.BINARY,
@@ -223,8 +234,17 @@ class Analysis(Model):
             Metric(name="f1", type=MetricType.F1, margin="0.02"),
             Metric(name="auc", type=MetricType.ROC_AUC, margin="0.01"),
         ),
-        description="All must be good to promote; any one that is bad rolls back.",
+        description="All that decide must be good to promote; any one of them that is bad rolls back.",
         min_length=1,
         max_length=8,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            **rules(
+                (
+                    "self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
+                    "at least one metric must have mode Decide",
+                )
+            ),
+        },
     )

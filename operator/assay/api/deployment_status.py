@@ -5,6 +5,7 @@ from typing import Annotated
 
 import pydantic
 
+from .analysis import Mode
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, Word
 from .model_deployment import ModelFormat, Rollout
@@ -108,6 +109,9 @@ class AnalysisStatus(Model):
     """What one metric says now; numbers are strings as everywhere in the API."""
 
     metric: Name
+    mode: Mode | None = pydantic.Field(
+        None, description="DryRun: shown only, it decides nothing. Decide when left out."
+    )
     stable: Decimals | None = None
     canary: Decimals | None = None
     difference: Decimals | None = None

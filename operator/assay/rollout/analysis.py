@@ -1,5 +1,6 @@
 """The judgement as status shows it."""
 
+from assay.api.analysis import Mode
 from assay.api.deployment_status import AnalysisStatus, ModelDeploymentStatus, Verdict
 from assay.judge import Judgement, MetricJudgement
 
@@ -14,6 +15,7 @@ def analysis(judgement: Judgement) -> tuple[AnalysisStatus, ...]:
 def _entry(metric: MetricJudgement) -> AnalysisStatus:
     return AnalysisStatus(
         metric=metric.name,
+        mode=None if metric.decides else Mode.DRY_RUN,
         stable=decimal(metric.stable),
         canary=decimal(metric.canary),
         difference=decimal(metric.difference),

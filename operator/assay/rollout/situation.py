@@ -119,9 +119,7 @@ class Situation:
     def evidence_holds(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the evidence is complete and every rollback test is in force."""
         judgement = self.judgement(status)
-        if judgement is None or self.problems or not judgement.metrics:
-            return False
-        return all(metric.past_burn_in for metric in judgement.metrics)
+        return judgement is not None and not self.problems and judgement.past_burn_in
 
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the present step is what every reachable member's route does."""
