@@ -4,7 +4,7 @@ import enum
 
 import pydantic
 
-from .fields import Amount, Fraction, Model, Name, Word, int32, rules
+from .fields import Amount, Fraction, Limit, Model, Name, Word, int32, rules
 
 
 class RollbackOn(enum.StrEnum):
@@ -204,6 +204,63 @@ class Metric(Model):
     )
 
 
+PLACEHOLDERS = (
+    "namespace",
+    "deployment",
+    "revision",
+    "stableRevision",
+    "rollout",
+    "window",
+)
+"""What a guard's query may name between double braces (docs/guards.md)."""
+
+_WITHOUT_PLACEHOLDERS = "self" + "".join(f".replace('{{{{{each}}}}}', '')" for each in PLACEHOLDERS)
+
+
+class Guard(Model):
+    """A limit that the canary must keep in every member, asked of the member's Prometheus."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.max) != has(self.min)", "exactly one of max and min must be set")
+        )
+    )
+
+    name: Name = pydantic.Field(description="The guard's name in status, events and dashboards.")
+    mode: Mode = pydantic.Field(
+        Mode.DECIDE,
+        description="DryRun: asked and shown, but it neither holds nor rolls back.",
+    )
+    query: str = pydantic.Field(
+        description="PromQL that gives one number about the canary, evaluated in every member. {{namespace}}, {{deployment}}, {{revision}}, {{stableRevision}}, {{rollout}} and {{window}} are filled in. It sees only series of the ModelDeployment's own namespace.",
+        min_length=1,
+        max_length=1024,
+        json_schema_extra=rules(
+            (
+                f"!{_WITHOUT_PLACEHOLDERS}.contains('{{{{')",
+                "query knows the placeholders "
+                + ", ".join(f"{{{{{each}}}}}" for each in PLACEHOLDERS)
+                + " and no others",
+            )
+        ),
+    )
+    max_: Limit | None = pydantic.Field(
+        None, alias="max", description="The value must not be above this."
+    )
+    min_: Limit | None = pydantic.Field(
+        None, alias="min", description="The value must not be below this."
+    )
+    for_seconds: int = int32(
+        60, "The canary is rolled back after it was beyond the limit for so long.", ge=0, le=3600
+    )
+    min_requests: int = int32(
+        100,
+        "As long as the canary answered fewer requests in a member in this rollout, the guard neither rolls back by it nor lets pass.",
+        ge=0,
+        le=1000000,
+    )
+
+
 class Analysis(Model):
     """How the two versions are compared."""
 
@@ -247,4 +304,10 @@ class Analysis(Model):
                 )
             ),
         },
+    )
+    guards: tuple[Guard, ...] = pydantic.Field(
+        (),
+        description="Limits that the canary must keep in every member. One that is breached rolls back; steps and promotion wait until all are kept.",
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

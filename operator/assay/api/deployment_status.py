@@ -14,6 +14,10 @@ RolloutId = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{10}$", max_length=
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
 
 
+GUARDS = 100
+"""What status admits of guards and members; the worst are kept."""
+
+
 def _int32(description: str) -> int:
     field: int = pydantic.Field(
         0, description=description, ge=0, json_schema_extra={"format": "int32"}
@@ -126,6 +130,35 @@ class AnalysisStatus(Model):
     message: Text = ""
 
 
+class GuardStatus(Model):
+    """What one guard says of one member now."""
+
+    name: Name
+    member: Name
+    mode: Mode | None = pydantic.Field(
+        None, description="DryRun: shown only, it decides nothing. Decide when left out."
+    )
+    value: Decimals | None = None
+    limit: Annotated[str, pydantic.Field(max_length=32)] = pydantic.Field(
+        description='What the value must keep to, for instance "<= 0.2".'
+    )
+    requests: int = pydantic.Field(
+        0,
+        description="Requests that the canary answered there in this rollout.",
+        ge=0,
+        json_schema_extra={"format": "int64"},
+    )
+    reason: Reasoned
+    since: Timestamp | None = pydantic.Field(
+        None,
+        description="Since when the value is beyond its limit, without the time in which there was none.",
+    )
+    silent_since: Timestamp | None = pydantic.Field(
+        None, description="Since when a value that was beyond its limit is missing."
+    )
+    message: Text = ""
+
+
 class ClusterStatus(Model):
     """What one member runs."""
 
@@ -180,6 +213,14 @@ class ModelDeploymentStatus(Model):
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["metric"],
+        },
+    )
+    guards: tuple[GuardStatus, ...] = pydantic.Field(
+        (),
+        max_length=GUARDS,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name", "member"],
         },
     )
     clusters: tuple[ClusterStatus, ...] = pydantic.Field(

@@ -43,6 +43,9 @@ Fraction = Annotated[
 Amount = Annotated[str, pydantic.Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", max_length=19)]
 """A decimal from 0 on, written as a string: a cost, a margin, a limit."""
 
+Limit = Annotated[str, pydantic.Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$", max_length=23)]
+"""Any decimal, written as a string."""
+
 Decimals = Annotated[str, pydantic.Field(max_length=32)]
 """Any decimal number as a string (status only)."""
 

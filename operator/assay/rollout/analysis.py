@@ -43,6 +43,9 @@ def _without_numbers(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     return status.model_copy(
         update={
             "analysis": tuple((item.metric, item.verdict) for item in status.analysis),
+            "guards": tuple(
+                (item.name, item.member, item.reason, item.since) for item in status.guards
+            ),
             "conditions": tuple(
                 item.model_copy(update={"message": ""}) for item in status.conditions
             ),

@@ -19,6 +19,7 @@ from assay.api.deployment_status import (
 )
 from assay.api.model_deployment import ModelFormat
 
+from .guards import summary
 from .observation import Event
 from .situation import Situation, seconds
 from .transitions import Trigger, next_stage
@@ -59,6 +60,7 @@ def _start(
                 settings=situation.spec.rollout,
             ),
             "analysis": (),
+            "guards": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
         }
     )
@@ -125,6 +127,15 @@ def _roll_back(
     if judgement is None:
         raise AssertionError("the trigger saw a judgement")
     return _reject(situation, status, stage, judgement.reason, judgement.message)
+
+
+def _end_breached(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    state = situation.breach(status)
+    if state is None:
+        raise AssertionError("the trigger saw a breach")
+    return _reject(situation, status, stage, state.reason, summary(state))
 
 
 def _roll_back_recorded(
@@ -230,6 +241,7 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.STEP_TAKEN: _take_step,
     Trigger.PROMOTE: _promote_winner,
     Trigger.ROLLBACK: _roll_back,
+    Trigger.GUARD_BREACHED: _end_breached,
     Trigger.ROLLBACK_RECORDED: _roll_back_recorded,
     Trigger.REVERTED: _revert,
     Trigger.INCONCLUSIVE: _end_inconclusive,

@@ -13,6 +13,7 @@ from assay.api.model_deployment import ModelFormat
 from assay.judge import Verdict as JudgeVerdict
 from assay.judge import reasons
 
+from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
 from .traffic import cluster_of
@@ -152,19 +153,26 @@ def _on_trial(
 ) -> Headline:
     step = rollout.steps[-1]
     judgement = situation.judgement(status)
+    hold = situation.guard_hold(status)
     changed = situation.spec.rollout != rollout.settings
     message = sentences(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
         f" since {moment(step.started_at)}",
         judgement.message if judgement else "",
+        summary(hold) if hold else "",
         f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back",
         "spec.rollout was changed since; that counts from the next rollout" if changed else "",
+        situation.observed.invalid,
     )
     return Headline(Progress.RECONCILING, Reason.TRIAL_RUNNING, message)
 
 
 def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
+    if situation.observed.invalid:
+        serves = f"{named(status.stable)} serves" if status.stable else ""
+        message = sentences(situation.observed.invalid, "No rollout begins with it", serves)
+        return Headline(Progress.STALLED, Reason.INVALID_SPEC, message)
     wanted = situation.observed.revision
     rejected = situation.rejection(status.rejected_revisions, wanted)
     if status.stable is None or status.stable.revision != wanted:
@@ -246,7 +254,12 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
         return condition(kind, None, Reason.NOT_READ, "the evidence has not been read yet")
     undecided = judgement.reason == reasons.UNDECIDED
     enough = judgement.verdict is not JudgeVerdict.HOLD or undecided
-    return condition(kind, enough, judgement.reason, judgement.message)
+    hold = situation.guard_hold(status)
+    if hold is None:
+        return condition(kind, enough, judgement.reason, judgement.message)
+    reason = hold.reason if enough else judgement.reason
+    message = sentences(summary(hold), judgement.message)
+    return condition(kind, False, reason, message)
 
 
 def _reachable(situation: Situation) -> Condition:

@@ -34,16 +34,19 @@ def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     stable = status.stable.revision if status.stable else None
     rejected = situation.rejection(status.rejected_revisions, wanted)
-    return wanted != stable and rejected is None and bool(situation.reachable)
+    valid = not situation.observed.invalid
+    return valid and wanted != stable and rejected is None and bool(situation.reachable)
 
 
 def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The spec names a revision that is not to be tried: stable, or one that was rejected.
+    # The spec names a revision that is not to be tried: stable, one that was rejected, or one with
+    # settings by which nobody can be judged.
     wanted = situation.observed.revision
     if status.stable is None or wanted == _canary(status):
         return False
     rejected = situation.rejection(status.rejected_revisions, wanted)
-    return wanted == status.stable.revision or rejected is not None
+    invalid = bool(situation.observed.invalid)
+    return invalid or wanted == status.stable.revision or rejected is not None
 
 
 def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -74,6 +77,11 @@ def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return situation.verdict(status) is Verdict.ROLLBACK
 
 
+def _guard_breached(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # In one member is enough, whatever the labels say and whoever cannot be read.
+    return situation.breach(status) is not None
+
+
 def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The rollback was carried out while the hub could not be written.
     return status.stable is not None and any(
@@ -86,13 +94,15 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
 
 
 def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The present step was shown long enough, to pods that are ready, with evidence in force.
+    # The present step was shown long enough, to pods that are ready, with evidence in force and
+    # every guard kept.
     rollout = _rollout(status)
     return (
         situation.step_shown(status)
         and situation.now >= situation.step_due(rollout)
         and situation.ready_everywhere(_canary(status))
         and situation.evidence_holds(status)
+        and situation.guards_kept(status)
     )
 
 
@@ -136,6 +146,7 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.STEP_TAKEN: _step_taken,
     Trigger.PROMOTE: _promote,
     Trigger.ROLLBACK: _rollback,
+    Trigger.GUARD_BREACHED: _guard_breached,
     Trigger.ROLLBACK_RECORDED: _rollback_recorded,
     Trigger.REVERTED: _reverted,
     Trigger.INCONCLUSIVE: _inconclusive,

@@ -17,6 +17,7 @@ from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judge
 NAMES = ("east", "north", "west")
 REVISIONS = st.sampled_from((SEVEN, EIGHT, NINE))
 MEMBERS = st.sampled_from(NAMES)
+GUARDED = {"analysis": {"guards": [{"name": "p99", "query": "x", "max": "0.2", "forSeconds": 60}]}}
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
@@ -33,15 +34,15 @@ class Rollouts(RuleBasedStateMachine):
     def begins(self, step: int | None) -> None:
         """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
         if step == -1:
-            self.world = serving(members=NAMES)
+            self.world = serving(members=NAMES).reads(0.1)
         elif step is not None:
-            self.world = on_trial(step, members=NAMES)
+            self.world = on_trial(step, members=NAMES, **GUARDED)
 
     # What the world does
 
     @rule(revision=REVISIONS)
     def user_asks_for(self, revision: str) -> None:
-        self.world.asks_for(revision)
+        self.world.asks_for(revision, **GUARDED)
 
     @rule(name=MEMBERS)
     def member_goes(self, name: str) -> None:
@@ -80,6 +81,10 @@ class Rollouts(RuleBasedStateMachine):
     def prometheus_fails(self, names: set[str]) -> None:
         self.world.with_problems(*sorted(names))
 
+    @rule(name=MEMBERS, value=st.sampled_from((0.1, 0.3, None)), requests=st.sampled_from((9, 100)))
+    def guard_reads(self, name: str, value: float | None, requests: int) -> None:
+        self.world.reads(value, requests, name)
+
     @rule(seconds=st.sampled_from((1, 31, 61, 601, 90000)))
     def time_passes(self, seconds: int) -> None:
         self.world.later(seconds)
@@ -99,7 +104,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(judgement=JUDGEMENTS)
     def all_is_well_for_a_minute(self, judgement: Judgement | None) -> None:
-        self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement)
+        self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement).reads(0.1)
         for _ in range(3):
             self._look()
             self.world.pods_move()
@@ -114,6 +119,9 @@ class Rollouts(RuleBasedStateMachine):
             for name, member in world.members.items()
             if member.reachable and name not in world.dropped
         }
+        kept = {
+            item.member for item in world.readings if item.value == 0.1 and item.requests >= 100
+        }
         routes = [member.route for member in world.members.values() if member.reachable]
         world.look()
         new = world.status
@@ -123,6 +131,7 @@ class Rollouts(RuleBasedStateMachine):
             assert judgement is not None
             assert judgement.verdict == Verdict.PROMOTE
             assert not any(item.member in reachable | weighted for item in problems)
+            assert reachable <= kept
             assert old.rollout is not None
             assert old.rollout.stage is Stage.TRIAL
             assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
