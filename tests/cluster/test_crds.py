@@ -88,10 +88,17 @@ def cost(margin: str = "0.5", **costs: object) -> Callable[[], Document]:
     return metric(name="cost", type="Cost", margin=margin, costs=costs)
 
 
+def guard(**fields: object) -> Callable[[], Document]:
+    one = {"name": "p99", "query": "up", "max": "0.2", **fields}
+    one = {key: value for key, value in one.items() if value is not None}
+    return deployment("rollout.analysis.guards", [one])
+
+
 def entry(label: str, predicted: str, amount: str) -> Document:
     return {"label": label, "predicted": predicted, "cost": amount}
 
 
+GUARDS = "spec.rollout.analysis.guards[0]"
 METRICS = "spec.rollout.analysis.metrics[0]"
 
 VALID = {
@@ -160,6 +167,22 @@ VALID = {
             }
             for number in range(8)
         ],
+    ),
+    "a metric that is only watched": deployment(
+        "rollout.analysis.metrics",
+        [
+            {"name": "f1", "type": "F1", "margin": "0.02"},
+            {"name": "auc", "type": "ROCAUC", "margin": "0.01", "mode": "DryRun"},
+        ],
+    ),
+    "a guard": guard(forSeconds=30, minRequests=0),
+    "a lower limit below zero": guard(max=None, min="-0.5", mode="DryRun"),
+    "every placeholder of a guard": guard(
+        query="{{namespace}}{{deployment}}{{revision}}{{stableRevision}}{{rollout}}[{{window}}]"
+    ),
+    "as many guards as there can be": deployment(
+        "rollout.analysis.guards",
+        [{"name": f"g{number}", "query": "{{window}}" * 102, "max": "1"} for number in range(8)],
     ),
     "labels by the client's own id": deployment("feedback.joinBy", "RequestId"),
     "no label by an age means the negative class": deployment(
@@ -432,6 +455,56 @@ INVALID = {
         deployment("rollout.analysis.promoteOn", "Always"),
         'spec.rollout.analysis.promoteOn: Unsupported value: "Always": supported values: '
         '"NotWorse", "Better"',
+    ),
+    "no metric that decides": (
+        metric(mode="DryRun"),
+        "spec.rollout.analysis.metrics: Invalid value: at least one metric must have mode Decide",
+    ),
+    "a mode that nobody knows": (
+        metric(mode="Off"),
+        f'{METRICS}.mode: Unsupported value: "Off": supported values: "Decide", "DryRun"',
+    ),
+    "a guard with two limits": (
+        guard(min="0.1"),
+        f"{GUARDS}: Invalid value: exactly one of max and min must be set",
+    ),
+    "a guard without a limit": (
+        guard(max=None),
+        f"{GUARDS}: Invalid value: exactly one of max and min must be set",
+    ),
+    "a guard's placeholder that nobody knows": (
+        guard(query='up{pod="{{pod}}"}'),
+        f'{GUARDS}.query: Invalid value: "up{{pod=\\"{{{{pod}}}}\\"}}": query knows the placeholders '
+        "{{namespace}}, {{deployment}}, {{revision}}, {{stableRevision}}, {{rollout}}, {{window}} "
+        "and no others",
+    ),
+    "a guard that asks nothing": (
+        guard(query=""),
+        f'{GUARDS}.query: Invalid value: "": {GUARDS}.query in body should be at least 1 chars long',
+    ),
+    "a guard's limit with a unit": (
+        guard(max="200ms"),
+        f'{GUARDS}.max: Invalid value: "200ms": {GUARDS}.max in body should match '
+        "'^-?[0-9]{1,12}(\\.[0-9]{1,9})?$'",
+    ),
+    "a guard that waits for hours": (
+        guard(forSeconds=3601),
+        f"{GUARDS}.forSeconds: Invalid value: 3601: {GUARDS}.forSeconds in body should be less "
+        "than or equal to 3600",
+    ),
+    "two guards of one name": (
+        deployment(
+            "rollout.analysis.guards",
+            [{"name": "p99", "query": "up", "max": limit} for limit in ("1", "2")],
+        ),
+        'spec.rollout.analysis.guards[1]: Duplicate value: {"name":"p99"}',
+    ),
+    "nine guards": (
+        deployment(
+            "rollout.analysis.guards",
+            [{"name": f"g{number}", "query": "up", "max": "1"} for number in range(9)],
+        ),
+        "spec.rollout.analysis.guards: Too many: 9: must have at most 8 items",
     ),
     "two metrics of one name": (
         deployment(

@@ -4,7 +4,7 @@ import enum
 
 import pydantic
 
-from .fields import Amount, Fraction, Model, Name, Word, int32, rules
+from .fields import Amount, Fraction, Limit, Model, Name, Word, int32, rules
 
 
 class RollbackOn(enum.StrEnum):
@@ -34,6 +34,13 @@ class MetricType(enum.StrEnum):
     LOG_LOSS = "LogLoss"
     BRIER = "Brier"
     COST = "Cost"
+
+
+class Mode(enum.StrEnum):
+    """Whether something that is watched has a say."""
+
+    DECIDE = "Decide"
+    DRY_RUN = "DryRun"
 
 
 class Average(enum.StrEnum):
@@ -148,13 +155,17 @@ _METRIC_RULES = rules(
 
 
 class Metric(Model):
-    """One metric that decides."""
+    """One metric by which the versions are compared."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=_METRIC_RULES)
 
     name: Name = pydantic.Field(description="The metric's name in status, events and dashboards.")
     type: MetricType = pydantic.Field(
         description="Which metric. Of LogLoss, Brier and Cost less is better, of the others more."
+    )
+    mode: Mode = pydantic.Field(
+        Mode.DECIDE,
+        description="DryRun: judged and shown, but it neither promotes nor holds nor rolls back, and takes nothing of the chance of error from the others.",
     )
     average: Average = pydantic.Field(
         Average.BINARY,
@@ -193,6 +204,63 @@ class Metric(Model):
     )
 
 
+PLACEHOLDERS = (
+    "namespace",
+    "deployment",
+    "revision",
+    "stableRevision",
+    "rollout",
+    "window",
+)
+"""What a guard's query may name between double braces (docs/guards.md)."""
+
+_WITHOUT_PLACEHOLDERS = "self" + "".join(f".replace('{{{{{each}}}}}', '')" for each in PLACEHOLDERS)
+
+
+class Guard(Model):
+    """A limit that the canary must keep in every member, asked of the member's Prometheus."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.max) != has(self.min)", "exactly one of max and min must be set")
+        )
+    )
+
+    name: Name = pydantic.Field(description="The guard's name in status, events and dashboards.")
+    mode: Mode = pydantic.Field(
+        Mode.DECIDE,
+        description="DryRun: asked and shown, but it neither holds nor rolls back.",
+    )
+    query: str = pydantic.Field(
+        description="PromQL that gives one number about the canary, evaluated in every member. {{namespace}}, {{deployment}}, {{revision}}, {{stableRevision}}, {{rollout}} and {{window}} are filled in. It sees only series of the ModelDeployment's own namespace.",
+        min_length=1,
+        max_length=1024,
+        json_schema_extra=rules(
+            (
+                f"!{_WITHOUT_PLACEHOLDERS}.contains('{{{{')",
+                "query knows the placeholders "
+                + ", ".join(f"{{{{{each}}}}}" for each in PLACEHOLDERS)
+                + " and no others",
+            )
+        ),
+    )
+    max_: Limit | None = pydantic.Field(
+        None, alias="max", description="The value must not be above this."
+    )
+    min_: Limit | None = pydantic.Field(
+        None, alias="min", description="The value must not be below this."
+    )
+    for_seconds: int = int32(
+        60, "The canary is rolled back after it was beyond the limit for so long.", ge=0, le=3600
+    )
+    min_requests: int = int32(
+        100,
+        "As long as the canary answered fewer requests in a member in this rollout, the guard neither rolls back by it nor lets pass.",
+        ge=0,
+        le=1000000,
+    )
+
+
 class Analysis(Model):
     """How the two versions are compared."""
 
@@ -223,8 +291,23 @@ class Analysis(Model):
             Metric(name="f1", type=MetricType.F1, margin="0.02"),
             Metric(name="auc", type=MetricType.ROC_AUC, margin="0.01"),
         ),
-        description="All must be good to promote; any one that is bad rolls back.",
+        description="All that decide must be good to promote; any one of them that is bad rolls back.",
         min_length=1,
+        max_length=8,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            **rules(
+                (
+                    "self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
+                    "at least one metric must have mode Decide",
+                )
+            ),
+        },
+    )
+    guards: tuple[Guard, ...] = pydantic.Field(
+        (),
+        description="Limits that the canary must keep in every member. One that is breached rolls back; steps and promotion wait until all are kept.",
         max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import pydantic
 
+from .analysis import Mode
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, User, Word
 from .model_deployment import ModelFormat, Rollout
 from .request import RolloutId, Why
 
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
+
+
+GUARDS = 100
+"""What status admits of guards and members; the worst are kept."""
 
 
 def _int32(description: str) -> int:
@@ -207,6 +212,9 @@ class AnalysisStatus(Model):
     """What one metric says now; numbers are strings as everywhere in the API."""
 
     metric: Name
+    mode: Mode | None = pydantic.Field(
+        None, description="DryRun: shown only, it decides nothing. Decide when left out."
+    )
     stable: Decimals | None = None
     canary: Decimals | None = None
     difference: Decimals | None = None
@@ -218,6 +226,35 @@ class AnalysisStatus(Model):
     labels_canary: int = _int32("Labels of the canary.")
     verdict: Verdict
     reason: Reasoned
+    message: Text = ""
+
+
+class GuardStatus(Model):
+    """What one guard says of one member now."""
+
+    name: Name
+    member: Name
+    mode: Mode | None = pydantic.Field(
+        None, description="DryRun: shown only, it decides nothing. Decide when left out."
+    )
+    value: Decimals | None = None
+    limit: Annotated[str, pydantic.Field(max_length=32)] = pydantic.Field(
+        description='What the value must keep to, for instance "<= 0.2".'
+    )
+    requests: int = pydantic.Field(
+        0,
+        description="Requests that the canary answered there in this rollout.",
+        ge=0,
+        json_schema_extra={"format": "int64"},
+    )
+    reason: Reasoned
+    since: Timestamp | None = pydantic.Field(
+        None,
+        description="Since when the value is beyond its limit, without the time in which there was none.",
+    )
+    silent_since: Timestamp | None = pydantic.Field(
+        None, description="Since when a value that was beyond its limit is missing."
+    )
     message: Text = ""
 
 
@@ -306,6 +343,14 @@ class ModelDeploymentStatus(Model):
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["metric"],
+        },
+    )
+    guards: tuple[GuardStatus, ...] = pydantic.Field(
+        (),
+        max_length=GUARDS,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name", "member"],
         },
     )
     clusters: tuple[ClusterStatus, ...] = pydantic.Field(

@@ -46,6 +46,9 @@ Amount = Annotated[str, pydantic.Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", m
 User = Annotated[str, pydantic.Field(min_length=1, max_length=256)]
 """Who did something, as the API server knows them."""
 
+Limit = Annotated[str, pydantic.Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$", max_length=23)]
+"""Any decimal, written as a string."""
+
 Decimals = Annotated[str, pydantic.Field(max_length=32)]
 """Any decimal number as a string (status only)."""
 

@@ -173,7 +173,8 @@ def _manifest(document: dict[str, Any], given: Given) -> Asked:
         first = error.errors()[0]
         path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
         fail(f"spec{path}", first["msg"])
-    rollout, analysis = spec.rollout, spec.rollout.analysis
+    rollout = settings.by_labels(spec).rollout
+    analysis = rollout.analysis
     try:
         metrics, policy = settings.metric_specs(spec, analysis), settings.policy(analysis)
     except ValueError as error:

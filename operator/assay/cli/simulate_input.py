@@ -13,6 +13,7 @@ import yaml
 
 from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from assay.cli.document import as_number, fail
+from assay.rollout.settings import by_labels
 from assay.rollout.simulation import (
     Effect,
     Member,
@@ -88,7 +89,7 @@ def read(file: str, given: Given) -> Asked:
         fail("--label-delay", f"{traffic.label_delay:g} is negative")
     if not 0.0 < traffic.label_coverage <= 1.0:
         fail("--label-coverage", f"{traffic.label_coverage:g} is not above 0 and at most 1")
-    spec = _without_people(_spec(_deployment(_documents(file), file)))
+    spec = by_labels(_without_people(_spec(_deployment(_documents(file), file))))
     try:
         yardsticks = yardsticks_of(spec)
     except (UnsupportedError, ValueError) as error:

@@ -152,6 +152,11 @@ class History:
                 self.caught_up.add(member.name)
 
 
+def trial_window(rollout: RolloutStatus, now: datetime.datetime) -> float:
+    """Return how many seconds back from `now` hold everything that was served in the rollout."""
+    return (now - rollout.started_at).total_seconds() + WINDOW_MARGIN_SECONDS
+
+
 async def _at(
     trial: Trial, rollout: RolloutStatus, member: Member, moment: int
 ) -> MemberEvidence | None:

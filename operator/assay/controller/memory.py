@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.api.deployment_status import ModelDeploymentStatus, Verdict
+from assay.api.deployment_status import GuardStatus, ModelDeploymentStatus, Verdict
 from assay.evidence import MemberEvidence
 from assay.rollout import Event, only_numbers_differ
 
@@ -47,6 +47,8 @@ class Memory:
         What each member said last in the rollout with this id.
     history
         What the members' Prometheus said of earlier moments of the rollout.
+    guards, guards_of
+        What the guards of the rollout with that id said last: status may be written later.
     attempts
         Looks in a row after which something had to be tried again.
     """
@@ -62,6 +64,8 @@ class Memory:
     trial: str = ""
     evidence: dict[str, MemberEvidence] = field(default_factory=dict)
     history: History = field(default_factory=History, repr=False)
+    guards: tuple[GuardStatus, ...] = ()
+    guards_of: str = ""
     attempts: int = 0
     numbers_at: float = -NUMBERS_SECONDS
 
@@ -78,6 +82,19 @@ class Memory:
             self.latched = None
             return item
         return dataclasses.replace(item, status=self.latched)
+
+    def with_guards(self, item: Deployment) -> Deployment:
+        """Return `item` with what its guards said last, whether or not the hub took it."""
+        rollout = item.status.rollout
+        if rollout is None or rollout.id != self.guards_of:
+            return item
+        status = item.status.model_copy(update={"guards": self.guards})
+        return dataclasses.replace(item, status=status)
+
+    def said(self, status: ModelDeploymentStatus) -> None:
+        """Remember what the guards say in the `status` that was decided."""
+        self.guards_of = status.rollout.id if status.rollout else ""
+        self.guards = status.guards
 
     def known(
         self, rollout: str, read: Mapping[str, MemberEvidence]

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from assay.api.analysis import Guard
 from assay.api.deployment_status import Verdict
+from assay.api.fields import fraction
 from assay.judge import Judgement, MetricJudgement
+from assay.rollout.observation import GuardReading
 
 REGISTRY = CollectorRegistry()
 
@@ -33,6 +36,16 @@ VERDICT = _gauge(
     "assay_verdict",
     "1 for the verdict of the last look at the trial.",
     ("namespace", "deployment", "verdict"),
+)
+GUARD = _gauge(
+    "assay_guard_value",
+    "What a guard's query gave in a member, NaN while it gives nothing.",
+    ("namespace", "deployment", "guard", "member"),
+)
+GUARD_LIMIT = _gauge(
+    "assay_guard_limit",
+    "What a guard's value must not be above (max) or below (min).",
+    ("namespace", "deployment", "guard", "side"),
 )
 MEMBER_REACHABLE = _gauge(
     "assay_member_reachable", "1 while the operator can use the member.", ("member",)
@@ -69,10 +82,25 @@ def show(namespace: str, deployment: str, judgement: Judgement) -> None:
         _show_metric((namespace, deployment, metric.name), metric)
 
 
+def show_guards(
+    namespace: str, deployment: str, guards: Iterable[Guard], readings: Iterable[GuardReading]
+) -> None:
+    """Export what the guards read."""
+    for gauge in (GUARD, GUARD_LIMIT):  # members come and go
+        gauge.remove_by_labels({"namespace": namespace, "deployment": deployment})
+    for guard in guards:
+        for side, limit in (("max", guard.max_), ("min", guard.min_)):
+            if limit is not None:
+                GUARD_LIMIT.labels(namespace, deployment, guard.name, side).set(fraction(limit))
+    for reading in readings:
+        value = math.nan if reading.value is None else reading.value
+        GUARD.labels(namespace, deployment, reading.guard, reading.member).set(value)
+
+
 def forget(namespace: str, deployment: str) -> None:
     """Stop exporting a trial that is over."""
     which = {"namespace": namespace, "deployment": deployment}
-    for gauge in (*_PER_METRIC, VERDICT):
+    for gauge in (*_PER_METRIC, VERDICT, GUARD, GUARD_LIMIT):
         gauge.remove_by_labels(which)
 
 

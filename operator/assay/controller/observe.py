@@ -29,7 +29,8 @@ from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
 
 from . import metrics
-from .history import WINDOW_MARGIN_SECONDS, History
+from .guards import read_guards, wrong_query
+from .history import History, trial_window
 from .hub import Deployment
 from .memory import Memory
 
@@ -64,9 +65,10 @@ async def observe(
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
     rollout = _on_trial(item, spec)
-    views, answers, _ = await asyncio.gather(
+    views, answers, guards, _ = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
         _read(item, spec, rollout, [*chosen, *leaving], now),
+        read_guards(item, rollout, chosen, now),
         memory.history.read(
             item.key, rollout, [*chosen, *leaving], now, spec.feedback.label_age_seconds
         ),
@@ -90,6 +92,8 @@ async def observe(
         judgement=look.judgement,
         evidence_problems=look.problems,
         request=item.request,
+        guards=guards,
+        invalid=wrong_query(item, spec),
     )
 
 
@@ -139,7 +143,7 @@ async def _read(
     """Ask all that can be asked at the same time."""
     if rollout is None:
         return {}
-    window = (now - rollout.evidence_since).total_seconds() + WINDOW_MARGIN_SECONDS
+    window = trial_window(rollout, now)
     reachable = [member for member in members if member.state.reachable]
     trial = Trial(*item.key, rollout.id, spec.feedback.label_age_seconds, rollout.earlier)
     found = await asyncio.gather(

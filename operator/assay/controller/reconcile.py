@@ -47,7 +47,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     spec = item.spec
     if spec is None:
         return await _stall(hands, item, memory)
-    item = await hands.hub.hold(item)
+    item = memory.with_guards(await hands.hub.hold(item))
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
     moment = now()
@@ -58,6 +58,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
     decision = kept(hands, item, observed, decision)
     status = decision.status
+    memory.said(status)
     rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
     if spec.paused is Paused.ALL:
         await _record(hands, item, memory, decision)

@@ -59,3 +59,9 @@ MALFORMED_REPLY = "MalformedReply"
 
 LEDGER_AMBIGUOUS = "LedgerAmbiguous"
 """Two different stores report at once: their counters must not be mixed."""
+
+GUARD_NO_DATA = "GuardNoData"
+"""A guard's query gave no number in a member, or could not be asked there."""
+
+GUARD_AMBIGUOUS = "GuardAmbiguous"
+"""A guard's query gave several series where one number is needed."""

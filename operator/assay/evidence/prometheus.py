@@ -25,6 +25,7 @@ from urllib3.util.retry import Retry
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import MemberEvidence
+from assay.evidence.promql import quoted
 from assay.evidence.reply import (
     LEDGER_COUNTERS,
     LEDGER_LABELS,
@@ -39,6 +40,9 @@ SERIES_BUDGET = 100_000
 A ledger shows at most 4 525 score cells per revision, step and label; ten steps of a calibrated model
 are 20 000 series, of one whose scores all saturate 72 000 (model-server/README.md).
 """
+
+MOST_NUMBERS = 100
+"""Series that the answer to a question for one number may bring: to say how many there are."""
 
 STALE_AFTER_INTERVALS = 3
 """Scrape intervals after which the newest sample is too old to decide by."""
@@ -203,6 +207,47 @@ def read(
     return evidence
 
 
+def read_number(connection: Connection, promql: str) -> float | None:
+    """Ask for one number as it is now; `None` when there is no series or its value is no number.
+
+    Raises
+    ------
+    EvidenceUnavailable
+        ``GuardAmbiguous`` for several series, ``WarningsInReply``, ``PrometheusUnreachable``.
+    """
+    reply = connection.query(promql, limit=MOST_NUMBERS)
+    if len(reply.rows) > 1:
+        more = " or more" if len(reply.rows) == MOST_NUMBERS else ""
+        raise EvidenceUnavailable(
+            errors.GUARD_AMBIGUOUS,
+            f"the query gave {len(reply.rows)}{more} series, one is needed: aggregate, for instance with sum()",
+        )
+    if reply.warnings:
+        raise EvidenceUnavailable(
+            errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
+        )
+    for row in reply.rows:
+        try:
+            _, text = row["value"]
+            number = float(text)
+        except (KeyError, TypeError, ValueError):
+            raise EvidenceUnavailable(
+                errors.MALFORMED_REPLY, "the query gave no number but, maybe, a histogram"
+            ) from None
+        return number if math.isfinite(number) else None
+    return None
+
+
+def requests_text(trial: Trial, revision: str, window_seconds: float) -> str:
+    """Return the PromQL for the requests that `revision` answered in the trial so far."""
+    own = (
+        f"namespace={quoted(trial.namespace)},deployment={quoted(trial.deployment)},"
+        f"rollout={quoted(trial.rollout)},revision={quoted(revision)}"
+    )
+    past = f"[{max(1, math.ceil(window_seconds))}s]"
+    return f"sum(max by (boot, step) (max_over_time(assay_requests_total{{{own}}}{past})))"
+
+
 def without_userinfo(text: str) -> str:
     """Return `text` without the ``user:password@`` of any URL in it: messages go to conditions."""
     return re.sub(r"//[^\s\"']*@", "//", text)
@@ -210,11 +255,11 @@ def without_userinfo(text: str) -> str:
 
 def query_text(trial: Trial, window_seconds: float) -> str:
     """Return the PromQL of `read`. Values are escaped; times are whole seconds, rounded up."""
-    target = f"namespace={_quoted(trial.namespace)},deployment={_quoted(trial.deployment)}"
-    own = f"{target},rollout={_quoted(trial.rollout)}"
+    target = f"namespace={quoted(trial.namespace)},deployment={quoted(trial.deployment)}"
+    own = f"{target},rollout={quoted(trial.rollout)}"
     if trial.earlier:
         every = "|".join(re.escape(rollout) for rollout in (*trial.earlier, trial.rollout))
-        own = f"{target},rollout=~{_quoted(every)}"
+        own = f"{target},rollout=~{quoted(every)}"
     ledger = f'{{__name__=~"{"|".join(LEDGER_COUNTERS)}",{own}}}'
     info = f"assay_ledger_info{{{target}}}"
     age = f"min by (store, positive) (time() - timestamp({info}))"
@@ -240,9 +285,3 @@ def _of_all_boots(counter: str, own: str, past: str, labels: tuple[str, ...]) ->
 
 def _marked(operand: str, part: str) -> str:
     return f'label_replace({operand}, "{PART}", "{part}", "", "")'
-
-
-def _quoted(value: str) -> str:
-    """Write a PromQL string literal."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

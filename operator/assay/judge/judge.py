@@ -10,6 +10,7 @@ Theory of operation
    otherwise hold.
 3. Roll back if any metric says so: their tests share the chance of error (alpha / metrics).
    Promote if all say so: each at the full alpha, for all must err together (intersection-union).
+   Metrics that do not decide are judged at the same levels and have no part in 1 and 3.
 
 No state, no clock: the same counts give the same answer whenever and wherever they are judged. An
 e-value may fall again; the guarantee is for the first crossing, so callers latch the verdict.
@@ -49,7 +50,7 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
     Parameters
     ----------
     metrics
-        At least one; all of a known type.
+        All of a known type; at least one that decides.
     policy
         Confidence and which proofs decide.
     evidence
@@ -58,7 +59,7 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
     Raises
     ------
     ValueError
-        For no metrics or an unknown type. Never for what the counts say: that is a hold.
+        If no metric decides, or for an unknown type. Never for what the counts say: that is a hold.
     """
     each = _judge_each(
         metrics,
@@ -67,7 +68,8 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
         evidence.labelled,
         [moment.seconds for moment in evidence.history],
     )
-    return _combined(each, samples.findings(evidence, policy.min_label_coverage, metrics))
+    deciding = [spec for spec in metrics if spec.decides]
+    return _combined(each, samples.findings(evidence, policy.min_label_coverage, deciding))
 
 
 def judge_pairs(metrics: Sequence[MetricSpec], policy: Policy, counts: PairedCounts) -> Judgement:
@@ -85,17 +87,18 @@ def _combined(each: tuple[MetricJudgement, ...], found: Sequence[samples.Finding
     blocking = [finding for finding in found if finding.blocks_rollback]
     if blocking:
         return Judgement(Verdict.HOLD, blocking[0].reason, blocking[0].message, each)
-    for metric in each:
+    deciding = [metric for metric in each if metric.decides]
+    for metric in deciding:
         if metric.verdict is Verdict.ROLLBACK:
             return Judgement(Verdict.ROLLBACK, metric.reason, metric.message, each)
     if found:
         return Judgement(Verdict.HOLD, found[0].reason, found[0].message, each)
-    held = [metric for metric in each if metric.verdict is Verdict.HOLD]
+    held = [metric for metric in deciding if metric.verdict is Verdict.HOLD]
     if held:
         first = min(held, key=lambda metric: metric.reason == reasons.UNDECIDED)
         return Judgement(Verdict.HOLD, first.reason, first.message, each)
-    message = "; ".join(metric.message for metric in each)
-    return Judgement(Verdict.PROMOTE, each[0].reason, message, each)
+    message = "; ".join(metric.message for metric in deciding)
+    return Judgement(Verdict.PROMOTE, deciding[0].reason, message, each)
 
 
 class _Decided(NamedTuple):
@@ -117,14 +120,17 @@ def _judge_each(
     restarts: Sequence[float] = (),
 ) -> tuple[MetricJudgement, ...]:
     """Judge each metric alone; `restarts` are the seconds at which restarted counts begin."""
-    if not metrics:
-        msg = "metrics: at least one is needed"
+    deciding = sum(spec.decides for spec in metrics)
+    if not deciding:
+        msg = "metrics: at least one that decides is needed"
         raise ValueError(msg)
-    found = [_decide_one(spec, policy, read, len(metrics), restarts) for spec in metrics]
+    found = [_decide_one(spec, policy, read, deciding, restarts) for spec in metrics]
     return tuple(
         _judgement(item, policy, labelled)
         if isinstance(item, _Decided)
-        else MetricJudgement(spec.name, Verdict.HOLD, item.reason, str(item), *labelled)
+        else MetricJudgement(
+            spec.name, Verdict.HOLD, item.reason, str(item), *labelled, decides=spec.decides
+        )
         for spec, item in zip(metrics, found, strict=True)
     )
 
@@ -208,4 +214,5 @@ def _judgement(item: _Decided, policy: Policy, labelled: tuple[int, int]) -> Met
         half_width=float(found.measured.half_width),
         past_burn_in=bool(item.decisions.past_burn_in),
         others=item.others,
+        decides=item.spec.decides,
     )

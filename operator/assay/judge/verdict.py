@@ -81,6 +81,9 @@ class MetricSpec:
         Of FBeta: recall counts beta^2 times as much as precision.
     costs
         Of Cost: what a row costs, by true and predicted label; pairs that are left out cost 0.
+    decides
+        Whether it has a say in the verdict; one that has none takes no chance of error from the
+        others and is judged as if it were one of them.
     """
 
     name: str
@@ -92,6 +95,7 @@ class MetricSpec:
     multi_class: MultiClass = MultiClass.ONE_VS_REST
     beta: float = 1.0
     costs: tuple[tuple[str, str, float], ...] = ()
+    decides: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no test could mean."""
@@ -206,6 +210,8 @@ class MetricJudgement:
         Whether the rollback test is in force: a canary that collapses now will be found.
     others
         The other tests that were asked.
+    decides
+        Whether it has a say in the verdict of the trial.
     """
 
     name: str
@@ -226,6 +232,7 @@ class MetricJudgement:
     half_width: float = 0.0
     past_burn_in: bool = False
     others: tuple[OtherTest, ...] = ()
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -239,5 +246,6 @@ class Judgement:
 
     @property
     def past_burn_in(self) -> bool:
-        """Whether every metric's rollback test is in force; steps advance only then."""
-        return all(metric.past_burn_in for metric in self.metrics)
+        """Whether the rollback test of every metric that decides is in force; else no step is taken."""
+        deciding = [metric.past_burn_in for metric in self.metrics if metric.decides]
+        return bool(deciding) and all(deciding)

@@ -2,9 +2,11 @@
 
 import asyncio
 import concurrent.futures
+import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,12 +16,17 @@ from assay.api.model_cluster import PrometheusSource
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import MemberEvidence
-from assay.evidence.prometheus import Connection, Trial, read
+from assay.evidence.prometheus import Connection, Trial, read, read_number
 
 from .kubeconfig import Credentials
 
+_Answer = TypeVar("_Answer")
+
 THREADS = 4
 """Queries in flight to one member's Prometheus, besides one of the past."""
+
+NUMBER_THREADS = 8
+"""Besides them, of users: what they ask for may be slow, and counts do not wait for it."""
 
 QUERY_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
@@ -31,7 +38,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        super().__init__(pool_maxsize=THREADS + 1, max_retries=0)
+        super().__init__(pool_maxsize=THREADS + 1 + NUMBER_THREADS, max_retries=0)
 
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -66,7 +73,8 @@ class PrometheusReader:
         self._connection = Connection(url, session=session, timeout_seconds=QUERY_SECONDS)
         self._threads = concurrent.futures.ThreadPoolExecutor(THREADS, "prometheus")
         self._past = concurrent.futures.ThreadPoolExecutor(1, "prometheus-past")
-        self._reading: dict[tuple[str, str, bool], concurrent.futures.Future[MemberEvidence]] = {}
+        self._numbers = concurrent.futures.ThreadPoolExecutor(NUMBER_THREADS, "prometheus-number")
+        self._reading: dict[tuple[str, ...], concurrent.futures.Future[Any]] = {}
 
     async def read(
         self,
@@ -80,13 +88,7 @@ class PrometheusReader:
         further question is asked for the same ModelDeployment. The past has a thread of its own:
         it never keeps the present waiting.
         """
-        key = (trial.namespace, trial.deployment, at is not None)
-        late = self._reading.get(key)
-        if late and not late.done():
-            raise self._late()
-        self._sign()
-        threads = self._threads if at is None else self._past
-        asked = threads.submit(
+        question = functools.partial(
             read,
             self._connection,
             trial,
@@ -94,15 +96,40 @@ class PrometheusReader:
             window_seconds=window_seconds,
             at=at,
         )
-        self._reading[key] = asked
+        when, threads = ("present", self._threads) if at is None else ("past", self._past)
+        return await self._ask((trial.namespace, trial.deployment, when), threads, question)
+
+    async def number(self, key: tuple[str, ...], promql: str) -> float | None:
+        """Return the one number that `promql` gives now, `None` if it gives none.
+
+        Raises `EvidenceUnavailable`, after a few seconds at the latest. While an answer is late no
+        further question is asked for the same `key`.
+        """
+        question = functools.partial(read_number, self._connection, promql)
+        return await self._ask(("number", *key), self._numbers, question)
+
+    async def _ask(
+        self,
+        key: tuple[str, ...],
+        threads: concurrent.futures.Executor,
+        question: Callable[[], _Answer],
+    ) -> _Answer:
+        late = self._reading.get(key)
+        if late and not late.done():
+            raise self._late()
+        self._sign()
+        asked = self._reading[key] = threads.submit(question)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(asked), PATIENCE_SECONDS)
         except TimeoutError:
             raise self._late() from None
+        finally:
+            if asked.done():
+                self._reading.pop(key, None)
 
     def close(self) -> None:
         """Let go of the threads and connections; a query that hangs ends by its own time-out."""
-        for threads in (self._threads, self._past):
+        for threads in (self._threads, self._past, self._numbers):
             threads.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
         self._files.cleanup()

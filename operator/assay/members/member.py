@@ -174,6 +174,13 @@ class Member:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
         return await session.prometheus.read(trial, window_seconds, at)
 
+    async def number(self, key: tuple[str, ...], promql: str) -> float | None:
+        """Return what a query gives now, asked once at a time per `key`; may raise the same."""
+        session = self._session
+        if session is None:
+            raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
+        return await session.prometheus.number(key, promql)
+
     def submit(
         self, namespace: str, name: str, plan: MemberPlan, *, urgent: bool = False
     ) -> asyncio.Future[None]:

@@ -1,5 +1,6 @@
 """The judgement as status shows it."""
 
+from assay.api.analysis import Mode
 from assay.api.deployment_status import AnalysisStatus, ModelDeploymentStatus, Verdict
 from assay.judge import Judgement, MetricJudgement
 
@@ -14,6 +15,7 @@ def analysis(judgement: Judgement) -> tuple[AnalysisStatus, ...]:
 def _entry(metric: MetricJudgement) -> AnalysisStatus:
     return AnalysisStatus(
         metric=metric.name,
+        mode=None if metric.decides else Mode.DRY_RUN,
         stable=decimal(metric.stable),
         canary=decimal(metric.canary),
         difference=decimal(metric.difference),
@@ -41,6 +43,9 @@ def _without_numbers(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     return status.model_copy(
         update={
             "analysis": tuple((item.metric, item.verdict) for item in status.analysis),
+            "guards": tuple(
+                (item.name, item.member, item.reason, item.since) for item in status.guards
+            ),
             "conditions": tuple(
                 item.model_copy(update={"message": ""}) for item in status.conditions
             ),

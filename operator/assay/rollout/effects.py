@@ -25,6 +25,7 @@ from assay.api.model_deployment import ModelFormat, Rollout
 from assay.api.request import Request
 
 from . import requests, waves
+from .guards import summary
 from .observation import Event
 from .situation import Situation, seconds
 from .transitions import BY_HAND, Trigger, next_stage
@@ -95,6 +96,7 @@ def _start(
                 waves=(_wave(situation, situation.spec.rollout, -1),),
             ),
             "analysis": (),
+            "guards": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
         }
     )
@@ -304,6 +306,16 @@ def _roll_back(
     return _reject(situation, status, stage, decision)
 
 
+def _end_breached(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    state = situation.breach(status)
+    if state is None:
+        raise AssertionError("the trigger saw a breach")
+    decision = _decision(situation, Verdict.ROLLBACK, state.reason, summary(state))
+    return _reject(situation, status, stage, decision)
+
+
 def _roll_back_recorded(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
@@ -426,6 +438,7 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.STEP_TAKEN: _take_step,
     Trigger.PROMOTE: _promote_winner,
     Trigger.ROLLBACK: _roll_back,
+    Trigger.GUARD_BREACHED: _end_breached,
     Trigger.ROLLBACK_RECORDED: _roll_back_recorded,
     Trigger.REVERTED: _revert,
     Trigger.INCONCLUSIVE: _end_inconclusive,
@@ -471,10 +484,11 @@ def _reference(situation: Situation) -> RevisionRef:
 
 
 def _id(situation: Situation, status: ModelDeploymentStatus, canary: RevisionRef) -> str:
-    # The generation keeps two rollouts apart that start within one second: a recorded rollback of
-    # the first must not end the second.
+    # Two rollouts that start within one second are kept apart by the generation, or by the rollout
+    # before: a recorded rollback of the first must not end the second.
     stable = status.stable.revision if status.stable else ""
-    when = f"{situation.now.isoformat()}/{situation.generation}"
+    before = status.rollout.id if status.rollout else ""
+    when = f"{situation.now.isoformat()}/{situation.generation}/{before}"
     text = f"{situation.uid}/{stable}/{canary.revision}/{when}"
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

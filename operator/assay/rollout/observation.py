@@ -111,6 +111,26 @@ class EvidenceProblem:
 
 
 @dataclass(frozen=True)
+class GuardReading:
+    """What a member's Prometheus answered to a guard.
+
+    Attributes
+    ----------
+    value
+        None if it gave no number; `reason` and `message` say why.
+    requests
+        That the canary answered there in this rollout.
+    """
+
+    guard: str
+    member: str
+    value: float | None
+    requests: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that one reconcile knows besides spec and status.
 
@@ -123,6 +143,11 @@ class Observation:
     leaving
         Those that it does not choose any more and that are not cleaned yet: no canary has traffic
         there, and nothing waits for them but the end of a rollback.
+    guards
+        What the guards of the trial read in the members that answer. None outside of a trial.
+    invalid
+        What is wrong with the spec and no schema can tell; empty while nothing is. No rollout
+        begins with such a spec.
     judgement
         What the judge says of the trial that the status given to `decide` names, on the counts of
         all members that ever gave some in it: of those that cannot be asked now, the last. None
@@ -137,6 +162,8 @@ class Observation:
     evidence_problems: tuple[EvidenceProblem, ...] = ()
     leaving: tuple[MemberView, ...] = ()
     request: Request | Unreadable | None = None
+    guards: tuple[GuardReading, ...] | None = None
+    invalid: str = ""
 
 
 class Order(enum.Enum):

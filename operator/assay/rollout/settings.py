@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from assay.api.analysis import Analysis, Costs, Metric
+from assay.api.analysis import Analysis, Costs, Metric, Mode
 from assay.api.fields import fraction
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import Evidence
@@ -30,6 +30,15 @@ def metric_specs(
     decision = spec.model.decision
     positive = decision.positive_label if decision else None
     return tuple(_metric_spec(metric, positive, evidence) for metric in analysis.metrics)
+
+
+def by_labels(spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
+    """Return `spec` with nothing but what decides by labels: for plans and simulations."""
+    analysis = spec.rollout.analysis
+    deciding = tuple(metric for metric in analysis.metrics if metric.mode is Mode.DECIDE)
+    analysis = analysis.model_copy(update={"metrics": deciding})
+    rollout = spec.rollout.model_copy(update={"analysis": analysis})
+    return spec.model_copy(update={"rollout": rollout})
 
 
 def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None) -> Policy:
@@ -66,6 +75,7 @@ def _metric_spec(metric: Metric, positive: str | None, evidence: Evidence | None
         multi_class=MultiClass(multi_class.value),
         beta=1.0 if metric.beta is None else fraction(metric.beta),
         costs=() if metric.costs is None else _costs(metric.costs, judged, evidence),
+        decides=metric.mode is Mode.DECIDE,
     )
 
 

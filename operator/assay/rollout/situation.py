@@ -4,9 +4,11 @@ import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
+    GuardStatus,
     ModelDeploymentStatus,
     RejectedRevision,
     RolloutStatus,
@@ -18,6 +20,7 @@ from assay.api.model_deployment import Approval, ModelDeploymentSpec, Paused
 from assay.judge import Judgement
 
 from . import waves
+from .guards import BREACHED, KEPT, deciding, evaluate
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
 from .traffic import cluster_of
 from .wording import moment, sentences
@@ -199,25 +202,65 @@ class Situation:
         None too when the spec names another revision: its metrics are read by another positive
         label, maybe, than the canary's.
         """
+        return self.observed.judgement if self._is_judged(status) else None
+
+    def _is_judged(self, status: ModelDeploymentStatus) -> bool:
         judged, present = self.before.rollout, status.rollout
         if judged is None or present is None or judged.id != present.id:
-            return None
+            return False
         if status.canary is None or status.canary.revision != self.observed.revision:
-            return None
-        on_trial = judged.stage is Stage.TRIAL and present.stage is Stage.TRIAL
-        return self.observed.judgement if on_trial else None
+            return False
+        return judged.stage is Stage.TRIAL and present.stage is Stage.TRIAL
 
     def verdict(self, status: ModelDeploymentStatus) -> Verdict:
         """Return the verdict on the trial in `status`; without a judgement it is Hold."""
         judgement = self.judgement(status)
         return Verdict.HOLD if judgement is None else Verdict(judgement.verdict.value)
 
+    @cached_property
+    def _guards(self) -> tuple[GuardStatus, ...]:
+        rollout = self.before.rollout
+        if rollout is None or self.observed.guards is None:
+            return ()
+        return evaluate(
+            rollout.settings.analysis.guards,
+            self.before.guards,
+            self.observed.guards,
+            [member.name for member in self.trial_members(self.before)],
+            self.now,
+        )
+
+    def guards(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
+        """Return what the guards say now of the trial in `status`; nothing when it just began."""
+        return self._guards if self._is_judged(status) else ()
+
+    def _deciding(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
+        names = {member.name for member in self.trial_members(status)}
+        return tuple(deciding(self.guards(status), names))
+
+    def breach(self, status: ModelDeploymentStatus) -> GuardStatus | None:
+        """Return the first guard that is breached in a member that answers."""
+        states = self._deciding(status)
+        return next((item for item in states if item.reason == BREACHED), None)
+
+    def guard_hold(self, status: ModelDeploymentStatus) -> GuardStatus | None:
+        """Return the first guard that is not kept, or not known to be, where the canary is ready."""
+        canary = status.canary.revision if status.canary else ""
+        names = {item.name for item in self.trial_members(status) if is_ready(item, canary)}
+        states = deciding(self.guards(status), names)
+        return next((item for item in states if item.reason != KEPT), None)
+
+    def guards_kept(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether every guard was asked and is kept in every member that answers."""
+        rollout = status.rollout
+        if rollout is None or not rollout.settings.analysis.guards:
+            return True
+        return self.observed.guards is not None and self.guard_hold(status) is None
+
     def evidence_holds(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the evidence is complete and every rollback test is in force."""
         judgement = self.judgement(status)
-        if judgement is None or self.problems or not judgement.metrics:
-            return False
-        return all(metric.past_burn_in for metric in judgement.metrics)
+        return judgement is not None and not self.problems and judgement.past_burn_in
 
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the present step is what the route does wherever the canary is ready."""

@@ -13,6 +13,7 @@ from assay.api.model_deployment import ModelFormat
 from assay.judge import Verdict as JudgeVerdict
 from assay.judge import reasons
 
+from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
 from .traffic import cluster_of
@@ -169,6 +170,7 @@ def _on_trial(
 ) -> Headline:
     step = rollout.steps[-1]
     judgement = situation.judgement(status)
+    guard = situation.guard_hold(status)
     changed = situation.spec.rollout != rollout.settings
     hold = situation.hold(status)
     due = f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
@@ -179,13 +181,19 @@ def _on_trial(
         _wave(situation, rollout),
         hold.message if hold else "",
         judgement.message if judgement else "",
+        summary(guard) if guard else "",
         "" if hold or rollout.latched is not None else due,
         "spec.rollout was changed since; that counts from the next rollout" if changed else "",
+        situation.observed.invalid,
     )
     return Headline(Progress.RECONCILING, hold.reason if hold else Reason.TRIAL_RUNNING, message)
 
 
 def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
+    if situation.observed.invalid:
+        serves = f"{named(status.stable)} serves" if status.stable else ""
+        message = sentences(situation.observed.invalid, "No rollout begins with it", serves)
+        return Headline(Progress.STALLED, Reason.INVALID_SPEC, message)
     wanted = situation.observed.revision
     rejected = situation.rejection(status.rejected_revisions, wanted)
     if status.stable is None or status.stable.revision != wanted:
@@ -276,7 +284,12 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
         return condition(kind, None, Reason.NOT_READ, "the evidence has not been read yet")
     undecided = judgement.reason == reasons.UNDECIDED
     enough = judgement.verdict is not JudgeVerdict.HOLD or undecided
-    return condition(kind, enough, judgement.reason, judgement.message)
+    guard = situation.guard_hold(status)
+    if guard is None:
+        return condition(kind, enough, judgement.reason, judgement.message)
+    reason = guard.reason if enough else judgement.reason
+    message = sentences(summary(guard), judgement.message)
+    return condition(kind, False, reason, message)
 
 
 def _reachable(situation: Situation) -> Condition:

@@ -61,6 +61,7 @@ class Trigger(enum.Enum):
     STEP_TAKEN = "time and burn-in are over"
     PROMOTE = "last step and verdict Promote"
     ROLLBACK = "verdict Rollback"
+    GUARD_BREACHED = "a guard is breached"
     ROLLBACK_RECORDED = "a member records a rollback"
     REVERTED = "the spec names the canary no more"
     INCONCLUSIVE = "no verdict in time"
@@ -109,6 +110,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
     Stage.TRIAL: {
         Trigger.ABORTED: Stage.ROLLING_BACK,
         Trigger.ROLLBACK: Stage.ROLLING_BACK,
+        Trigger.GUARD_BREACHED: Stage.ROLLING_BACK,
         Trigger.ROLLBACK_RECORDED: Stage.ROLLING_BACK,
         Trigger.REVERTED: Stage.ROLLING_BACK,
         Trigger.SUPERSEDED: Stage.STARTING,

@@ -36,18 +36,20 @@ def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     stable = status.stable.revision if status.stable else None
     rejected = situation.rejection(status.rejected_revisions, wanted)
-    if stable is None and situation.awaits_other_hub:
+    if situation.observed.invalid or (stable is None and situation.awaits_other_hub):
         return False
     return wanted != stable and rejected is None and bool(situation.reachable)
 
 
 def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The spec names a revision that is not to be tried: stable, or one that was rejected.
+    # The spec names a revision that is not to be tried: stable, one that was rejected, or one with
+    # settings by which nobody can be judged.
     wanted = situation.observed.revision
     if status.stable is None or wanted == _canary(status):
         return False
     rejected = situation.rejection(status.rejected_revisions, wanted)
-    return wanted == status.stable.revision or rejected is not None
+    invalid = bool(situation.observed.invalid)
+    return invalid or wanted == status.stable.revision or rejected is not None
 
 
 def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -84,9 +86,8 @@ def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:
 def _wave_started(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The first revision of all has nothing to be compared with: it goes on by health alone.
     rollout = _rollout(status)
-    follows = status.stable is None or rollout.latched is not None
-    over = follows and situation.hold(status) is None and _wave_over(situation, status)
-    return over and _has_followers(situation, rollout)
+    follows = status.stable is None or (rollout.latched is not None and _won(situation, status))
+    return follows and _wave_over(situation, status) and _has_followers(situation, rollout)
 
 
 def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -109,6 +110,11 @@ def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return situation.verdict(status) is Verdict.ROLLBACK
 
 
+def _guard_breached(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    # In one member is enough, whatever the labels say and whoever cannot be read.
+    return situation.breach(status) is not None
+
+
 def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The rollback was carried out while the hub could not be written.
     return status.stable is not None and any(
@@ -121,8 +127,8 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
 
 
 def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The present step was shown long enough, to pods that are ready, with evidence in force, and
-    # nobody holds it.
+    # The present step was shown long enough, to pods that are ready, with evidence in force and
+    # every guard kept, and nobody holds it.
     rollout = _rollout(status)
     return (
         situation.hold(status) is None
@@ -130,6 +136,7 @@ def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
         and situation.now >= situation.step_due(rollout)
         and situation.canary_ready(status)
         and situation.evidence_holds(status)
+        and situation.guards_kept(status)
     )
 
 
@@ -144,7 +151,8 @@ def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
 def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The verdict stands, all steps were taken, and nothing hides evidence; later waves follow it.
     if _rollout(status).latched is not None:
-        return situation.step_shown(status) and situation.hold(status) is None
+        kept = situation.step_shown(status) and situation.guards_kept(status)
+        return kept and situation.hold(status) is None
     return (
         situation.verdict(status) is Verdict.PROMOTE
         and _is_last(_rollout(status))
@@ -213,6 +221,7 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.STEP_TAKEN: _step_taken,
     Trigger.PROMOTE: _promote,
     Trigger.ROLLBACK: _rollback,
+    Trigger.GUARD_BREACHED: _guard_breached,
     Trigger.ROLLBACK_RECORDED: _rollback_recorded,
     Trigger.REVERTED: _reverted,
     Trigger.INCONCLUSIVE: _inconclusive,

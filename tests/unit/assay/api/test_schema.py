@@ -87,7 +87,7 @@ def test_a_metric_is_read_and_written_by_the_names_of_the_api() -> None:
     metric = Metric.model_validate(document)
 
     assert (metric.class_, metric.costs) == ("1", Costs(false_positive="1", false_negative="12.5"))
-    assert metric.to_dict() == {**document, "average": "Binary"}
+    assert metric.to_dict() == {**document, "average": "Binary", "mode": "Decide"}
 
 
 @pytest.mark.parametrize("text", ["-1", "1e3", ".5", "1.", "", "1" * 10, "0." + "1" * 10])

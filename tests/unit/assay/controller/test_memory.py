@@ -94,3 +94,24 @@ def test_transitions_are_written_at_once_and_numbers_now_and_then() -> None:
     assert not memory.worth_writing(old, old)
     assert not memory.worth_writing(old, numbers)
     assert memory.worth_writing(old, verdict)
+
+
+PENDING = {"name": "p99", "member": "east", "limit": "<= 0.2", "reason": "GuardPending"}
+
+
+def test_what_guards_said_is_known_although_the_hub_did_not_take_it() -> None:
+    memory = Memory()
+    said = an_item(rollout=a_rollout("Trial"), guards=[PENDING]).status
+    memory.said(said)
+    assert memory.with_guards(ON_TRIAL).status == said
+    other = an_item(rollout=a_rollout("Trial", id_="1" * 10))
+    assert memory.with_guards(other) is other
+
+
+def test_a_guard_that_turns_is_written_at_once() -> None:
+    memory = Memory()
+    old = an_item(guards=[{**PENDING, "value": "0.3"}]).status
+    memory.wrote("43", old)
+    assert not memory.worth_writing(old, an_item(guards=[{**PENDING, "value": "0.4"}]).status)
+    turned = {**PENDING, "value": "0.3", "reason": "GuardBreached"}
+    assert memory.worth_writing(old, an_item(guards=[turned]).status)

@@ -1,10 +1,13 @@
 """What the operator exports of a trial: what the last look saw, and nothing older."""
 
 import dataclasses
+import math
 
+from assay.api.analysis import Guard
 from assay.controller import metrics
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.judge.verdict import OtherTest
+from assay.rollout import GuardReading
 
 F1 = MetricJudgement(
     "f1", Verdict.HOLD, "Undecided", "", 400, 100,
@@ -48,3 +51,17 @@ def test_every_test_that_was_asked_is_exported_and_no_other() -> None:
     metrics.forget("ml", "shown")
     assert exported("assay_metric_log_e_value") == {}
     assert exported("assay_metric_value") == {}
+
+
+def test_guards_are_exported_by_member_and_forgotten() -> None:
+    guard = Guard.model_validate({"name": "p99", "query": "x", "max": "0.2"})
+    readings = [GuardReading("p99", "east", 0.1), GuardReading("p99", "west", None)]
+    metrics.show_guards("ml", "shown", [guard], readings)
+    values = exported("assay_guard_value")
+    assert values["east"] == 0.1
+    assert math.isnan(values["west"])
+    assert exported("assay_guard_limit") == {"max": 0.2}
+    metrics.show_guards("ml", "shown", [guard], readings[:1])
+    assert exported("assay_guard_value") == {"east": 0.1}
+    metrics.forget("ml", "shown")
+    assert exported("assay_guard_value") == exported("assay_guard_limit") == {}

@@ -373,3 +373,62 @@ def test_a_retry_reads_the_counts_of_the_trials_that_it_continues() -> None:
     both = prometheus.query_text(Trial("ml", "fraud", "0123456789", 0, ("a.c", "beef")), 60)
 
     assert both == alone.replace('rollout="0123456789"', 'rollout=~"a\\\\.c|beef|0123456789"')
+
+
+def number(fake, promql="up"):
+    connection = prometheus.Connection(fake.url, timeout_seconds=5.0)
+    try:
+        return prometheus.read_number(connection, promql)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [(["0.25"], 0.25), (["NaN"], None), (["+Inf"], None), (["-Inf"], None), ([], None)],
+)
+def test_one_series_is_a_number_and_no_data_is_none(fake, values, expected):
+    fake.body = Prometheus.vector([sample("x", value) for value in values])
+    assert number(fake) == expected
+    assert fake.asked == [{"query": "up", "limit": "100"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "message"),
+    [
+        (
+            Prometheus.vector([sample("x", 1), sample("y", 1), sample("z", 1)]),
+            errors.GUARD_AMBIGUOUS,
+            "gave 3 series, one is needed",
+        ),
+        (
+            Prometheus.vector([sample("x", 1)] * 100, warnings=["results truncated"]),
+            errors.GUARD_AMBIGUOUS,
+            "gave 100 or more series",
+        ),
+        (
+            Prometheus.vector([sample("x", 1)], warnings=["one store is away"]),
+            errors.WARNINGS_IN_REPLY,
+            "one store is away",
+        ),
+        (
+            Prometheus.vector([{"metric": {}, "histogram": [1700000000.0, {"count": "3"}]}]),
+            errors.MALFORMED_REPLY,
+            "gave no number",
+        ),
+    ],
+    ids=["several", "very many", "warnings", "a histogram"],
+)
+def test_anything_else_than_one_number_is_unavailable(fake, body, reason, message):
+    fake.body = body
+    with pytest.raises(EvidenceUnavailable) as caught:
+        number(fake)
+    assert caught.value.reason == reason
+    assert message in caught.value.message
+
+
+def test_the_requests_of_the_canary_are_counted_once_per_process():
+    assert prometheus.requests_text(Trial("ml", "fraud", "0123456789", 3600), "new", 59.5) == (
+        'sum(max by (boot, step) (max_over_time(assay_requests_total{namespace="ml",'
+        'deployment="fraud",rollout="0123456789",revision="new"}[60s])))'
+    )

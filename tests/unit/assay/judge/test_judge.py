@@ -113,6 +113,49 @@ def test_metrics_share_the_error_of_rollback_but_not_of_promotion():
     assert two.limit_rollback == pytest.approx(one.limit_rollback + np.log(2))
 
 
+def test_a_metric_that_does_not_decide_is_judged_and_changes_nothing():
+    """Whatever it says, and whatever it lacks: the others decide as if it were not there."""
+    strict = dataclasses.replace(F1, name="strict", margin=0.001, floor=0.99, decides=False)
+    unseen = MetricSpec("auc", "ROCAUC", 0.01, decides=False)
+    for canary in (GOOD, BAD, (34, 9, 10, 35)):
+        counts = evidence(confusion(*canary), confusion(*MANY))
+        alone, watched = (
+            judge([F1], Policy(), counts),
+            judge([F1, strict, unseen], Policy(), counts),
+        )
+        assert (watched.verdict, watched.reason, watched.message, watched.past_burn_in) == (
+            alone.verdict, alone.reason, alone.message, alone.past_burn_in,
+        )  # fmt: skip
+        assert watched.metrics[0] == alone.metrics[0]
+        assert [metric.decides for metric in watched.metrics] == [True, False, False]
+        assert watched.metrics[2].reason == reasons.NO_SCORES
+    assert watched.metrics[1].verdict is Verdict.HOLD
+    bad = judge([F1, strict], Policy(), evidence(confusion(*GOOD), confusion(*MANY)))
+    assert (bad.verdict, bad.metrics[1].verdict) == (Verdict.PROMOTE, Verdict.HOLD)
+
+
+def test_labels_that_only_a_dry_run_misses_hold_nothing():
+    """Precision asks about rows of one predicted class only; that it is watched beside F1 or not."""
+    precision = MetricSpec("precision", "Precision", 0.05)
+    arm = dataclasses.replace(
+        confusion(4100, 840, 900, 4160), served_as={"1": 4_940, "0": 500_000}, served=504_940
+    )
+    counts = Evidence((Stratum("east/0", arm, arm),))
+    assert decided(counts, precision) == ("Promote", reasons.NOT_WORSE)
+    dry = dataclasses.replace(F1, decides=False)
+    assert decided(counts, precision, dry) == ("Promote", reasons.NOT_WORSE)
+    assert decided(counts, precision, F1)[1] == reasons.LABELS_DEPEND_ON_PREDICTION
+
+
+def test_somebody_must_decide():
+    with pytest.raises(ValueError, match="at least one that decides"):
+        judge(
+            [dataclasses.replace(F1, decides=False)],
+            Policy(),
+            evidence(confusion(*GOOD), confusion(*MANY)),
+        )
+
+
 def test_low_coverage_holds_everything():
     canary = confusion(*BAD, served=100_000)
     counts = evidence(canary, confusion(*MANY, served=50_000))

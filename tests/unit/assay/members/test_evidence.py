@@ -86,3 +86,30 @@ def test_the_token_goes_to_the_api_server_and_not_to_a_url() -> None:
         reader._sign()
         assert reader._session.headers.get("Authorization") == expected
         reader.close()
+
+
+def test_slow_numbers_keep_nobody_elses_and_no_counts_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Users may ask what takes long: in threads of their own, one question at a time each."""
+    monkeypatch.setattr("assay.members.evidence.PATIENCE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        async with running() as (server, _):
+            server.delay[f"GET {PROXY}/api/v1/query"] = 0.6
+            source = PrometheusSource(service="monitoring/prometheus:9090")
+            reader = PrometheusReader(source, Credentials(server=server.url))
+            for _ in range(2):
+                for guard in ("a", "b", "c", "d", "e"):
+                    with pytest.raises(EvidenceUnavailable, match="did not answer within"):
+                        await reader.number(("ml", "fraud", guard), "up")
+            assert len(server.requests) == 5
+            server.delay.clear()
+            server.refuse[f"GET {PROXY}/api/v1/query"] = (503, "no endpoints available")
+            with pytest.raises(EvidenceUnavailable, match="no endpoints available"):
+                await reader.read(Trial("ml", "fraud", "0123456789"), 60)
+            with pytest.raises(EvidenceUnavailable, match="no endpoints available"):
+                await reader.number(("other", "fraud", "a"), "up")
+            reader.close()
+
+    asyncio.run(scenario())

@@ -14,6 +14,7 @@ from assay.judge import Judgement
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
 from assay.rollout import Order
+from assay.rollout.situation import is_ready
 from assay.rollout.traffic import wanted_route
 
 from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
@@ -36,6 +37,7 @@ WAVES = st.sampled_from(
         ],
     )
 )
+GUARDED = {"analysis": {"guards": [{"name": "p99", "query": "x", "max": "0.2", "forSeconds": 60}]}}
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
@@ -53,9 +55,9 @@ class Rollouts(RuleBasedStateMachine):
     def begins(self, step: int | None) -> None:
         """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
         if step == -1:
-            self.world = serving(members=NAMES)
+            self.world = serving(members=NAMES).reads(0.1)
         elif step is not None:
-            self.world = on_trial(step, members=NAMES)
+            self.world = on_trial(step, members=NAMES, **GUARDED)
         self.world.keeps_records = True
         for name, member in self.world.members.items():
             member.labels = {"name": name}
@@ -64,7 +66,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(revision=REVISIONS, waves=WAVES)
     def user_asks_for(self, revision: str, waves: list[dict[str, Any]]) -> None:
-        self.world.asks_for(revision, waves=waves)
+        self.world.asks_for(revision, waves=waves, **GUARDED)
 
     @rule(name=MEMBERS)
     def member_goes(self, name: str) -> None:
@@ -116,6 +118,10 @@ class Rollouts(RuleBasedStateMachine):
         else:
             self.world.person(verb, **fields)
 
+    @rule(name=MEMBERS, value=st.sampled_from((0.1, 0.3, None)), requests=st.sampled_from((9, 100)))
+    def guard_reads(self, name: str, value: float | None, requests: int) -> None:
+        self.world.reads(value, requests, name)
+
     @rule(seconds=st.sampled_from((1, 31, 61, 601, 90000)))
     def time_passes(self, seconds: int) -> None:
         self.world.later(seconds)
@@ -150,7 +156,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(judgement=JUDGEMENTS)
     def all_is_well_for_a_minute(self, judgement: Judgement | None) -> None:
-        self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement)
+        self.world.finds(*NAMES).takes(*NAMES).with_problems().with_judgement(judgement).reads(0.1)
         self.world.pauses(Paused.NONE)
         for _ in range(3):
             self._look()
@@ -178,6 +184,9 @@ class Rollouts(RuleBasedStateMachine):
             for name, member in world.members.items()
             if member.reachable and name not in world.dropped
         }
+        kept = {
+            item.member for item in world.readings if item.value == 0.1 and item.requests >= 100
+        }
         routes = [member.route for member in world.members.values() if member.reachable]
         world.look()
         new = world.status
@@ -193,10 +202,16 @@ class Rollouts(RuleBasedStateMachine):
             assert old.rollout is not None
             assert old.rollout.stage is Stage.TRIAL
             assert new.stable == old.canary
+            ready = {
+                name
+                for name in reachable
+                if is_ready(world.members[name].view(), old.canary.revision if old.canary else "")
+            }
             if by_hand == "promote":
                 assert judgement is None or judgement.verdict != Verdict.ROLLBACK
             else:
                 assert old.rollout.paused is None or by_hand == "resume"
+                assert ready <= kept
                 if old.rollout.latched is None:
                     assert judgement is not None
                     assert judgement.verdict == Verdict.PROMOTE

@@ -11,7 +11,7 @@ from assay.evidence import ArmCounts, Evidence, Stratum
 from assay.judge import MetricSpec, PromoteOn, RollbackOn
 from assay.judge.metrics import metric_of
 from assay.judge.verdict import Average, MultiClass
-from assay.rollout.settings import UNSEEN, metric_specs, policy
+from assay.rollout.settings import UNSEEN, by_labels, metric_specs, policy
 
 
 def a_spec(positive: str | None = None) -> ModelDeploymentSpec:
@@ -54,6 +54,19 @@ def test_options_reach_the_judge() -> None:
         PromoteOn.BETTER,
         RollbackOn.WORSE_THAN_MARGIN,
     )
+
+
+def test_a_dry_run_is_judged_without_a_say_and_planned_without() -> None:
+    metrics = [
+        {"name": "f1", "type": "F1", "margin": "0.02"},
+        {"name": "auc", "type": "ROCAUC", "margin": "0.01", "mode": "DryRun"},
+    ]
+    spec = a_spec("1")
+    analysis = Analysis.model_validate({"metrics": metrics})
+    rollout = spec.rollout.model_copy(update={"analysis": analysis})
+    spec = spec.model_copy(update={"rollout": rollout})
+    assert [each.decides for each in metric_specs(spec, analysis)] == [True, False]
+    assert [each.name for each in by_labels(spec).rollout.analysis.metrics] == ["f1"]
 
 
 def test_costs_by_matrix() -> None:

@@ -23,6 +23,7 @@ from assay.render.record import read_record, record
 from assay.rollout import (
     Decision,
     EvidenceProblem,
+    GuardReading,
     MemberView,
     Observation,
     Order,
@@ -158,6 +159,8 @@ class World:
         self.slow: set[str] = set()
         self.judgement: Judgement | None = None
         self.problems: tuple[EvidenceProblem, ...] = ()
+        self.readings: tuple[GuardReading, ...] = ()
+        self.invalid = ""
         self.events: list[str] = []
         self.dropped: set[str] = set()
         self.keeps_records = False
@@ -278,6 +281,14 @@ class World:
         self.problems = tuple(EvidenceProblem(name, reason, "no answer") for name in members)
         return self
 
+    def reads(self, value: float | None, requests: int = 1000, *members: str) -> Self:
+        """What the guard p99 of the spec reads, everywhere or only in `members`."""
+        asked = members or tuple(self.members)
+        others = tuple(item for item in self.readings if item.member not in asked)
+        new = (GuardReading("p99", name, value, requests) for name in asked)
+        self.readings = (*others, *new)
+        return self
+
     # What the operator does
 
     def observation(self) -> Observation:
@@ -295,7 +306,11 @@ class World:
                 if item.name in self.dropped
                 and (item.holds or (item.name in served and not item.reachable))
             ),
-            parse(self.request) if self.request else None,
+            request=parse(self.request) if self.request else None,
+            guards=tuple(item for item in self.readings if self.members[item.member].reachable)
+            if on_trial
+            else None,
+            invalid=self.invalid,
         )
 
     def decide(self) -> Decision:
@@ -377,7 +392,7 @@ def serving(revision: str = SEVEN, members: Iterable[str] = ("east", "west")) ->
 
 def on_trial(step: int = 0, members: Iterable[str] = ("east", "west"), **rollout: Any) -> World:
     """Version 7 is stable, 8 on trial at `step`, the evidence undecided."""
-    world = serving(members=members).later(3600).asks_for(EIGHT, **rollout)
+    world = serving(members=members).later(3600).asks_for(EIGHT, **rollout).reads(0.1)
     world.with_judgement(judged(burnt_in=False)).run()
     assert world.stage is Stage.TRIAL
     for _ in range(step):
