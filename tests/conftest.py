@@ -1,6 +1,7 @@
 """The local fleet that cluster and end-to-end tests share: started once, taken down at the end.
 
-``ASSAY_FLEET=name`` uses a fleet that is already up and leaves it as it is.
+``ASSAY_FLEET=name`` uses a fleet that is already up and leaves it up. Its images are built anew from
+this checkout first (a second when nothing has changed): what is tested is what is here.
 """
 
 import os
@@ -18,7 +19,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 def local_fleet() -> Iterator[Fleet]:
     """Three clusters: hub, east and west."""
     if name := os.environ.get("ASSAY_FLEET"):
-        yield Fleet.load(name)
+        fleet = Fleet.load(name)
+        fleet.load_images()
+        yield fleet
         return
     fleet = Fleet.up("test", ["hub", "east", "west"])
     try:

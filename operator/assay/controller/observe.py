@@ -23,7 +23,7 @@ from assay.evidence.prometheus import Trial
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
-from assay.placement import choose
+from assay.placement import Holding, Plan, plan
 from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
@@ -32,6 +32,7 @@ from . import metrics
 from .history import WINDOW_MARGIN_SECONDS, History
 from .hub import Deployment
 from .memory import Memory
+from .reservations import Reservations, held, in_use
 
 GROWTH_SECONDS = 60.0
 """Age of a trial from which its labels so far tell how many there will be."""
@@ -58,9 +59,11 @@ async def observe(
     spec: ModelDeploymentSpec,
     memory: Memory,
     now: datetime.datetime,
+    reservations: Reservations,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
-    names = choose(members.candidates(), spec, item.namespace).members
+    placed = _place(members, item, spec, reservations)
+    names = placed.shares
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
     rollout = _on_trial(item, spec)
@@ -76,14 +79,39 @@ async def observe(
     if rollout is not None:
         look = await _look(item, spec, rollout, memory, views, left, answers, now)
     stores = dict(look.stores)
-    views = [dataclasses.replace(view, ledger_store=stores.get(view.name)) for view in views]
+    views = [
+        dataclasses.replace(
+            view, ledger_store=stores.get(view.name), replicas=names.get(view.name, 0)
+        )
+        for view in views
+    ]
+    lacking = placed.fault is not None
+    reservations.hold(item.key, in_use(views, held(item.status)), lacking=lacking)
     return Observation(
         revision=revision_hash(spec),
         members=tuple(view for view in views if view.name not in left),
         leaving=tuple(view for view in views if view.name in left),
         judgement=look.judgement,
         evidence_problems=look.problems,
+        plan=placed,
     )
+
+
+def _place(
+    members: Registry, item: Deployment, spec: ModelDeploymentSpec, reservations: Reservations
+) -> Plan:
+    """Plan, and hold what is planned beside what is there before anybody else plans."""
+    has, rollout = held(item.status), item.status.rollout
+    on_trial = (
+        item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
+    )
+    holding = Holding(has, reservations.of_others(item.key), on_trial)
+    placed = plan(members.candidates(), spec, item.namespace, holding)
+    both = {
+        name: max(has.get(name, 0), placed.shares.get(name, 0)) for name in {*has, *placed.shares}
+    }
+    reservations.hold(item.key, both, lacking=placed.fault is not None)
+    return placed
 
 
 def _leaving(members: Registry, names: Collection[str], item: Deployment) -> list[Member]:

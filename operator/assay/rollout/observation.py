@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.judge import Judgement
+from assay.placement import Plan
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class MemberView:
         Identity of the ledger's volume, from the evidence; None while that is not read.
     record
         The member's record; None while there is none or it was not read.
+    replicas
+        Pods per revision that placement gives it; 0 in a member that is being left.
     """
 
     name: str
@@ -85,6 +88,7 @@ class MemberView:
     ledger_ready: bool = False
     ledger_store: str | None = None
     record: RecordView | None = None
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class Observation:
         What the judge says of the trial that the status given to `decide` names, on the counts of
         all members that ever gave some in it: of those that cannot be asked now, the last. None
         outside of a trial, and while such counts are not known any more.
+    plan
+        How `members` were chosen, and what is in the way; None: not known.
     """
 
     revision: str
@@ -123,6 +129,7 @@ class Observation:
     judgement: Judgement | None = None
     evidence_problems: tuple[EvidenceProblem, ...] = ()
     leaving: tuple[MemberView, ...] = ()
+    plan: Plan | None = None
 
 
 class Order(enum.Enum):

@@ -15,6 +15,7 @@ from assay.controller import observe as module
 from assay.controller.hub import Deployment, deployment
 from assay.controller.memory import Memory
 from assay.controller.observe import observe
+from assay.controller.reservations import Reservations
 from assay.evidence import Evidence, EvidenceUnavailable, MemberEvidence, RevisionCounts
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
@@ -110,7 +111,7 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 def look(members: Any, item: Deployment, memory: Memory) -> Observation:
     assert item.spec is not None
-    return asyncio.run(observe(members, item, item.spec, memory, NOW))
+    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations()))
 
 
 def test_all_members_are_judged_together(judged: list[tuple[str, ...]]) -> None:
