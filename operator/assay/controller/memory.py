@@ -12,6 +12,7 @@ from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus, Verdict
 from assay.evidence import MemberEvidence
+from assay.placement import Plan
 from assay.rollout import Event, only_numbers_differ
 
 from .history import History
@@ -47,6 +48,8 @@ class Memory:
         What each member said last in the rollout with this id.
     history
         What the members' Prometheus said of earlier moments of the rollout.
+    placed
+        What the last plan was made of, and the plan: it is not made again while nothing differs.
     attempts
         Looks in a row after which something had to be tried again.
     """
@@ -62,6 +65,7 @@ class Memory:
     trial: str = ""
     evidence: dict[str, MemberEvidence] = field(default_factory=dict)
     history: History = field(default_factory=History, repr=False)
+    placed: tuple[object, Plan] | None = field(default=None, repr=False)
     attempts: int = 0
     numbers_at: float = -NUMBERS_SECONDS
 

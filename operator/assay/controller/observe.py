@@ -62,7 +62,7 @@ async def observe(
     reservations: Reservations,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
-    placed = _place(members, item, spec, reservations)
+    placed = _place(members, item, spec, memory, reservations)
     names = placed.shares
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
@@ -98,7 +98,11 @@ async def observe(
 
 
 def _place(
-    members: Registry, item: Deployment, spec: ModelDeploymentSpec, reservations: Reservations
+    members: Registry,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    reservations: Reservations,
 ) -> Plan:
     """Plan, and hold what is planned beside what is there before anybody else plans."""
     has, rollout = held(item.status), item.status.rollout
@@ -106,7 +110,10 @@ def _place(
         item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
     )
     holding = Holding(has, reservations.of_others(item.key), on_trial)
-    placed = plan(members.candidates(), spec, item.namespace, holding)
+    question = (members.candidates(), spec.placement, spec.serving.replicas, holding)
+    if memory.placed is None or memory.placed[0] != question:
+        memory.placed = (question, plan(members.candidates(), spec, item.namespace, holding))
+    placed = memory.placed[1]
     both = {
         name: max(has.get(name, 0), placed.shares.get(name, 0)) for name in {*has, *placed.shares}
     }

@@ -5,14 +5,19 @@ can be at best. Weights that stand for an order would have to grow by the produc
 beyond the solver's tolerances; this way every number stays a small whole one.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-from .problem import Problem, groups, violations
+from .problem import Problem, Slot, groups, violations
 from .shares import cheapest, even, served, settled
+
+CLUSTER = "Cluster"
+"""The spread field by which each member is a group of its own."""
 
 
 class SolverError(Exception):
@@ -104,28 +109,80 @@ class _Program:
         return [int(value) for value in answer]
 
 
-def _count_groups(program: _Program, problem: Problem, serves: dict[str, int]) -> dict[int, float]:
-    """Bind the groups that serve to the members that do; return the sum of all violations.
+@dataclass(frozen=True)
+class _Cell:
+    """Open slots that are alike to all spread constraints.
 
-    A group is counted by a variable that is 1 if one of its members serves and 0 if none does.
-    Slots with a number of their own serve in any case, if they have room.
+    Which of them serve changes no group, so a cell is decided upon as a whole: under Spread all of
+    its members serve or none (more members are better), and under Cheapest its replicas go where
+    they cost least.
+    """
+
+    groups: tuple[str, ...]
+    slots: tuple[Slot, ...]
+
+    @property
+    def room(self) -> int:
+        return sum(slot.room for slot in self.slots)
+
+
+def _cells(problem: Problem) -> list[_Cell]:
+    found: dict[tuple[str, ...], list[Slot]] = {}
+    for slot in _promising(problem):
+        found.setdefault(slot.groups, []).append(slot)
+    return [_Cell(key, tuple(slots)) for key, slots in found.items()]
+
+
+def _promising(problem: Problem) -> Iterable[Slot]:
+    """Return the open slots without those that the best answer never needs.
+
+    Only where members are counted one by one, and every cell is a single slot. A slot that runs
+    nothing is needless behind enough others of the same provider, region and zone which have as
+    much room and cost as little: if one of them is idle it can take all of the slot's replicas, and
+    if none is, then together they have room for all replicas that there are, and are enough for the
+    constraint. Each such exchange leads to an earlier slot, so in the end no needless one serves.
+    """
+    fields = [spread.field for spread in problem.spread]
+    if CLUSTER not in fields:
+        return problem.open
+    index = fields.index(CLUSTER)
+    limit = problem.spread[index]
+    enough = limit.least if problem.cheapest else limit.most
+    if enough is None:
+        return problem.open
+    before: dict[tuple[str, ...], list[int]] = {}
+    kept = []
+    for slot in sorted(
+        problem.open, key=lambda slot: (slot.cost if problem.cheapest else 0, slot.name)
+    ):
+        earlier = before.setdefault((*slot.groups[:index], *slot.groups[index + 1 :]), [])
+        rooms = [room for room in earlier if room >= slot.room]
+        if slot.held > 0 or len(rooms) < enough or sum(rooms) < problem.rest:
+            kept.append(slot)
+        earlier.append(slot.room)
+    return kept
+
+
+def _count_groups(
+    program: _Program, problem: Problem, serves: Sequence[tuple[_Cell, int]]
+) -> dict[int, float]:
+    """Bind the groups that serve to the cells that do; return the sum of all violations.
+
+    A group is counted by a variable that is 1 if one of its cells serves and 0 if none does. Slots
+    with a number of their own serve in any case, if they have room.
     """
     off: dict[int, float] = {}
     always = {name for name, share in problem.own.items() if share > 0}
     for index, spread in enumerate(problem.spread):
-        members: dict[str, list[int]] = {}
-        for slot in problem.open:
-            members.setdefault(slot.groups[index], []).append(serves[slot.name])
         certain = {slot.groups[index] for slot in problem.slots if slot.name in always}
-        used: dict[int, float] = {}
-        for group, variables in sorted(members.items()):
-            if group in certain:
-                continue
-            counted = program.variable(1, whole=False)
-            used[counted] = 1.0
-            for variable in variables:
-                program.bind({counted: 1, variable: -1}, low=0)
-            program.bind({counted: 1, **dict.fromkeys(variables, -1.0)}, high=0)
+        members: dict[str, list[int]] = {}
+        for cell, variable in serves:
+            members.setdefault(cell.groups[index], []).append(variable)
+        used = {
+            _any(program, variables): 1.0
+            for group, variables in members.items()
+            if group not in certain
+        }
         missing = program.variable()
         program.bind({**used, missing: 1}, low=spread.least - len(certain))
         off[missing] = 1
@@ -136,49 +193,90 @@ def _count_groups(program: _Program, problem: Problem, serves: dict[str, int]) -
     return off
 
 
+def _any(program: _Program, variables: Sequence[int]) -> int:
+    """Return a variable that is 1 if any of these is, else 0."""
+    if len(variables) == 1:
+        return variables[0]
+    counted = program.variable(1, whole=False)
+    for variable in variables:
+        program.bind({counted: 1, variable: -1}, low=0)
+    program.bind({counted: 1, **dict.fromkeys(variables, -1.0)}, high=0)
+    return counted
+
+
 def _spread(problem: Problem) -> dict[str, int]:
     program = _Program()
-    slots = problem.open
     rank = {slot.name: index for index, slot in enumerate(problem.slots)}
-    serves = {slot.name: program.variable(1) for slot in slots}
-    room = {serves[slot.name]: float(min(slot.room, problem.rest)) for slot in slots}
-    missing = program.variable()
-    program.bind({**room, missing: 1}, low=problem.rest)
-    off = _count_groups(program, problem, serves)
+    serves = [(cell, program.variable(1)) for cell in _cells(problem)]
+    room = {variable: float(cell.room) for cell, variable in serves}
+    # Level 1: what there is room for at all finds its place.
+    program.bind(room, low=min(problem.rest, sum(room.values())))
+    # Levels 3 and 4 at once: no number of members outweighs one that is left.
+    members = len(problem.open) + 1
     answer = program.best(
         [
-            {missing: 1},
-            off,
-            {serves[slot.name]: -1 for slot in slots if slot.held > 0},
-            {serves[slot.name]: -1 for slot in slots},
-            {serves[slot.name]: -float(slot.room) for slot in slots},
-            {serves[slot.name]: float(rank[slot.name]) for slot in slots},
+            _count_groups(program, problem, serves),
+            {
+                variable: -float(
+                    members * sum(slot.held > 0 for slot in cell.slots) + len(cell.slots)
+                )
+                for cell, variable in serves
+            },
+            {variable: -weight for variable, weight in room.items()},
+            {
+                variable: float(sum(rank[slot.name] for slot in cell.slots))
+                for cell, variable in serves
+            },
         ]
     )
-    return even(problem, [slot for slot in slots if answer[serves[slot.name]]])
+    chosen = [slot for cell, variable in serves if answer[variable] for slot in cell.slots]
+    return even(problem, chosen)
 
 
 def _cheapest(problem: Problem) -> dict[str, int]:
     program = _Program()
-    slots = problem.open
     rank = {slot.name: index for index, slot in enumerate(problem.slots)}
-    serves = {slot.name: program.variable(1) for slot in slots}
-    shares = {slot.name: program.variable(min(slot.room, problem.rest)) for slot in slots}
-    new = {slot.name: program.variable(whole=False) for slot in slots}
-    for slot in slots:
-        share, used = shares[slot.name], serves[slot.name]
-        program.bind({share: 1, used: -1}, low=0)
-        program.bind({share: 1, used: -float(min(slot.room, problem.rest))}, high=0)
-        program.bind({new[slot.name]: 1, share: -1}, low=-slot.held)
-    program.bind(dict.fromkeys(shares.values(), 1.0), high=problem.rest)
-    off = _count_groups(program, problem, serves)
+    wanted = min(problem.rest, sum(slot.room for slot in problem.open))
+    serves = []
+    pieces: list[tuple[Slot, bool, int]] = []
+    for cell in _cells(problem):
+        used = program.variable(1)
+        serves.append((cell, used))
+        inside = [
+            (slot, new, program.variable(size)) for slot, new, size in _pieces(cell, rank, wanted)
+        ]
+        pieces += inside
+        shares = {variable: 1.0 for *_, variable in inside}
+        program.bind({**shares, used: -1}, low=0)
+        program.bind({**shares, used: -float(min(cell.room, wanted))}, high=0)
+    # Level 1: what there is room for at all finds its place.
+    program.bind({variable: 1.0 for *_, variable in pieces}, low=wanted, high=wanted)
     answer = program.best(
         [
-            dict.fromkeys(shares.values(), -1.0),
-            off,
-            dict.fromkeys(new.values(), 1.0),
-            {shares[slot.name]: float(slot.cost) for slot in slots},
-            {shares[slot.name]: float(rank[slot.name]) for slot in slots},
+            _count_groups(program, problem, serves),
+            {variable: 1.0 for _, new, variable in pieces if new},
+            {variable: float(slot.cost) for slot, _, variable in pieces},
+            {variable: float(rank[slot.name]) for slot, _, variable in pieces},
         ]
     )
-    return problem.own | {name: answer[variable] for name, variable in shares.items()}
+    shares = Counter(problem.own)
+    for slot, _, variable in pieces:
+        shares[slot.name] += answer[variable]
+    return dict(shares)
+
+
+def _pieces(cell: _Cell, rank: Mapping[str, int], wanted: int) -> Iterator[tuple[Slot, bool, int]]:
+    """Yield (slot, whether new pods, how many at most), best first, until there are enough.
+
+    However many replicas the cell gets, they are best in this order, so the rest is never used.
+    """
+    found = []
+    for slot in cell.slots:
+        kept = min(slot.held, slot.room)
+        found += [(slot, False, kept), (slot, True, slot.room - kept)]
+    for slot, new, size in sorted(
+        found, key=lambda piece: (piece[1], piece[0].cost, rank[piece[0].name])
+    ):
+        if wanted > 0 and size > 0:
+            yield slot, new, min(size, wanted)
+            wanted -= size

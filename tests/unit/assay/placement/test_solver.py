@@ -23,7 +23,7 @@ def problems(draw: st.DrawFn, *, most_slots: int = 4, most_room: int = ROOM) -> 
                 lambda field, least, more: Spread(
                     field, least, None if more is None else least + more
                 ),
-                st.sampled_from(["Provider", "Region"]),
+                st.sampled_from(["Provider", "Region", "Cluster"]),
                 st.integers(1, 3),
                 st.none() | st.integers(0, 1),
             ),
@@ -38,7 +38,9 @@ def problems(draw: st.DrawFn, *, most_slots: int = 4, most_room: int = ROOM) -> 
             held=draw(st.sampled_from([0, 0, 1, 2, most_room])),
             fixed=draw(st.sampled_from([None, None, None, 1, 2])),
             cost=draw(st.integers(0, 3)),
-            groups=tuple(draw(st.sampled_from("xyz")) for _ in spread),
+            groups=tuple(
+                name if item.field == "Cluster" else draw(st.sampled_from("xyz")) for item in spread
+            ),
         )
         for name in "abcdefgh"[: draw(st.integers(0, most_slots))]
     ]
