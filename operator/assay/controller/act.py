@@ -143,7 +143,9 @@ def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str,
     what moves serves in its new place before it leaves the old one.
     """
     stable = status.stable.revision if status.stable else ""
-    growing = any(not _serves(view, stable) for view in observed.members if view.reachable)
+    growing = any(
+        _pods(view, stable).ready < view.replicas for view in observed.members if view.reachable
+    )
     return {
         view.name: max(view.replicas, _pods(view, stable).desired if growing else 0)
         for view in observed.members

@@ -105,7 +105,8 @@ def _place(
     reservations: Reservations,
 ) -> Plan:
     """Plan, and hold what is planned beside what is there before anybody else plans."""
-    has, rollout = held(item.status), item.status.rollout
+    has = {name: count for name, count in held(item.status).items() if members.get(name)}
+    rollout = item.status.rollout
     on_trial = (
         item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
     )

@@ -246,9 +246,9 @@ def _cheapest(problem: Problem) -> dict[str, int]:
             (slot, new, program.variable(size)) for slot, new, size in _pieces(cell, rank, wanted)
         ]
         pieces += inside
-        shares = {variable: 1.0 for *_, variable in inside}
-        program.bind({**shares, used: -1}, low=0)
-        program.bind({**shares, used: -float(min(cell.room, wanted))}, high=0)
+        placed = {variable: 1.0 for *_, variable in inside}
+        program.bind({**placed, used: -1}, low=0)
+        program.bind({**placed, used: -float(min(cell.room, wanted))}, high=0)
     # Level 1: what there is room for at all finds its place.
     program.bind({variable: 1.0 for *_, variable in pieces}, low=wanted, high=wanted)
     answer = program.best(
