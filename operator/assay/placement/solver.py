@@ -85,8 +85,29 @@ class _Program:
         self.low.append(low)
         self.high.append(high)
 
-    def best(self, objectives: list[dict[int, float]]) -> list[int]:
-        """Return the variables at the lexicographic minimum."""
+    def best(
+        self, hoped: list[tuple[dict[int, float], int]], others: list[dict[int, float]]
+    ) -> list[int]:
+        """Return the variables at the lexicographic minimum.
+
+        Parameters
+        ----------
+        hoped
+            The first levels, each with what it cannot be below. Mostly all of them can be just that
+            at once, and then need not be solved for.
+        """
+        entries, rows = len(self.values), len(self.low)
+        for terms, least in hoped:
+            self.bind(terms, high=least)
+        try:
+            return self._in_turn(others)
+        except SolverError:
+            for items in (self.rows, self.columns, self.values):
+                del items[entries:]
+            del self.low[rows:], self.high[rows:]
+            return self._in_turn([*(terms for terms, _ in hoped), *others])
+
+    def _in_turn(self, objectives: list[dict[int, float]]) -> list[int]:
         answer = np.zeros(len(self.upper))
         for terms in objectives:
             if not terms:
@@ -214,8 +235,8 @@ def _spread(problem: Problem) -> dict[str, int]:
     # Levels 3 and 4 at once: no number of members outweighs one that is left.
     members = len(problem.open) + 1
     answer = program.best(
+        [(_count_groups(program, problem, serves), 0)],
         [
-            _count_groups(program, problem, serves),
             {
                 variable: -float(
                     members * sum(slot.held > 0 for slot in cell.slots) + len(cell.slots)
@@ -227,7 +248,7 @@ def _spread(problem: Problem) -> dict[str, int]:
                 variable: float(sum(rank[slot.name] for slot in cell.slots))
                 for cell, variable in serves
             },
-        ]
+        ],
     )
     chosen = [slot for cell, variable in serves if answer[variable] for slot in cell.slots]
     return even(problem, chosen)
@@ -251,13 +272,16 @@ def _cheapest(problem: Problem) -> dict[str, int]:
         program.bind({**placed, used: -float(min(cell.room, wanted))}, high=0)
     # Level 1: what there is room for at all finds its place.
     program.bind({variable: 1.0 for *_, variable in pieces}, low=wanted, high=wanted)
+    kept = sum(min(slot.held, slot.room) for slot in problem.open)
     answer = program.best(
         [
-            _count_groups(program, problem, serves),
-            {variable: 1.0 for _, new, variable in pieces if new},
+            (_count_groups(program, problem, serves), 0),
+            ({variable: 1.0 for _, new, variable in pieces if new}, max(wanted - kept, 0)),
+        ],
+        [
             {variable: float(slot.cost) for slot, _, variable in pieces},
             {variable: float(rank[slot.name]) for slot, _, variable in pieces},
-        ]
+        ],
     )
     shares = Counter(problem.own)
     for slot, _, variable in pieces:
