@@ -170,6 +170,7 @@ VALID = {
     "a toleration of one taint": placement(
         tolerations=[{"key": "example.com/gpu", "value": "a100", "effect": "NoSchedule"}]
     ),
+    "a member that may be away for a minute": placement(tolerationSeconds=60),
     "spread over exactly two providers": spread(minGroups=2, maxGroups=2),
     "the cheapest members": placement(objective="Cheapest"),
     "a member with a number of its own": placement(
@@ -445,6 +446,11 @@ INVALID = {
     "residency of nothing": (
         placement(residency={}),
         "spec.placement.residency: Invalid value: placement.residency must name regions or providers",
+    ),
+    "a member that may be away for a moment only": (
+        placement(tolerationSeconds=1),
+        "spec.placement.tolerationSeconds: Invalid value: 1: spec.placement.tolerationSeconds in body "
+        "should be greater than or equal to 10",
     ),
     "residency nowhere": (
         placement(residency={"regions": []}),

@@ -1,13 +1,17 @@
 """Residency and capacity in real members: who must not serve leaves, and a steady stream loses nothing."""
 
+import contextlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
+from demo.manifests import secret_name
 from demo.models import Version, artifact, split
-from demo.stage import Observed, Stage
+from demo.stage import SYSTEM, Observed, Stage, member_kubeconfig
 from demo.stream import BackgroundStream, Data, Load
 from tests.e2e.trial import Trial, wait_until
 
@@ -29,6 +33,27 @@ def pods(trial: Trial, member: str) -> set[str]:
     """The uids of the serving pods in a member."""
     found = trial.objects(member, "pods", "app.kubernetes.io/component=server")
     return {pod["metadata"]["uid"] for pod in found}
+
+
+@contextlib.contextmanager
+def out_of_reach(stage: Stage, member: str) -> Iterator[None]:
+    """A member whose API server the hub cannot find any more; its pods know nothing of it."""
+    kubeconfig = member_kubeconfig(stage.members[member])
+    document = yaml.safe_load(kubeconfig)
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    _set_kubeconfig(stage, member, yaml.safe_dump(document))
+    try:
+        yield
+    finally:
+        _set_kubeconfig(stage, member, kubeconfig)
+
+
+def _set_kubeconfig(stage: Stage, member: str, kubeconfig: str) -> None:
+    data = {"stringData": {"kubeconfig": kubeconfig}}
+    name = secret_name(member)
+    stage.hub.kubectl(
+        *("patch", "secret", name, "-n", SYSTEM, "--type=merge", "-p", json.dumps(data))
+    )
 
 
 @pytest.fixture(name="roomy")
@@ -81,6 +106,29 @@ def test_who_must_not_serve_leaves_and_what_does_not_fit_says_so(
         trial.until("back", lambda it: it.is_ready and shares(it) == {"east": 1, "west": 1})
     assert stream.log.failures == []
     assert stream.log.rows()
+
+
+def test_the_replicas_of_a_lost_member_move_and_come_back(trial: Trial, stage: Stage) -> None:
+    changes = {"serving.replicas": 2, "placement.tolerationSeconds": 10}
+    trial.start(artifact(Version.FIRST), changes)
+    in_east = pods(trial, "east")
+    with out_of_reach(stage, "east"):
+        trial.until("unreachable", lambda it: it.condition("MembersReachable")[0] == "False")
+        began = time.monotonic()
+        found = trial.until("moved", lambda it: it.is_ready and shares(it)["west"] == 2)
+        took = time.monotonic() - began
+        assert found.condition("MembersReachable")[0] == "False"
+        assert pods(trial, "east") == in_east  # they serve on, although nobody can ask them
+    trial.until(
+        "back",
+        lambda it: (
+            it.is_ready
+            and shares(it) == {"east": 1, "west": 1}
+            and it.condition("MembersReachable")[0] == "True"
+        ),
+    )
+    assert pods(trial, "east") == in_east
+    print(f"replicas served elsewhere {took:.1f} s after the loss was seen")
 
 
 def _only(now: set[str], before: set[str]) -> set[str]:

@@ -84,6 +84,8 @@ class Reason(enum.StrEnum):
     """Taints keep the members away that would be needed."""
     OVERRIDES_IN_THE_WAY = "OverridesInTheWay"
     """With the numbers of placement.overrides some replicas have no member left."""
+    MEMBERS_LOST = "MembersLost"
+    """Members that cannot be reached are needed for all replicas."""
     SPREAD_NOT_MET = "SpreadNotMet"
     """The members that may serve are in too few groups, or the replicas need too many."""
     NOT_AVAILABLE = "NotAvailable"

@@ -203,6 +203,13 @@ class Placement(Model):
         Objective.SPREAD,
         description="Spread: every member that may serve does, with equal shares. Cheapest: new replicas go where spec.cost of the ModelCluster is lowest, and no replica moves for its price alone.",
     )
+    toleration_seconds: int | None = pydantic.Field(
+        None,
+        description="A member that cannot be reached for so long is lost: its replicas are placed in the others until it is back. When left out they stay where they are.",
+        ge=10,
+        le=86400,
+        json_schema_extra={"format": "int32"},
+    )
     overrides: tuple[Override, ...] = pydantic.Field(
         (),
         description="Members with a number of replicas of their own.",

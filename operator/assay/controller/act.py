@@ -15,6 +15,7 @@ from assay.members import receipts, resources
 from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
+from assay.placement import Plan
 from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
@@ -189,11 +190,12 @@ async def leave(
     chosen = {view.name for view in observed.members}
     settled = bool(chosen) and all(_serves(view, stable) for view in observed.members)
     answered = any(_answers(view, stable) for view in observed.members)
-    forbidden = observed.plan.forbidden if observed.plan and answered else frozenset[str]()
+    placed = observed.plan or Plan({})
+    forbidden = placed.forbidden if answered else frozenset[str]()
     going = [
         member
         for member in hands.members.all()
-        if member.name not in chosen
+        if member.name not in chosen | placed.lost  # a lost one that answers again is no guest
         and (settled or member.name in forbidden)
         and member.state.reachable
         and member.holds(*item.key)

@@ -62,7 +62,7 @@ async def observe(
     reservations: Reservations,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
-    placed = _place(members, item, spec, memory, reservations)
+    placed = _place(members, item, spec, memory, reservations, now)
     names = placed.shares
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
@@ -103,6 +103,7 @@ def _place(
     spec: ModelDeploymentSpec,
     memory: Memory,
     reservations: Reservations,
+    now: datetime.datetime,
 ) -> Plan:
     """Plan, and hold what is planned beside what is there before anybody else plans."""
     has = {name: count for name, count in held(item.status).items() if members.get(name)}
@@ -110,7 +111,8 @@ def _place(
     on_trial = (
         item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
     )
-    holding = Holding(has, reservations.of_others(item.key), on_trial)
+    lost = _lost(members, item, spec, now)
+    holding = Holding(has, reservations.of_others(item.key), on_trial, lost)
     question = (members.candidates(), spec.placement, spec.serving.replicas, holding)
     if memory.placed is None or memory.placed[0] != question:
         memory.placed = (question, plan(members.candidates(), spec, item.namespace, holding))
@@ -120,6 +122,24 @@ def _place(
     }
     reservations.hold(item.key, both, lacking=placed.fault is not None)
     return placed
+
+
+def _lost(
+    members: Registry, item: Deployment, spec: ModelDeploymentSpec, now: datetime.datetime
+) -> frozenset[str]:
+    """Return the members that are away for longer than is tolerated, as status remembers it."""
+    tolerated = spec.placement.toleration_seconds
+    if tolerated is None:
+        return frozenset()
+    limit = now - datetime.timedelta(seconds=tolerated)
+    return frozenset(
+        cluster.name
+        for cluster in item.status.clusters
+        if cluster.unreachable_since is not None
+        and cluster.unreachable_since <= limit
+        and (member := members.get(cluster.name)) is not None
+        and not member.state.reachable
+    )
 
 
 def _leaving(members: Registry, names: Collection[str], item: Deployment) -> list[Member]:

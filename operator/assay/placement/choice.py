@@ -16,6 +16,7 @@ class Constraint(enum.Enum):
     NAMESPACE = "allowedNamespaces of the ModelClusters"
     RESIDENCY = "spec.placement.residency"
     TAINTS = "taints that spec.placement.tolerations do not name"
+    REACH = "the loss of members that cannot be reached"
     CAPACITY = "capacity.replicas of the ModelClusters"
     OVERRIDES = "spec.placement.overrides"
     SPREAD = "spec.placement.spreadConstraints"
@@ -60,6 +61,7 @@ def choose(
     namespace: str,
     held: Collection[str] = (),
     without: Collection[Constraint] = (),
+    lost: Collection[str] = (),
 ) -> Choice:
     """Return which of `clusters` may serve a ModelDeployment with `spec` in `namespace`.
 
@@ -72,6 +74,9 @@ def choose(
     ----------
     without
         Constraints that are left out, to find out what would be so without them.
+    lost
+        Members that cannot be reached for longer than is tolerated. They are refused unless
+        nobody else may serve: then it is more likely that it is us who reach nobody.
     """
     members = []
     refused = []
@@ -91,7 +96,21 @@ def choose(
             closed.append(cluster.name)
         else:
             refused.append(Refusal(cluster.name, Constraint.TAINTS, _tainted(cluster.name, taint)))
-    return Choice(tuple(members), tuple(refused), frozenset(closed))
+    choice = Choice(tuple(members), tuple(refused), frozenset(closed))
+    return choice if Constraint.REACH in without else _reachable(choice, lost)
+
+
+def _reachable(choice: Choice, lost: Collection[str]) -> Choice:
+    there = tuple(item for item in choice.members if item.name not in lost)
+    if not there:
+        return choice
+    gone = (
+        Refusal(item.name, Constraint.REACH, f"ModelCluster {item.name} cannot be reached")
+        for item in choice.members
+        if item.name in lost
+    )
+    refused = sorted((*choice.refused, *gone), key=lambda item: item.name)
+    return Choice(there, tuple(refused), choice.closed)
 
 
 def _refusal(

@@ -28,6 +28,7 @@ _GROUPS = {
 }
 
 _BLAMED = (
+    Constraint.REACH,
     Constraint.CAPACITY,
     Constraint.TAINTS,
     Constraint.RESIDENCY,
@@ -67,12 +68,15 @@ class Plan:
         None when every replica has a place and every spread constraint is met.
     forbidden
         Members outside of the residency: what runs there leaves as soon as another one serves.
+    lost
+        Members whose replicas are placed elsewhere because they cannot be reached.
     """
 
     shares: Mapping[str, int]
     refused: tuple[Refusal, ...] = ()
     fault: Fault | None = None
     forbidden: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
     @property
     def summary(self) -> str:
@@ -92,11 +96,14 @@ class Holding:
         Of all others together, by member.
     on_trial
         A trial runs: nothing moves that need not.
+    lost
+        Members that cannot be reached for longer than is tolerated.
     """
 
     held: Mapping[str, int] = field(default_factory=dict)
     taken: Mapping[str, int] = field(default_factory=dict)
     on_trial: bool = False
+    lost: frozenset[str] = frozenset()
 
 
 def plan(
@@ -125,7 +132,8 @@ def plan(
     forbidden = frozenset(
         item.name for item in choice.refused if item.constraint is Constraint.RESIDENCY
     )
-    return Plan(shares, choice.refused, fault, forbidden)
+    lost = frozenset(item.name for item in choice.refused if item.constraint is Constraint.REACH)
+    return Plan(shares, choice.refused, fault, forbidden, lost)
 
 
 def _choose(
@@ -136,7 +144,7 @@ def _choose(
     without: Collection[Constraint] = (),
 ) -> Choice:
     held = {name for name, count in holding.held.items() if count > 0}
-    return choose(clusters, spec, namespace, held, without)
+    return choose(clusters, spec, namespace, held, without, holding.lost)
 
 
 def _problem(

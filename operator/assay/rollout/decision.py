@@ -10,7 +10,7 @@ from .analysis import analysis
 from .clusters import clusters
 from .effects import apply
 from .observation import Decision, Event, Observation, Order
-from .situation import Situation, touches
+from .situation import Situation, seconds, touches
 from .summary import conditions
 from .triggers import trigger
 
@@ -159,5 +159,8 @@ def _wake_after(
             pace.append(float(rollout.settings.analysis.interval_seconds))
         if rollout.stage is Stage.STARTING and status.stable is not None:
             due.append(situation.trial_due(rollout))
+    if (tolerated := situation.spec.placement.toleration_seconds) is not None:
+        gone = (item.unreachable_since for item in status.clusters)
+        due += [since + seconds(tolerated) for since in gone if since is not None]
     left = [(time - now).total_seconds() for time in due]
     return min([*pace, *(span for span in left if span > 0)], default=None)

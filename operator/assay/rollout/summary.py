@@ -24,6 +24,7 @@ _PLACEMENT_REASONS = {
     Constraint.NAMESPACE: Reason.NO_MEMBERS,
     Constraint.RESIDENCY: Reason.OUTSIDE_RESIDENCY,
     Constraint.TAINTS: Reason.TAINTS_NOT_TOLERATED,
+    Constraint.REACH: Reason.MEMBERS_LOST,
     Constraint.CAPACITY: Reason.CAPACITY_EXCEEDED,
     Constraint.OVERRIDES: Reason.OVERRIDES_IN_THE_WAY,
     Constraint.SPREAD: Reason.SPREAD_NOT_MET,
@@ -287,10 +288,10 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
 
 def _reachable(situation: Situation) -> Condition:
     kind = ConditionType.MEMBERS_REACHABLE
-    count = len(situation.observed.members)
+    lost = situation.unreachable
+    count = len(situation.observed.members) + len(situation.lost)
     if not count:
         return condition(kind, False, Reason.NO_MEMBERS, "no ModelCluster matches the placement")
-    lost = situation.unreachable
     if not lost:
         return condition(kind, True, Reason.ALL_REACHABLE, f"{members(count)} in reach")
     names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)

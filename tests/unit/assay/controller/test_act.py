@@ -186,6 +186,9 @@ def test_another_policy_changes_no_revision_that_serves(monkeypatch: pytest.Monk
     asyncio.run(scenario())
 
 
+NOBODY, EAST = frozenset[str](), frozenset({"east"})
+
+
 def a_member(name: str, ready: int, desired: int, replicas: int) -> MemberView:
     pods = {STABLE["revision"]: PodsView(desired, ready)}
     return MemberView(name, reachable=True, revisions=pods, route=BACK, replicas=replicas)
@@ -214,20 +217,22 @@ def test_no_member_shrinks_while_another_one_grows(
 
 
 @pytest.mark.parametrize(
-    ("west", "forbidden", "leaves"),
+    ("west", "forbidden", "lost", "leaves"),
     [
-        pytest.param((2, 2, 2), frozenset[str](), True, id="all of the others serve"),
-        pytest.param((1, 2, 2), frozenset[str](), False, id="one pod is not enough"),
-        pytest.param((2, 2, 4), frozenset[str](), False, id="not before the move is over"),
-        pytest.param((1, 2, 4), frozenset({"east"}), True, id="unless it must not be there"),
-        pytest.param((0, 2, 2), frozenset({"east"}), False, id="but service does not end"),
-        pytest.param((1, 2, 2), frozenset({"south"}), False, id="another one must not"),
+        pytest.param((2, 2, 2), NOBODY, NOBODY, True, id="all of the others serve"),
+        pytest.param((1, 2, 2), NOBODY, NOBODY, False, id="one pod is not enough"),
+        pytest.param((2, 2, 4), NOBODY, NOBODY, False, id="not before the move is over"),
+        pytest.param((1, 2, 4), EAST, NOBODY, True, id="unless it must not be there"),
+        pytest.param((0, 2, 2), EAST, NOBODY, False, id="but service does not end"),
+        pytest.param((1, 2, 2), NOBODY, NOBODY, False, id="another one must not"),
+        pytest.param((2, 2, 2), NOBODY, EAST, False, id="it was away and is just back"),
     ],
 )
 def test_when_a_member_is_left(
     monkeypatch: pytest.MonkeyPatch,
     west: tuple[int, int, int],
     forbidden: frozenset[str],
+    lost: frozenset[str],
     leaves: bool,  # noqa: FBT001
 ) -> None:
     async def scenario() -> None:
@@ -236,7 +241,9 @@ def test_when_a_member_is_left(
             item = await world.hands.hub.read(KEY)
             assert item is not None
             seen = Observation(
-                "0" * 10, (a_member("west", *west),), plan=Plan({"west": 2}, forbidden=forbidden)
+                "0" * 10,
+                (a_member("west", *west),),
+                plan=Plan({"west": 2}, forbidden=forbidden, lost=lost),
             )
             await act.leave(world.hands, item, seen, item.status)
             assert (ROUTE not in world.east.objects) is leaves

@@ -134,6 +134,24 @@ def test_a_taint_where_something_runs(effect: str, stays: bool) -> None:  # noqa
     assert choice.closed == ({"east"} if stays else set())
 
 
+@pytest.mark.parametrize(
+    ("lost", "members", "refused"),
+    [
+        pytest.param({"east"}, ["west"], ["east"], id="one of two"),
+        pytest.param({"east", "west"}, ["east", "west"], [], id="all: it is us who reach nobody"),
+        pytest.param(set[str](), ["east", "west"], [], id="none"),
+    ],
+)
+def test_who_cannot_be_reached_is_refused(
+    lost: set[str], members: list[str], refused: list[str]
+) -> None:
+    choice = choose([a_cluster("west"), a_cluster("east")], a_spec(), "ml", lost=lost)
+
+    assert [item.name for item in choice.members] == members
+    assert [item.name for item in choice.refused] == refused
+    assert {item.constraint for item in choice.refused} <= {Constraint.REACH}
+
+
 def test_clusters_are_sorted_by_name() -> None:
     choice = choose([a_cluster("west"), a_cluster("east")], a_spec(), "ml")
 

@@ -229,6 +229,17 @@ EUROPE = {"residency": {"regions": ["eu"]}}
             id="nobody for the rest",
         ),
         pytest.param(
+            [a_cluster("east"), a_cluster("west", **of(4))],
+            a_spec(4),
+            Holding(held={"east": 2, "west": 2}, lost=frozenset({"east"})),
+            {"west": 2},
+            Constraint.REACH,
+            "4 replicas wanted, members allow 2: west 2. It would fit without the loss of members "
+            "that cannot be reached or without capacity.replicas of the ModelClusters. Refused: "
+            "ModelCluster east cannot be reached",
+            id="no room for the lost ones",
+        ),
+        pytest.param(
             [],
             a_spec(1),
             Holding(),
@@ -335,6 +346,16 @@ def test_where_replicas_go(
     found = plan(clusters, a_spec(4, **placement), "ml", holding)
 
     assert (found.shares, found.fault) == (shares, None)
+
+
+def test_a_member_that_is_lost_and_one_that_is_back() -> None:
+    clusters = [a_cluster("east"), a_cluster("south"), a_cluster("west")]
+    here = {"east": 2, "west": 2}
+    lost = plan(clusters, a_spec(), "ml", Holding(here, {}, True, frozenset({"east"})))
+    assert (lost.shares, lost.lost) == ({"west": 4}, {"east"})  # where the trial is
+
+    back = plan(clusters, a_spec(), "ml", Holding({**here, **lost.shares}))
+    assert back.shares == {"east": 2, "south": 1, "west": 1}
 
 
 def test_members_outside_of_the_residency_are_forbidden() -> None:

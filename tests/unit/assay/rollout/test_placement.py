@@ -8,7 +8,7 @@ from assay.api.deployment_status import ModelDeploymentStatus
 from assay.placement import Constraint, Fault, Plan
 from assay.rollout import Decision, Observation, decide
 
-from .world import MONDAY, World, on_trial, serving
+from .world import MONDAY, World, a_spec, on_trial, serving
 
 TOO_FULL = Plan({"east": 1}, fault=Fault(Constraint.CAPACITY, "2 replicas wanted, members allow 1"))
 
@@ -86,3 +86,30 @@ def test_a_member_that_is_left_keeps_what_it_had() -> None:
     status = look(world.drops("west"), Plan({"east": 2})).status
 
     assert [(item.name, item.replicas) for item in status.clusters] == [("east", 2), ("west", 3)]
+
+
+def test_a_lost_member_is_still_called_unreachable() -> None:
+    world = on_trial().loses("west").drops("west")
+    plan = Plan({"east": 2}, lost=frozenset({"west"}))
+    status = look(world, plan).status
+
+    assert says(status, "MembersReachable") == (
+        "False",
+        "MembersUnreachable",
+        "1 of 2 members cannot be reached: west: connection refused",
+    )
+    assert [(item.name, item.reachable) for item in status.clusters] == [
+        ("east", True),
+        ("west", False),
+    ]
+
+
+def test_it_looks_again_when_a_member_is_away_for_long_enough() -> None:
+    world = serving()
+    world.spec = a_spec().model_copy(
+        update={"placement": a_spec().placement.model_copy(update={"toleration_seconds": 10})}
+    )
+    assert look(world, Plan({"east": 1, "west": 1})).wake_after is None
+
+    decision = look(world.loses("west"), Plan({"east": 1, "west": 1}))
+    assert decision.wake_after == 10
