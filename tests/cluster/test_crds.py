@@ -98,6 +98,18 @@ def entry(label: str, predicted: str, amount: str) -> Document:
     return {"label": label, "predicted": predicted, "cost": amount}
 
 
+def placement(**fields: object) -> Callable[[], Document]:
+    return deployment("placement", fields)
+
+
+def spread(**fields: object) -> Callable[[], Document]:
+    return placement(spreadConstraints=[{"spreadByField": "Provider", **fields}])
+
+
+def cluster(path: str, value: object) -> Callable[[], Document]:
+    return lambda: with_(a_cluster(), f"spec.{path}", value)
+
+
 GUARDS = "spec.rollout.analysis.guards[0]"
 METRICS = "spec.rollout.analysis.metrics[0]"
 
@@ -190,6 +202,38 @@ VALID = {
     ),
     "labels through the gateway": deployment("feedback.exposure", "Gateway"),
     "labels in a database": deployment("feedback.databaseSecretName", "labels-db"),
+    "residency in regions of a provider": placement(
+        residency={"regions": ["eu-west-1", "eu-central-1"], "providers": ["aws"]}
+    ),
+    "a toleration of everything": placement(tolerations=[{"operator": "Exists"}]),
+    "a toleration of one taint": placement(
+        tolerations=[{"key": "example.com/gpu", "value": "a100", "effect": "NoSchedule"}]
+    ),
+    "a member that may be away for a minute": placement(tolerationSeconds=60),
+    "spread over exactly two providers": spread(minGroups=2, maxGroups=2),
+    "the cheapest members": placement(objective="Cheapest"),
+    "a member with a number of its own": placement(
+        overrides=[{"clusterName": "east", "replicas": 1}]
+    ),
+    "as many overrides as there can be": placement(
+        overrides=[{"clusterName": f"member-{number}", "replicas": 0} for number in range(100)]
+    ),
+    "a member with everything that placement looks at": lambda: with_(
+        a_cluster(),
+        "spec",
+        {
+            **a_cluster()["spec"],
+            "provider": "aws",
+            "region": "eu-west-1",
+            "zone": "a",
+            "cost": {"perReplicaHour": "0.031"},
+            "capacity": {"replicas": 40},
+            "taints": [
+                {"key": "maintenance", "effect": "NoSchedule"},
+                {"key": "maintenance", "effect": "NoExecute", "value": "tonight"},
+            ],
+        },
+    ),
     "a member by kubeconfig": a_cluster,
     "a member in this cluster": lambda: with_(a_cluster(), "spec.clusterSource", {"inCluster": {}}),
 }
@@ -524,6 +568,91 @@ INVALID = {
     "a name too long for the pods made from it": (
         lambda: with_(a_deployment(), "metadata.name", "x" * 41),
         "metadata.name must have at most 40 characters: names of pods and Services are made from it",
+    ),
+    "residency of nothing": (
+        placement(residency={}),
+        "spec.placement.residency: Invalid value: placement.residency must name regions or providers",
+    ),
+    "a member that may be away for a moment only": (
+        placement(tolerationSeconds=1),
+        "spec.placement.tolerationSeconds: Invalid value: 1: spec.placement.tolerationSeconds in body "
+        "should be greater than or equal to 10",
+    ),
+    "residency nowhere": (
+        placement(residency={"regions": []}),
+        "spec.placement.residency.regions: Invalid value: 0: spec.placement.residency.regions in "
+        "body should have at least 1 items",
+    ),
+    "a toleration of nothing": (
+        placement(tolerations=[{"value": "a100"}]),
+        "a toleration without a key needs operator Exists",
+    ),
+    "a toleration of any value and one": (
+        placement(tolerations=[{"key": "gpu", "operator": "Exists", "value": "a100"}]),
+        "a toleration with operator Exists has no value",
+    ),
+    "a spread over racks": (
+        placement(spreadConstraints=[{"spreadByField": "Rack"}]),
+        'spec.placement.spreadConstraints[0].spreadByField: Unsupported value: "Rack": supported '
+        'values: "Provider", "Region", "Zone", "Cluster"',
+    ),
+    "more groups than there may be": (
+        spread(minGroups=3, maxGroups=2),
+        "minGroups must not be larger than maxGroups",
+    ),
+    "two spreads by one field": (
+        placement(spreadConstraints=[{"spreadByField": "Region"}, {"spreadByField": "Region"}]),
+        'spec.placement.spreadConstraints[1]: Duplicate value: {"spreadByField":"Region"}',
+    ),
+    "an objective that nobody knows": (
+        placement(objective="Greenest"),
+        'spec.placement.objective: Unsupported value: "Greenest": supported values: "Spread", '
+        '"Cheapest"',
+    ),
+    "fewer replicas than groups": (
+        placement(
+            objective="Cheapest",
+            spreadConstraints=[{"spreadByField": "Provider", "minGroups": 2}],
+        ),
+        "placement.objective Cheapest needs at least as many serving.replicas as minGroups of each "
+        "spread constraint",
+    ),
+    "overrides of more than there is": (
+        placement(overrides=[{"clusterName": "east", "replicas": 2}]),
+        "placement.overrides must not give more replicas than serving.replicas",
+    ),
+    "two numbers of one member": (
+        placement(
+            overrides=[
+                {"clusterName": "east", "replicas": 0},
+                {"clusterName": "east", "replicas": 1},
+            ]
+        ),
+        'spec.placement.overrides[1]: Duplicate value: {"clusterName":"east"}',
+    ),
+    "a price that is a number": (
+        cluster("cost", {"perReplicaHour": 0.031}),
+        'spec.cost.perReplicaHour: Invalid value: "number": spec.cost.perReplicaHour in body must be '
+        'of type string: "number"',
+    ),
+    "a price below zero": (
+        cluster("cost", {"perReplicaHour": "-1"}),
+        'spec.cost.perReplicaHour: Invalid value: "-1": spec.cost.perReplicaHour in body should '
+        r"match '^[0-9]{1,9}(\.[0-9]{1,9})?$'",
+    ),
+    "room for less than nothing": (
+        cluster("capacity", {"replicas": -1}),
+        "spec.capacity.replicas: Invalid value: -1: spec.capacity.replicas in body should be "
+        "greater than or equal to 0",
+    ),
+    "a taint without an effect": (
+        cluster("taints", [{"key": "maintenance"}]),
+        "spec.taints[0].effect: Required value",
+    ),
+    "a taint that is only a wish": (
+        cluster("taints", [{"key": "maintenance", "effect": "PreferNoSchedule"}]),
+        'spec.taints[0].effect: Unsupported value: "PreferNoSchedule": supported values: '
+        '"NoSchedule", "NoExecute"',
     ),
     "a member from nowhere": (
         lambda: with_(a_cluster(), "spec.clusterSource", {}),

@@ -267,6 +267,12 @@ class ClusterStatus(Model):
     weight: int = _int32("Percent of the requests for the canary.")
     ready: int = _int32("Pods of stable and canary that are ready.")
     desired: int = _int32("Pods of stable and canary that should be.")
+    replicas: int | None = pydantic.Field(
+        None,
+        ge=0,
+        description="Pods per revision that placement gives it; in a member that is being left, what it gave last.",
+        json_schema_extra={"format": "int32"},
+    )
     message: Text = ""
     ledger_store: Annotated[str, pydantic.Field(max_length=64)] | None = pydantic.Field(
         None,

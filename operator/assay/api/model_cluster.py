@@ -5,7 +5,8 @@ from typing import Annotated
 import pydantic
 
 from .conditions import Condition
-from .fields import Model, Name, ObjectName, Word, rules
+from .fields import Amount, Model, Name, ObjectName, Word, int32, rules
+from .placement import Taint
 
 
 class InCluster(Model):
@@ -67,6 +68,25 @@ class PrometheusSource(Model):
     )
 
 
+class Cost(Model):
+    """What serving in the member costs."""
+
+    per_replica_hour: Amount = pydantic.Field(
+        description='Price of one serving pod for an hour, in any currency that all ModelClusters share, as a decimal string such as "0.031".'
+    )
+
+
+class Capacity(Model):
+    """How much the member has room for."""
+
+    replicas: int = int32(
+        ...,
+        "Serving pods of all ModelDeployments together that the member has room for. Placement keeps two for each replica, since in a trial stable and canary run side by side.",
+        ge=0,
+        le=100000,
+    )
+
+
 class ModelClusterSpec(Model):
     """How to reach a member and what is in it."""
 
@@ -88,8 +108,29 @@ class ModelClusterSpec(Model):
             ("has(self.service) != has(self.url)", "exactly one of service and url must be set")
         ),
     )
-    provider: Word | None = pydantic.Field(None, description="Cloud provider; for people.")
-    region: Word | None = pydantic.Field(None, description="Region; for people.")
+    provider: Word | None = pydantic.Field(
+        None, description="Cloud provider, for residency and spread constraints."
+    )
+    region: Word | None = pydantic.Field(
+        None, description="Region, for residency and spread constraints."
+    )
+    zone: Word | None = pydantic.Field(None, description="Zone, for spread constraints.")
+    cost: Cost | None = pydantic.Field(
+        None,
+        description="For placement.objective Cheapest; a member without it counts as dearer than any with it.",
+    )
+    capacity: Capacity | None = pydantic.Field(
+        None, description="How much it has room for; no limit when left out."
+    )
+    taints: tuple[Taint, ...] = pydantic.Field(
+        (),
+        description="Keep ModelDeployments away that do not tolerate them.",
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["key", "effect"],
+        },
+    )
     feedback_url: (
         Annotated[str, pydantic.Field(max_length=1024, pattern=r"^https?://.+$")] | None
     ) = pydantic.Field(

@@ -10,6 +10,7 @@ import pydantic
 
 from .analysis import Analysis
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
+from .placement import PLACEMENT_RULES, Placement
 
 
 class ModelFormat(enum.StrEnum):
@@ -183,29 +184,11 @@ class Serving(Model):
     )
     replicas: int = int32(
         1,
-        "Pods per revision over all members, divided by placement; every member gets at least one.",
+        "Pods per revision over all members, divided by placement. With placement.objective Spread every member that serves gets at least one.",
         ge=1,
         le=1000,
     )
     resources: Resources = pydantic.Field(Resources(), description="Resources of each pod.")
-
-
-class ClusterSelector(Model):
-    """Chooses ModelClusters by their labels."""
-
-    match_labels: dict[str, Annotated[str, pydantic.Field(max_length=63)]] = pydantic.Field(
-        default_factory=dict,
-        description="All of these labels must be on the ModelCluster; none means every ModelCluster.",
-        max_length=16,
-    )
-
-
-class Placement(Model):
-    """Which members serve."""
-
-    cluster_selector: ClusterSelector = pydantic.Field(
-        ClusterSelector(), description="Which ModelClusters serve."
-    )
 
 
 class ParentRef(Model):
@@ -471,11 +454,15 @@ class Paused(enum.StrEnum):
 class ModelDeploymentSpec(Model):
     """What the user asks for."""
 
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*PLACEMENT_RULES))
+
     model: ModelSource = pydantic.Field(
         description="Which artifact serves.", json_schema_extra=rules(*_MODEL_RULES)
     )
     serving: Serving = pydantic.Field(Serving(), description="The pods that serve.")
-    placement: Placement = pydantic.Field(Placement(), description="Which members serve.")
+    placement: Placement = pydantic.Field(
+        Placement(), description="Which members serve, and how many replicas each."
+    )
     traffic: Traffic = pydantic.Field(description="How requests reach the pods.")
     feedback: Feedback = pydantic.Field(
         Feedback(),

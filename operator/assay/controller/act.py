@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.api.conditions import Reason
@@ -15,15 +15,16 @@ from assay.members import receipts, resources
 from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
-from assay.placement import divide
+from assay.placement import Plan
 from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
-from assay.rollout.observation import MemberView, Observation
+from assay.rollout.observation import MemberView, Observation, PodsView
 from assay.rollout.traffic import wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
+from .reservations import Reservations
 
 ACT_SECONDS = 2.0
 """A look does not wait longer for members to take a plan; they go on, and wake us when done."""
@@ -45,6 +46,8 @@ class Hands:
         Called with a ModelDeployment's key when a late member has finished.
     policy
         What models may be and hold.
+    reservations
+        What all ModelDeployments hold in the members.
     """
 
     hub: Hub
@@ -53,6 +56,7 @@ class Hands:
     image: str
     wake: Callable[[str, str], None]
     policy: Policy = STRICT
+    reservations: Reservations = field(default_factory=Reservations)
 
 
 async def record(
@@ -144,7 +148,7 @@ async def act(
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
-    replicas = divide(spec.serving.replicas, chosen)
+    replicas = _replicas(observed, status)
     running |= {
         member.name: member.submit(
             *item.key, plan(target, MemberTarget(member.name, replicas[member.name])), urgent=urgent
@@ -152,6 +156,22 @@ async def act(
         for member in members
     }
     await _settle(hands, item, memory, running)
+
+
+def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str, int]:
+    """Return how many pods per revision each member runs now.
+
+    While some member has not yet the pods that placement gives it, no other one is made smaller:
+    what moves serves in its new place before it leaves the old one.
+    """
+    stable = status.stable.revision if status.stable else ""
+    growing = any(
+        _pods(view, stable).ready < view.replicas for view in observed.members if view.reachable
+    )
+    return {
+        view.name: max(view.replicas, _pods(view, stable).desired if growing else 0)
+        for view in observed.members
+    }
 
 
 def _reachable(hands: Hands, views: Iterable[MemberView]) -> list[Member]:
@@ -185,15 +205,21 @@ async def leave(
     """Remove the ModelDeployment from members that placement does not choose any more.
 
     Not before stable serves in every chosen one: a selector with a typing error ends no service.
+    Where the residency forbids it to be, it is removed as soon as stable serves in any.
     """
     stable = status.stable.revision if status.stable else ""
-    if not observed.members or not all(_serves(view, stable) for view in observed.members):
-        return
     chosen = {view.name for view in observed.members}
+    settled = bool(chosen) and all(_serves(view, stable) for view in observed.members)
+    answered = any(_answers(view, stable) for view in observed.members)
+    placed = observed.plan or Plan({})
+    forbidden = placed.forbidden if answered else frozenset[str]()
     going = [
         member
         for member in hands.members.all()
-        if member.name not in chosen and member.state.reachable and member.holds(*item.key)
+        if member.name not in chosen | placed.lost  # a lost one that answers again is no guest
+        and (settled or member.name in forbidden)
+        and member.state.reachable
+        and member.holds(*item.key)
     ]
     for member in going:
         log.info("member %s is not chosen any more: removing what is there", member.name)
@@ -208,9 +234,19 @@ async def leave(
             raise result
 
 
+def _pods(view: MemberView, revision: str) -> PodsView:
+    return view.revisions.get(revision, PodsView(0, 0))
+
+
+def _answers(view: MemberView, stable: str) -> bool:
+    """Return whether a request that comes to the member has its answer."""
+    return view.reachable and view.route is not None and _pods(view, stable).ready > 0
+
+
 def _serves(view: MemberView, stable: str) -> bool:
-    pods = view.revisions.get(stable)
-    return view.reachable and view.route is not None and pods is not None and pods.is_ready
+    """Return whether the member has all the pods that placement gives it."""
+    pods = _pods(view, stable)
+    return _answers(view, stable) and pods.is_ready and pods.ready >= view.replicas
 
 
 async def _settle(

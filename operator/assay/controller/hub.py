@@ -23,6 +23,8 @@ from assay.render.serving import controller_revision, stored_template
 from assay.rollout.observation import Event
 
 ABANDON = "assay.dev/abandon"
+PAGE = 200
+"""ModelDeployments in one answer of the API server."""
 HISTORY = "history"
 HUB_SECONDS = 5.0
 """A hub that does not answer by then is treated as away; rollbacks do not wait for it."""
@@ -133,6 +135,18 @@ class Hub:
             if error.missing:
                 return None
             raise
+
+    async def read_all(self) -> list[Deployment]:
+        """Return every ModelDeployment, some hundreds at a time."""
+        path = resources.path("ModelDeployment")
+        items: list[Deployment] = []
+        following = {"limit": str(PAGE)}
+        while True:
+            answer = await self.api.get(path, **following)
+            items += [deployment(document) for document in answer["items"]]
+            if not (token := answer["metadata"].get("continue")):
+                return items
+            following["continue"] = token
 
     async def write_status(self, item: Deployment, status: ModelDeploymentStatus) -> str:
         """Write status unless the object has changed since it was read; return its new version.

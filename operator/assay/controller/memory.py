@@ -12,6 +12,7 @@ from typing import Any
 
 from assay.api.deployment_status import GuardStatus, ModelDeploymentStatus, Verdict
 from assay.evidence import MemberEvidence
+from assay.placement import Plan
 from assay.rollout import Event, only_numbers_differ
 
 from .history import History
@@ -49,6 +50,8 @@ class Memory:
         What the members' Prometheus said of earlier moments of the rollout.
     guards, guards_of
         What the guards of the rollout with that id said last: status may be written later.
+    placed
+        What the last plan was made of, and the plan: it is not made again while nothing differs.
     attempts
         Looks in a row after which something had to be tried again.
     """
@@ -66,6 +69,7 @@ class Memory:
     history: History = field(default_factory=History, repr=False)
     guards: tuple[GuardStatus, ...] = ()
     guards_of: str = ""
+    placed: tuple[object, Plan] | None = field(default=None, repr=False)
     attempts: int = 0
     numbers_at: float = -NUMBERS_SECONDS
 

@@ -23,7 +23,7 @@ from assay.evidence.prometheus import Trial
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
-from assay.placement import choose
+from assay.placement import Holding, Plan, plan
 from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
@@ -33,6 +33,7 @@ from .guards import read_guards, wrong_query
 from .history import History, trial_window
 from .hub import Deployment
 from .memory import Memory
+from .reservations import Reservations, held, in_use
 
 GROWTH_SECONDS = 60.0
 """Age of a trial from which its labels so far tell how many there will be."""
@@ -59,9 +60,11 @@ async def observe(
     spec: ModelDeploymentSpec,
     memory: Memory,
     now: datetime.datetime,
+    reservations: Reservations,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
-    names = choose(members.candidates(), spec, item.namespace).members
+    placed = _place(members, item, spec, memory, reservations, now)
+    names = placed.shares
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
     rollout = _on_trial(item, spec)
@@ -81,10 +84,15 @@ async def observe(
     labels = {candidate.name: candidate.labels for candidate in members.candidates()}
     views = [
         dataclasses.replace(
-            view, ledger_store=stores.get(view.name), labels=labels.get(view.name, {})
+            view,
+            ledger_store=stores.get(view.name),
+            labels=labels.get(view.name, {}),
+            replicas=names.get(view.name, 0),
         )
         for view in views
     ]
+    lacking = placed.fault is not None
+    reservations.hold(item.key, in_use(views, held(item.status)), lacking=lacking)
     return Observation(
         revision=revision_hash(spec),
         members=tuple(view for view in views if view.name not in left),
@@ -94,6 +102,52 @@ async def observe(
         request=item.request,
         guards=guards,
         invalid=wrong_query(item, spec),
+        plan=placed,
+    )
+
+
+def _place(
+    members: Registry,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    reservations: Reservations,
+    now: datetime.datetime,
+) -> Plan:
+    """Plan, and hold what is planned beside what is there before anybody else plans."""
+    has = {name: count for name, count in held(item.status).items() if members.get(name)}
+    rollout = item.status.rollout
+    on_trial = (
+        item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
+    )
+    lost = _lost(members, item, spec, now)
+    holding = Holding(has, reservations.of_others(item.key), on_trial, lost)
+    question = (members.candidates(), spec.placement, spec.serving.replicas, holding)
+    if memory.placed is None or memory.placed[0] != question:
+        memory.placed = (question, plan(members.candidates(), spec, item.namespace, holding))
+    placed = memory.placed[1]
+    both = {
+        name: max(has.get(name, 0), placed.shares.get(name, 0)) for name in {*has, *placed.shares}
+    }
+    reservations.hold(item.key, both, lacking=placed.fault is not None)
+    return placed
+
+
+def _lost(
+    members: Registry, item: Deployment, spec: ModelDeploymentSpec, now: datetime.datetime
+) -> frozenset[str]:
+    """Return the members that are away for longer than is tolerated, as status remembers it."""
+    tolerated = spec.placement.toleration_seconds
+    if tolerated is None:
+        return frozenset()
+    limit = now - datetime.timedelta(seconds=tolerated)
+    return frozenset(
+        cluster.name
+        for cluster in item.status.clusters
+        if cluster.unreachable_since is not None
+        and cluster.unreachable_since <= limit
+        and (member := members.get(cluster.name)) is not None
+        and not member.state.reachable
     )
 
 

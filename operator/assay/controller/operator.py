@@ -25,6 +25,7 @@ from .hub import Hub, Key
 from .leader import Leader
 from .memory import Memory
 from .reconcile import Next, reconcile
+from .reservations import Reservations
 from .settings import Settings
 from .worker import Workers
 
@@ -100,6 +101,7 @@ async def _serve(
         settings.server_image,
         wake,
         settings.policy,
+        Reservations(wake),
     )
 
     async def look(key: Key, memory: Memory) -> Next:
@@ -110,6 +112,7 @@ async def _serve(
     await _watch_hub(stack, api, settings, health, clusters, Secrets(members))
     background = asyncio.create_task(clusters.run(), name="status of ModelClusters")
     _cancelled_at_exit(stack, health.watch(background))
+    hands.reservations.fill(await hub.read_all())
     await members.settle()
     await kopf.operator(
         registry=_registry(workers, members, stop),

@@ -40,6 +40,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     """Look once. Raises `MemberError` and `ApiError` when it has to be tried again."""
     found = await _read(hands, key, memory)
     if found is None:
+        hands.reservations.release(key)
         return Next(gone=True)
     item = memory.take(found)
     if item.deleting:
@@ -51,7 +52,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
     moment = now()
-    observed = await observe(hands.members, item, spec, memory, moment)
+    observed = await observe(hands.members, item, spec, memory, moment, hands.reservations)
     taken = adopted(item.status, item.generation, (*observed.members, *observed.leaving))
     if taken is not None:
         return await _adopt(hands, item, spec, memory, observed, *taken)

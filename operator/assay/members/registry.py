@@ -59,7 +59,10 @@ class Registry:
         if before == candidate:
             return
         self._candidates[name] = candidate
-        if before is None or before.spec != candidate.spec:
+        member = self._members.get(name)
+        if before is not None and member is not None and _same_way(before, candidate):
+            member.spec = candidate.spec  # where it lies, what it costs: no reason to connect again
+        else:
             self._stop(name)
             member = Member(
                 name,
@@ -139,3 +142,11 @@ class Registry:
                 f"key {source.key} of Secret {source.secret_name} is no text",
             ) from None
         return kubeconfig.parse(text)
+
+
+def _same_way(one: Candidate, other: Candidate) -> bool:
+    """Return whether member and Prometheus are reached as before."""
+    return (one.spec.cluster_source, one.spec.prometheus) == (
+        other.spec.cluster_source,
+        other.spec.prometheus,
+    )

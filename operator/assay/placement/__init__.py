@@ -1,5 +1,17 @@
 """Which members serve a ModelDeployment, and how many replicas each. Pure."""
 
-from .choice import Candidate, Choice, Refusal, choose, divide
+from .choice import Candidate, Choice, Constraint, Refusal, choose
+from .planner import PODS_PER_REPLICA, Fault, Holding, Plan, plan
 
-__all__ = ["Candidate", "Choice", "Refusal", "choose", "divide"]
+__all__ = [
+    "PODS_PER_REPLICA",
+    "Candidate",
+    "Choice",
+    "Constraint",
+    "Fault",
+    "Holding",
+    "Plan",
+    "Refusal",
+    "choose",
+    "plan",
+]

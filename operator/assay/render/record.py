@@ -56,6 +56,7 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
         "weight": cluster.weight,
         "ledgerStore": cluster.ledger_store,
         "wave": cluster.wave,
+        "replicas": cluster.replicas,
     }
     return [{name: value for name, value in told.items() if value is not None}]
 

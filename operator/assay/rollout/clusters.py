@@ -94,6 +94,8 @@ def _cluster(
     # Of this rollout only: it says that the member's counts were judged.
     known = before.ledger_store if before and _goes_on(situation, status) else None
     store = member.ledger_store or known
+    leaving = member in situation.observed.leaving
+    replicas = (before.replicas if before else None) if leaving else member.replicas or None
     if not member.reachable:
         since = before.unreachable_since if before else None
         return (before or ClusterStatus(name=member.name, reachable=False)).model_copy(
@@ -101,6 +103,7 @@ def _cluster(
                 "reachable": False,
                 "weight": weight,
                 "ledger_store": store,
+                "replicas": replicas,
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
             }
@@ -113,6 +116,7 @@ def _cluster(
         weight=weight,
         ready=sum(item.ready for item in pods),
         desired=sum(item.desired for item in pods),
+        replicas=replicas,
         message=clip(_message(situation, status, member)),
         ledger_store=store,
     )

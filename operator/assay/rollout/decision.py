@@ -17,12 +17,13 @@ from .clusters import clusters, progressed
 from .effects import apply, with_clock
 from .observation import Decision, Event, Observation, Order
 from .requests import refused
-from .situation import Situation, touches
+from .situation import Situation, seconds, touches
 from .summary import conditions
 from .transitions import Trigger
 from .triggers import trigger
 
-_REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, ConditionType.MEMBERS_REACHABLE)
+_BAD_WHEN_FALSE = (ConditionType.MEMBERS_REACHABLE, ConditionType.PLACED)
+_REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, *_BAD_WHEN_FALSE)
 _LIMIT = 100
 """What status admits of rejected revisions."""
 
@@ -137,10 +138,10 @@ def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> 
     events = []
     for item in new.conditions:
         turned = before.get(item.type) != (item.status, item.reason)
-        first = item.type not in before and item.type == ConditionType.MEMBERS_REACHABLE
+        first = item.type not in before and item.type in _BAD_WHEN_FALSE
         if item.type not in _REPORTED or not turned or (first and item.status == "True"):
             continue
-        good = item.type == ConditionType.MEMBERS_REACHABLE and item.status == "True"
+        good = item.type in _BAD_WHEN_FALSE and item.status == "True"
         events.append(Event("Normal" if good else "Warning", item.reason, item.message))
     return tuple(events)
 
@@ -178,6 +179,9 @@ def _wake_after(
             pace.append(float(rollout.settings.analysis.interval_seconds))
         if rollout.stage is Stage.STARTING and status.stable is not None:
             due.append(situation.trial_due(rollout))
+    if (tolerated := situation.spec.placement.toleration_seconds) is not None:
+        gone = (item.unreachable_since for item in status.clusters)
+        due += [since + seconds(tolerated) for since in gone if since is not None]
     left = [(time - now).total_seconds() for time in due]
     return min([*pace, *(span for span in left if span > 0)], default=None)
 

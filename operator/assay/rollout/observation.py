@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.api.request import Request, Unreadable
 from assay.judge import Judgement
+from assay.placement import Plan
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class MemberView:
         Of its ModelCluster; a wave is chosen by them.
     record
         The member's record; None while there is none or it was not read.
+    replicas
+        Pods per revision that placement gives it; 0 in a member that is being left.
     """
 
     name: str
@@ -96,6 +99,7 @@ class MemberView:
     ledger_store: str | None = None
     record: RecordView | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ class Observation:
         outside of a trial, and while such counts are not known any more.
     request
         What a person asks by the annotation ``assay.dev/request``, taken already or not.
+    plan
+        How `members` were chosen, and what is in the way; None: not known.
     """
 
     revision: str
@@ -164,6 +170,7 @@ class Observation:
     request: Request | Unreadable | None = None
     guards: tuple[GuardReading, ...] | None = None
     invalid: str = ""
+    plan: Plan | None = None
 
 
 class Order(enum.Enum):

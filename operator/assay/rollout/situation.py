@@ -74,8 +74,16 @@ class Situation:
 
     @property
     def unreachable(self) -> tuple[MemberView, ...]:
-        """The members that do not answer."""
-        return tuple(member for member in self.observed.members if not member.reachable)
+        """The members that do not answer, the lost ones included."""
+        chosen = (member for member in self.observed.members if not member.reachable)
+        return (*chosen, *self.lost)
+
+    @property
+    def lost(self) -> tuple[MemberView, ...]:
+        """The members whose replicas are placed elsewhere because they do not answer."""
+        plan = self.observed.plan
+        names = plan.lost if plan is not None else frozenset[str]()
+        return tuple(member for member in self.observed.leaving if member.name in names)
 
     @property
     def awaits_other_hub(self) -> bool:

@@ -5,19 +5,31 @@ Reconciling exists while work is under way, Stalled when somebody is needed, nev
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.api.conditions import Condition, ConditionType, Reason, condition, update
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
 from assay.api.model_deployment import ModelFormat
 from assay.judge import Verdict as JudgeVerdict
 from assay.judge import reasons
+from assay.placement import Constraint
 
 from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
 from .traffic import cluster_of
 from .wording import members, moment, named, sentences
+
+_PLACEMENT_REASONS = {
+    Constraint.SELECTOR: Reason.NO_MEMBERS,
+    Constraint.NAMESPACE: Reason.NO_MEMBERS,
+    Constraint.RESIDENCY: Reason.OUTSIDE_RESIDENCY,
+    Constraint.TAINTS: Reason.TAINTS_NOT_TOLERATED,
+    Constraint.REACH: Reason.MEMBERS_LOST,
+    Constraint.CAPACITY: Reason.CAPACITY_EXCEEDED,
+    Constraint.OVERRIDES: Reason.OVERRIDES_IN_THE_WAY,
+    Constraint.SPREAD: Reason.SPREAD_NOT_MET,
+}
 
 
 class Progress(enum.Enum):
@@ -60,6 +72,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _available(situation, status),
         _promoted(situation, status, line),
         _evidence(situation, status),
+        *_placed(situation),
         _reachable(situation),
         _unsafe(status),
         _paused(situation, status),
@@ -70,6 +83,9 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
 def headline(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     """Return what is most worth knowing, worst first."""
     if not situation.observed.members:
+        fault = _fault(situation)
+        if fault is not None and fault.reason != Reason.NO_MEMBERS:
+            return fault
         labels = situation.spec.placement.cluster_selector.match_labels
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "any label"
         return Headline(
@@ -226,7 +242,28 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
         message = f"{named(status.stable)} is stable; {_pods(situation, wanted, behind)}"
         return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
     count = members(len(situation.reachable))
-    return Headline(Progress.READY, Reason.SERVING, f"{named(status.stable)} serves in {count}")
+    serves = f"{named(status.stable)} serves in {count}"
+    if (fault := _fault(situation)) is not None:
+        return replace(fault, message=sentences(serves, fault.message))
+    return Headline(Progress.READY, Reason.SERVING, serves)
+
+
+def _fault(situation: Situation) -> Headline | None:
+    """Return what is wrong with the placement: waiting alone does not end it."""
+    plan = situation.observed.plan
+    if plan is None or plan.fault is None:
+        return None
+    reason = _PLACEMENT_REASONS[plan.fault.constraint]
+    return Headline(Progress.STALLED, reason, plan.fault.message)
+
+
+def _placed(situation: Situation) -> list[Condition]:
+    plan = situation.observed.plan
+    if plan is None:
+        return []
+    if (fault := _fault(situation)) is not None:
+        return [condition(ConditionType.PLACED, False, fault.reason, fault.message)]
+    return [condition(ConditionType.PLACED, True, Reason.REPLICAS_PLACED, plan.summary)]
 
 
 def _serves(member: MemberView, revision: str) -> bool:
@@ -294,10 +331,10 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
 
 def _reachable(situation: Situation) -> Condition:
     kind = ConditionType.MEMBERS_REACHABLE
-    count = len(situation.observed.members)
+    lost = situation.unreachable
+    count = len(situation.observed.members) + len(situation.lost)
     if not count:
         return condition(kind, False, Reason.NO_MEMBERS, "no ModelCluster matches the placement")
-    lost = situation.unreachable
     if not lost:
         return condition(kind, True, Reason.ALL_REACHABLE, f"{members(count)} in reach")
     names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.controller import act
 from assay.controller import reconcile as module
 from assay.controller.observe import observe
+from assay.placement import Plan
 from assay.render.naming import Identity
 from assay.render.revision import Policy
 from assay.render.route import http_route, read_route
@@ -180,5 +182,70 @@ def test_another_policy_changes_no_revision_that_serves(monkeypatch: pytest.Monk
         return await act._templates(
             hands or world.hands, item, item.spec, world.memory, item.status, []
         )
+
+    asyncio.run(scenario())
+
+
+NOBODY, EAST = frozenset[str](), frozenset({"east"})
+
+
+def a_member(name: str, ready: int, desired: int, replicas: int) -> MemberView:
+    pods = {STABLE["revision"]: PodsView(desired, ready)}
+    return MemberView(name, reachable=True, revisions=pods, route=BACK, replicas=replicas)
+
+
+def a_status() -> ModelDeploymentStatus:
+    return ModelDeploymentStatus.model_validate({"stable": STABLE})
+
+
+@pytest.mark.parametrize(
+    ("east", "west", "replicas"),
+    [
+        pytest.param((4, 4, 1), (0, 0, 3), {"east": 4, "west": 3}, id="moving: the new ones first"),
+        pytest.param((4, 4, 1), (2, 3, 3), {"east": 4, "west": 3}, id="not all of them yet"),
+        pytest.param((4, 4, 1), (3, 3, 3), {"east": 1, "west": 3}, id="moved: the old ones go"),
+        pytest.param((4, 4, 2), (4, 4, 2), {"east": 2, "west": 2}, id="fewer are asked for"),
+        pytest.param((3, 4, 2), (4, 4, 2), {"east": 2, "west": 2}, id="enough of them are ready"),
+    ],
+)
+def test_no_member_shrinks_while_another_one_grows(
+    east: tuple[int, int, int], west: tuple[int, int, int], replicas: dict[str, int]
+) -> None:
+    seen = Observation("0" * 10, (a_member("east", *east), a_member("west", *west)))
+
+    assert act._replicas(seen, a_status()) == replicas
+
+
+@pytest.mark.parametrize(
+    ("west", "forbidden", "lost", "leaves"),
+    [
+        pytest.param((2, 2, 2), NOBODY, NOBODY, True, id="all of the others serve"),
+        pytest.param((1, 2, 2), NOBODY, NOBODY, False, id="one pod is not enough"),
+        pytest.param((2, 2, 4), NOBODY, NOBODY, False, id="not before the move is over"),
+        pytest.param((1, 2, 4), EAST, NOBODY, True, id="unless it must not be there"),
+        pytest.param((0, 2, 2), EAST, NOBODY, False, id="but service does not end"),
+        pytest.param((1, 2, 2), NOBODY, NOBODY, False, id="another one must not"),
+        pytest.param((2, 2, 2), NOBODY, EAST, False, id="it was away and is just back"),
+    ],
+)
+def test_when_a_member_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+    west: tuple[int, int, int],
+    forbidden: frozenset[str],
+    lost: frozenset[str],
+    leaves: bool,  # noqa: FBT001
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await shows_the_canary(world)
+            item = await world.hands.hub.read(KEY)
+            assert item is not None
+            seen = Observation(
+                "0" * 10,
+                (a_member("west", *west),),
+                plan=Plan({"west": 2}, forbidden=forbidden, lost=lost),
+            )
+            await act.leave(world.hands, item, seen, item.status)
+            assert (ROUTE not in world.east.objects) is leaves
 
     asyncio.run(scenario())

@@ -1,7 +1,7 @@
 """ModelDeployments as they are read and written."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,6 +11,9 @@ from assay.rollout import Event
 
 from ..members.apiserver import running  # noqa: TID252
 from .test_memory import a_document
+
+if TYPE_CHECKING:
+    from assay.members.api import Api
 
 PATH = "/apis/assay.dev/v1alpha1/namespaces/ml/modeldeployments/fraud"
 
@@ -111,3 +114,19 @@ def test_a_request_is_read_from_its_annotation() -> None:
     assert deployment(document).request is None
     document["metadata"]["annotations"] = {"assay.dev/request": "abort!"}
     assert isinstance(deployment(document).request, Unreadable)
+
+
+def test_every_modeldeployment_is_read_page_by_page() -> None:
+    class Pages:
+        """An API server with one ModelDeployment a page."""
+
+        async def get(self, path: str, **query: str) -> dict[str, Any]:
+            assert path == "/apis/assay.dev/v1alpha1/modeldeployments"
+            page = int(query.get("continue", "0"))
+            item = a_document()
+            item["metadata"]["name"] = f"model-{page}"
+            return {"items": [item], "metadata": {"continue": str(page + 1)} if page < 2 else {}}
+
+    found = asyncio.run(Hub(cast("Api", Pages()), "pod").read_all())
+
+    assert [item.name for item in found] == ["model-0", "model-1", "model-2"]

@@ -15,6 +15,7 @@ from assay.controller import observe as module
 from assay.controller.hub import Deployment, deployment
 from assay.controller.memory import Memory
 from assay.controller.observe import observe
+from assay.controller.reservations import Reservations
 from assay.evidence import Evidence, EvidenceUnavailable, MemberEvidence, RevisionCounts
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
@@ -110,7 +111,33 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 def look(members: Any, item: Deployment, memory: Memory) -> Observation:
     assert item.spec is not None
-    return asyncio.run(observe(members, item, item.spec, memory, NOW))
+    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations()))
+
+
+@pytest.mark.parametrize(
+    ("away", "members", "leaving"),
+    [
+        pytest.param(9, ["east", "west"], [], id="not yet"),
+        pytest.param(10, ["east"], ["west"], id="long enough"),
+    ],
+)
+def test_a_member_that_is_away_for_long_is_lost(
+    away: int, members: list[str], leaving: list[str]
+) -> None:
+    item = an_item()
+    assert item.spec is not None
+    placement = item.spec.placement.model_copy(update={"toleration_seconds": 10})
+    east, west = item.status.clusters
+    west = west.model_copy(update={"unreachable_since": NOW - datetime.timedelta(seconds=away)})
+    item = dataclasses.replace(
+        item,
+        spec=item.spec.model_copy(update={"placement": placement}),
+        status=item.status.model_copy(update={"clusters": (east, west)}),
+    )
+    seen = look(Members(Member("east"), Member("west", reachable=False)), item, Memory())
+
+    assert [view.name for view in seen.members] == members
+    assert [view.name for view in seen.leaving] == leaving
 
 
 def test_all_members_are_judged_together(judged: list[tuple[str, ...]]) -> None:
