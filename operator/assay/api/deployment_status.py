@@ -7,7 +7,7 @@ import pydantic
 
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, Word
-from .model_deployment import ModelFormat, Rollout
+from .model_deployment import ModelFormat, Rollout, StickyBy
 
 RolloutId = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{10}$", max_length=10)]
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
@@ -97,6 +97,9 @@ class RolloutStatus(Model):
     started_at: Timestamp
     settings: Rollout = pydantic.Field(
         description="The spec's rollout section as it was when the rollout started."
+    )
+    sticky_by: StickyBy | None = pydantic.Field(
+        None, description="The spec's traffic.stickyBy as it was when the rollout started."
     )
     steps: tuple[StepRecord, ...] = pydantic.Field(
         (), max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"}

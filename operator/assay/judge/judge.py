@@ -67,7 +67,7 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
         evidence.labelled,
         [moment.seconds for moment in evidence.history],
     )
-    return _combined(each, samples.findings(evidence, policy.min_label_coverage, metrics))
+    return _combined(each, samples.findings(evidence, policy, metrics))
 
 
 def judge_pairs(metrics: Sequence[MetricSpec], policy: Policy, counts: PairedCounts) -> Judgement:

@@ -14,7 +14,14 @@ from .situation import Situation, touches
 from .summary import conditions
 from .triggers import trigger
 
-_REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, ConditionType.MEMBERS_REACHABLE)
+_REPORTED = (
+    ConditionType.STALLED,
+    ConditionType.UNSAFE_MODEL,
+    ConditionType.USERS_KEPT,
+    ConditionType.MEMBERS_REACHABLE,
+)
+_GOOD = (ConditionType.USERS_KEPT, ConditionType.MEMBERS_REACHABLE)
+"""Of these True is what is hoped for."""
 _LIMIT = 100
 """What status admits of rejected revisions."""
 
@@ -119,10 +126,10 @@ def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> 
     events = []
     for item in new.conditions:
         turned = before.get(item.type) != (item.status, item.reason)
-        first = item.type not in before and item.type == ConditionType.MEMBERS_REACHABLE
+        first = item.type not in before and item.type in _GOOD
         if item.type not in _REPORTED or not turned or (first and item.status == "True"):
             continue
-        good = item.type == ConditionType.MEMBERS_REACHABLE and item.status == "True"
+        good = item.type in _GOOD and item.status == "True"
         events.append(Event("Normal" if good else "Warning", item.reason, item.message))
     return tuple(events)
 

@@ -22,7 +22,7 @@ from assay.api.model_deployment import ModelFormat
 from .observation import Event
 from .situation import Situation, seconds
 from .transitions import Trigger, next_stage
-from .wording import clip, moment, named, sentences
+from .wording import clip, moment, named, sentences, users_mixed
 
 _RETIRED = 8
 """At most so many revisions keep pods without traffic, however fast the spec changes."""
@@ -57,6 +57,7 @@ def _start(
                 stage=stage,
                 started_at=situation.now,
                 settings=situation.spec.rollout,
+                sticky_by=situation.spec.traffic.sticky_by,
             ),
             "analysis": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
@@ -150,7 +151,10 @@ def _miss_deadline(
     canary = _canary(status)
     limit = _rollout(status).settings.progress_deadline_seconds
     why = situation.failures(canary.revision)
-    message = sentences(f"{named(canary)} was not ready within {limit} s", "; ".join(why))
+    mixed = situation.users_not_kept(status)
+    message = sentences(
+        f"{named(canary)} was not ready within {limit} s", "; ".join(why), users_mixed(mixed)
+    )
     reason = Reason.PROGRESS_DEADLINE_EXCEEDED
     return _reject(situation, status, stage, reason, message, situation.generation)
 

@@ -32,7 +32,13 @@ def metric_specs(
     return tuple(_metric_spec(metric, positive, evidence) for metric in analysis.metrics)
 
 
-def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None) -> Policy:
+def policy(
+    analysis: Analysis,
+    *,
+    members: int = 1,
+    growth: float | None = None,
+    by_user: bool = False,
+) -> Policy:
     """Return how `analysis` wants the counts judged.
 
     Parameters
@@ -41,6 +47,8 @@ def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None)
         Member clusters of the trial; with several a loss in one of them is looked for too.
     growth
         How many times as many labels there will be at the end of the trial, >= 1, if that is known.
+    by_user
+        Whether routes draw lots for users, not for requests.
     """
     return Policy(
         confidence=fraction(analysis.confidence),
@@ -50,6 +58,7 @@ def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None)
         by_member=members > 1,
         since_moments=True,
         growth=None if growth is None else max(1.0, growth),
+        by_user=by_user,
     )
 
 

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.api.conditions import ConditionStatus, ConditionType
+from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
     ModelDeploymentStatus,
     RejectedRevision,
@@ -16,7 +16,7 @@ from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import Judgement
 
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
-from .traffic import cluster_of
+from .traffic import cluster_of, sticky_by
 
 
 def seconds(number: float) -> datetime.timedelta:
@@ -80,11 +80,29 @@ class Situation:
         Any other that is away has none to give and freezes nobody.
         """
         names = {member.name for member in self.reachable}
-        return tuple(
+        unread = tuple(
             item
             for item in self.observed.evidence_problems
             if item.member in names or self._took_part(item.member)
         )
+        return (*unread, *self.users_not_kept(self.before))
+
+    def users_not_kept(self, status: ModelDeploymentStatus) -> tuple[EvidenceProblem, ...]:
+        """Return the reachable members in which a user may be in both arms; none if that is no matter.
+
+        Such a user is no unit of the trial: nothing begins, climbs or is promoted until they are kept.
+        """
+        wanted = sticky_by(self.spec, status)
+        if wanted is None:
+            return ()
+        found = []
+        for member in self.reachable:
+            by, problem = member.sticky.by, member.sticky.problem
+            if problem is None and (by is None or by.key != wanted.key):
+                problem = f"its gateway is not told yet to tell users apart by {wanted.key}"
+            if problem is not None:
+                found.append(EvidenceProblem(member.name, Reason.USERS_NOT_KEPT.value, problem))
+        return tuple(found)
 
     def _took_part(self, name: str) -> bool:
         """Return whether the canary may have had traffic in the member in this rollout.

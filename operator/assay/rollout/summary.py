@@ -15,8 +15,8 @@ from assay.judge import reasons
 
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
-from .traffic import cluster_of
-from .wording import members, moment, named, sentences
+from .traffic import cluster_of, sticky_by
+from .wording import members, moment, named, sentences, users_mixed
 
 
 class Progress(enum.Enum):
@@ -61,6 +61,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _evidence(situation, status),
         _reachable(situation),
         _unsafe(status),
+        *_users_kept(situation, status),
     ]
     return update(situation.before.conditions, new, situation.generation, situation.now)
 
@@ -141,6 +142,7 @@ def _starting(
         return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
     message = sentences(
         f"{named(status.canary)} is starting; {pods}",
+        users_mixed(situation.users_not_kept(status)),
         f"{named(status.stable)} serves",
         f"Unless ready by {moment(due)} it is given up",
     )
@@ -152,14 +154,23 @@ def _on_trial(
 ) -> Headline:
     step = rollout.steps[-1]
     judgement = situation.judgement(status)
-    changed = situation.spec.rollout != rollout.settings
+    changed = [
+        field
+        for field, asked, frozen in (
+            ("spec.rollout", situation.spec.rollout, rollout.settings),
+            ("spec.traffic.stickyBy", situation.spec.traffic.sticky_by, rollout.sticky_by),
+        )
+        if asked != frozen
+    ]
     message = sentences(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
         f" since {moment(step.started_at)}",
         judgement.message if judgement else "",
         f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back",
-        "spec.rollout was changed since; that counts from the next rollout" if changed else "",
+        f"{' and '.join(changed)} was changed since; that counts from the next rollout"
+        if changed
+        else "",
     )
     return Headline(Progress.RECONCILING, Reason.TRIAL_RUNNING, message)
 
@@ -260,6 +271,20 @@ def _reachable(situation: Situation) -> Condition:
     names = "; ".join(f"{item.name}: {item.error or item.reason or 'no answer'}" for item in lost)
     message = f"{len(lost)} of {members(count)} cannot be reached: {names}"
     return condition(kind, False, Reason.MEMBERS_UNREACHABLE, message)
+
+
+def _users_kept(situation: Situation, status: ModelDeploymentStatus) -> tuple[Condition, ...]:
+    """Say whether users are kept if they are to be, also while nothing is on trial: it comes too late then."""
+    wanted = sticky_by(situation.spec, status)
+    if wanted is None:
+        return ()
+    kind = ConditionType.USERS_KEPT
+    if mixed := situation.users_not_kept(status):
+        return (condition(kind, False, Reason.USERS_NOT_KEPT, users_mixed(mixed)),)
+    if not situation.reachable:
+        return (condition(kind, None, Reason.MEMBERS_UNREACHABLE, "no member can be reached"),)
+    message = f"every user stays in one arm, told apart by {wanted.key}; requests without it are no evidence"
+    return (condition(kind, True, Reason.USERS_KEPT, message),)
 
 
 def _unsafe(status: ModelDeploymentStatus) -> Condition:

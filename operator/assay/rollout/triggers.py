@@ -55,7 +55,11 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return status.stable is not None and situation.ready_everywhere(_canary(status))
+    return (
+        status.stable is not None
+        and situation.ready_everywhere(_canary(status))
+        and not situation.users_not_kept(status)
+    )
 
 
 def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:

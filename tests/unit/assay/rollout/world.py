@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from assay.api.conditions import Condition
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, StickyBy
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.render.member import running_revisions
 from assay.rollout import (
@@ -23,6 +23,7 @@ from assay.rollout import (
     RouteView,
     decide,
 )
+from assay.rollout.observation import StickyView
 from assay.rollout.traffic import wanted_route
 
 MONDAY = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
@@ -86,6 +87,7 @@ class Member:
     route: RouteView | None = None
     record: RecordView | None = None
     store: str | None = None
+    sticky: StickyView = field(default_factory=StickyView)
 
     def view(self) -> MemberView:
         if not self.reachable:
@@ -95,6 +97,7 @@ class Member:
             reachable=True,
             revisions=dict(self.pods),
             route=self.route,
+            sticky=self.sticky,
             ledger_ready=True,
             record=self.record,
             ledger_store=self.store,
@@ -179,6 +182,14 @@ class World:
     def asks_for(self, revision: str, **rollout: Any) -> Self:
         self.spec, self.revision = a_spec(revision, **rollout), revision
         self.generation += 1
+        return self
+
+    def keeps_users(self, *names: str, by: StickyBy, problem: str | None = None) -> Self:
+        """The spec asks for it, and the gateways of these members do it (or have a problem)."""
+        traffic = self.spec.traffic.model_copy(update={"sticky_by": by})
+        self.spec = self.spec.model_copy(update={"traffic": traffic})
+        for name in names:
+            self.members[name].sticky = StickyView(by, problem)
         return self
 
     def loses(self, *names: str) -> Self:

@@ -1,0 +1,74 @@
+"""The BackendTrafficPolicy of a member that keeps every user in one arm, written and read.
+
+Envoy Gateway then draws the lot of a user by a hash of the key: the share of the canary is one end
+of the range of hashes, so a larger share moves users to the canary only. That holds because every
+backendRef of the route has a filter of its own; without one the gateway would put the pods of both
+versions on one hash ring and pass over the weights (design 6).
+"""
+
+from typing import Any
+
+from assay.api.model_deployment import StickyBy
+from assay.rollout.observation import StickyView
+
+from .naming import ROUTE, Identity, Manifest, metadata
+
+KIND = "BackendTrafficPolicy"
+API_VERSION = "gateway.envoyproxy.io/v1alpha1"
+
+
+def sticky_policy(identity: Identity, sticky_by: StickyBy) -> Manifest:
+    """Return the policy for the HTTPRoute of the ModelDeployment."""
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": identity.name}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": metadata(identity, identity.name, ROUTE),
+        "spec": {
+            "targetRefs": [target],
+            "loadBalancer": {"type": "ConsistentHash", "consistentHash": _hash(sticky_by)},
+        },
+    }
+
+
+def _hash(sticky_by: StickyBy) -> dict[str, Any]:
+    if sticky_by.header is not None:
+        return {"type": "Headers", "headers": [{"name": sticky_by.header.lower()}]}
+    # Without a ttl: the gateway gives out no cookie. One that it made up would reach the server a
+    # request late.
+    return {"type": "Cookie", "cookie": {"name": sticky_by.cookie}}
+
+
+def read_policy(manifest: Manifest) -> StickyView:
+    """Return what a policy in the API server does, and what the gateway says to it."""
+    try:
+        by = _read_hash(manifest["spec"]["loadBalancer"]["consistentHash"])
+    except (KeyError, TypeError, ValueError):
+        return StickyView(None, "its BackendTrafficPolicy is not as it was written")
+    return StickyView(by, _refusal(manifest))
+
+
+def _read_hash(spec: dict[str, Any]) -> StickyBy:
+    if spec["type"] == "Cookie":
+        return StickyBy(cookie=spec["cookie"]["name"])
+    [header] = spec["headers"]
+    return StickyBy(header=header["name"])
+
+
+def _refusal(manifest: Manifest) -> str | None:
+    """Return why no gateway has taken the policy as it is now; None if each has."""
+    generation = manifest["metadata"].get("generation", 0)
+    answers = [
+        condition
+        for ancestor in (manifest.get("status") or {}).get("ancestors") or ()
+        for condition in ancestor.get("conditions") or ()
+        if condition.get("type") == "Accepted"
+        and condition.get("observedGeneration", 0) >= generation
+    ]
+    for answer in answers:
+        if answer.get("status") != "True":
+            return (
+                "its gateway refuses the BackendTrafficPolicy: "
+                f"{answer.get('reason', '')}: {answer.get('message', '')}"
+            )
+    return None if answers else "no gateway there has taken the BackendTrafficPolicy yet"
