@@ -14,6 +14,9 @@ from assay.rollout.observation import StickyView
 from .naming import ROUTE, Identity, Manifest, metadata
 
 KIND = "BackendTrafficPolicy"
+_REFUSALS = frozenset({("Accepted", False), ("Overridden", True)})
+"""Conditions with which a gateway says that the policy does not hold, or not for the whole route."""
+
 API_VERSION = "gateway.envoyproxy.io/v1alpha1"
 
 
@@ -26,6 +29,8 @@ def sticky_policy(identity: Identity, sticky_by: StickyBy) -> Manifest:
         "metadata": metadata(identity, identity.name, ROUTE),
         "spec": {
             "targetRefs": [target],
+            # What a policy of the whole Gateway says (time-outs, retries) goes on to hold here.
+            "mergeType": "StrategicMerge",
             "loadBalancer": {"type": "ConsistentHash", "consistentHash": _hash(sticky_by)},
         },
     }
@@ -58,17 +63,14 @@ def _read_hash(spec: dict[str, Any]) -> StickyBy:
 def _refusal(manifest: Manifest) -> str | None:
     """Return why no gateway has taken the policy as it is now; None if each has."""
     generation = manifest["metadata"].get("generation", 0)
-    answers = [
-        condition
-        for ancestor in (manifest.get("status") or {}).get("ancestors") or ()
-        for condition in ancestor.get("conditions") or ()
-        if condition.get("type") == "Accepted"
-        and condition.get("observedGeneration", 0) >= generation
-    ]
-    for answer in answers:
-        if answer.get("status") != "True":
-            return (
-                "its gateway refuses the BackendTrafficPolicy: "
-                f"{answer.get('reason', '')}: {answer.get('message', '')}"
-            )
-    return None if answers else "no gateway there has taken the BackendTrafficPolicy yet"
+    taken = False
+    for ancestor in (manifest.get("status") or {}).get("ancestors") or ():
+        for said in ancestor.get("conditions") or ():
+            if said.get("observedGeneration", 0) < generation:
+                continue
+            kind, holds = said.get("type"), said.get("status") == "True"
+            if (kind, holds) in _REFUSALS:
+                why = f"{said.get('reason', '')}: {said.get('message', '')}"
+                return f"its gateway refuses the BackendTrafficPolicy: {why}"
+            taken |= kind == "Accepted"
+    return None if taken else "no gateway there has taken the BackendTrafficPolicy yet"

@@ -67,11 +67,27 @@ def test_the_policy_hashes_what_names_the_user(by: StickyBy, expected: dict[str,
             "refuses the BackendTrafficPolicy: Conflicted: another policy is older",
         ),
         (
+            accepted(
+                sticky_policy(IDENTITY, HEADER),
+                type="Overridden",
+                reason="Overridden",
+                message="by a policy for rule 0",
+            ),
+            "refuses the BackendTrafficPolicy: Overridden: by a policy for rule 0",
+        ),
+        (
             {"metadata": {}, "spec": {"loadBalancer": {"type": "Random"}}},
             "is not as it was written",
         ),
     ],
-    ids=["taken", "not seen", "an older generation was taken", "refused", "changed by hand"],
+    ids=[
+        "taken",
+        "not seen",
+        "an older generation was taken",
+        "refused",
+        "overridden",
+        "changed by hand",
+    ],
 )
 def test_users_are_kept_once_a_gateway_says_so(live: dict[str, Any], problem: str | None) -> None:
     said = read_policy(live).problem

@@ -89,6 +89,22 @@ def test_a_trial_whose_users_get_lost_is_not_promoted_and_can_be_rolled_back() -
     assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
 
 
+def test_a_member_that_joins_gets_no_canary_before_it_keeps_users() -> None:
+    world = serving().keeps_users("east", by=HEADER).loses("west")
+    world.asks_for(EIGHT).keeps_users("east", by=HEADER).run()
+    assert world.stage is Stage.TRIAL
+
+    world.finds("west").run()
+
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.says("UsersKept") == ("False", "UsersNotKept")
+
+    world.keeps_users("west", by=HEADER).run()
+
+    assert world.members["west"].route == world.members["east"].route
+    assert world.says("UsersKept") == ("True", "UsersKept")
+
+
 def test_another_key_counts_from_the_next_rollout() -> None:
     world = on_trial_of_users()
     traffic = world.spec.traffic.model_copy(update={"sticky_by": OTHER})
