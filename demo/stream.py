@@ -53,8 +53,8 @@ class Load:
     several_rows_share
         Share of the requests with 2 to `rows_max` rows.
     users
-        So many users ask, each always in one member and named in the header `x-user-id`; 0: nobody
-        is named.
+        So many users ask, each always in one member and named in the header `x-user-id` and the
+        cookie `session`; 0: nobody is named.
     """
 
     requests_per_second: float = 80.0
@@ -190,7 +190,7 @@ class Stream:
         sent = time.time()
         headers = {"content-type": "application/json"}
         if user is not None:
-            headers["x-user-id"] = f"user-{user}"
+            headers |= {"x-user-id": f"user-{user}", "cookie": f"theme=dark; session=user-{user}"}
         try:
             async with session.post(
                 target.gateway + self._path,

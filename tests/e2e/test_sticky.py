@@ -15,9 +15,9 @@ from tests.e2e.trial import Trial, wait_until
 pytestmark = pytest.mark.e2e
 
 USERS = 400
-BY_USER: dict[str, object] = {"traffic.stickyBy": {"header": "x-user-id"}}
+BY_COOKIE: dict[str, object] = {"traffic.stickyBy": {"cookie": "session"}}
 CLIMBING: dict[str, object] = {
-    **BY_USER,
+    "traffic.stickyBy": {"header": "x-user-id"},
     "rollout.canary.steps": [
         {"weight": 5},
         {"weight": 20, "minSeconds": 4},
@@ -93,9 +93,9 @@ def counted_users(trial: Trial) -> dict[str, int]:
 
 
 def test_a_worse_version_is_rolled_back_by_what_its_users_met(trial: Trial) -> None:
-    trial.start(FIRST, BY_USER)
+    trial.start(FIRST, BY_COOKIE)
     with trial.stream(100.0, users=USERS) as stream:
-        trial.apply(WORSE, BY_USER)
+        trial.apply(WORSE, BY_COOKIE)
         on_trial = trial.until_stage(RolloutStage.TRIAL, WORSE.version)
         with trial.stream(20.0) as nobody:
             wait_until("answers to nobody", lambda: len(nobody.log.rows()) > 20)

@@ -97,7 +97,7 @@ class Reason(enum.StrEnum):
     USERS_KEPT = "UsersKept"
     """Every reachable member's gateway has taken the policy that keeps users."""
     USERS_NOT_KEPT = "UsersNotKept"
-    """Some member's gateway does not keep users; the message names it, why, and what to do."""
+    """Some member's gateway does not keep users, or not yet (Unknown); the message says which and why."""
     CODE_ON_LOAD = "CodeOnLoad"
     """Loading the artifact runs code from it, which no digest or signature makes harmless."""
     NO_TRIAL = "NoTrial"

@@ -45,23 +45,11 @@ def _hash(sticky_by: StickyBy) -> dict[str, Any]:
 
 
 def read_policy(manifest: Manifest) -> StickyView:
-    """Return what a policy in the API server does, and what the gateway says to it."""
+    """Return what a policy in the API server does by what its gateways say: nothing until they do."""
     try:
         by = _read_hash(manifest["spec"]["loadBalancer"]["consistentHash"])
     except (KeyError, TypeError, ValueError):
-        return StickyView(None, "its BackendTrafficPolicy is not as it was written")
-    return StickyView(by, _refusal(manifest))
-
-
-def _read_hash(spec: dict[str, Any]) -> StickyBy:
-    if spec["type"] == "Cookie":
-        return StickyBy(cookie=spec["cookie"]["name"])
-    [header] = spec["headers"]
-    return StickyBy(header=header["name"])
-
-
-def _refusal(manifest: Manifest) -> str | None:
-    """Return why no gateway has taken the policy as it is now; None if each has."""
+        return StickyView(problem="its BackendTrafficPolicy is not as it was written")
     generation = manifest["metadata"].get("generation", 0)
     taken = False
     for ancestor in (manifest.get("status") or {}).get("ancestors") or ():
@@ -71,6 +59,13 @@ def _refusal(manifest: Manifest) -> str | None:
             kind, holds = said.get("type"), said.get("status") == "True"
             if (kind, holds) in _REFUSALS:
                 why = f"{said.get('reason', '')}: {said.get('message', '')}"
-                return f"its gateway refuses the BackendTrafficPolicy: {why}"
+                return StickyView(problem=f"its gateway refuses the BackendTrafficPolicy: {why}")
             taken |= kind == "Accepted"
-    return None if taken else "no gateway there has taken the BackendTrafficPolicy yet"
+    return StickyView(by if taken else None)
+
+
+def _read_hash(spec: dict[str, Any]) -> StickyBy:
+    if spec["type"] == "Cookie":
+        return StickyBy(cookie=spec["cookie"]["name"])
+    [header] = spec["headers"]
+    return StickyBy(header=header["name"])

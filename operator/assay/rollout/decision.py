@@ -129,6 +129,8 @@ def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> 
         first = item.type not in before and item.type in _GOOD
         if item.type not in _REPORTED or not turned or (first and item.status == "True"):
             continue
+        if item.status == "Unknown":
+            continue
         good = item.type in _GOOD and item.status == "True"
         events.append(Event("Normal" if good else "Warning", item.reason, item.message))
     return tuple(events)

@@ -55,9 +55,9 @@ class StickyView:
     Attributes
     ----------
     by
-        What its policy there tells users apart by; None while there is no policy.
+        What it tells users apart by; None while it has taken no policy.
     problem
-        Why users are not kept all the same, for people; None if they are.
+        Why it will take none as things are, for people.
     """
 
     by: StickyBy | None = None

@@ -97,11 +97,13 @@ class Situation:
             return ()
         found = []
         for member in self.reachable:
-            by, problem = member.sticky.by, member.sticky.problem
-            if problem is None and (by is None or by.key != wanted.key):
-                problem = f"its gateway is not told yet to tell users apart by {wanted.key}"
-            if problem is not None:
-                found.append(EvidenceProblem(member.name, Reason.USERS_NOT_KEPT.value, problem))
+            sticky = member.sticky
+            if sticky.problem is None and sticky.by is not None and sticky.by.key == wanted.key:
+                continue
+            why = sticky.problem or (
+                f"no gateway there has taken the BackendTrafficPolicy for {wanted.key} yet"
+            )
+            found.append(EvidenceProblem(member.name, Reason.USERS_NOT_KEPT.value, why))
         return tuple(found)
 
     def _took_part(self, name: str) -> bool:

@@ -280,7 +280,11 @@ def _users_kept(situation: Situation, status: ModelDeploymentStatus) -> tuple[Co
         return ()
     kind = ConditionType.USERS_KEPT
     if mixed := situation.users_not_kept(status):
-        return (condition(kind, False, Reason.USERS_NOT_KEPT, users_mixed(mixed)),)
+        # Policies that are on their way are no trouble yet.
+        refused = any(member.sticky.problem for member in situation.reachable)
+        return (
+            condition(kind, False if refused else None, Reason.USERS_NOT_KEPT, users_mixed(mixed)),
+        )
     if not situation.reachable:
         return (condition(kind, None, Reason.MEMBERS_UNREACHABLE, "no member can be reached"),)
     message = f"every user stays in one arm, told apart by {wanted.key}; requests without it are no evidence"
