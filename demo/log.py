@@ -46,6 +46,8 @@ class Prediction:
         Who answered: the version as the answer says it, the others as the receipt says them.
     score
         Probability of the positive class; not a number if the model gave none.
+    user
+        Number of the user who asked, where users are named.
     label
         What the ledger said of this row's label; None until it answered.
     """
@@ -62,6 +64,7 @@ class Prediction:
     score: float
     truth: str
     receipt: str
+    user: int | None = None
     label: str | None = None
 
     @property

@@ -52,11 +52,15 @@ class Load:
         Over all members together; they take turns.
     several_rows_share
         Share of the requests with 2 to `rows_max` rows.
+    users
+        So many users ask, each always in one member and named in the header `x-user-id` and the
+        cookie `session`; 0: nobody is named.
     """
 
     requests_per_second: float = 80.0
     several_rows_share: float = 0.2
     rows_max: int = 6
+    users: int = 0
     seed: int = 1
     labels: LabelSettings = field(default_factory=LabelSettings)
 
@@ -163,10 +167,12 @@ class Stream:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 # What the clock could not do in time is made up for, up to a second of it.
                 due = max(due + interval, time.monotonic() - 1.0)
-                target = self._targets[turn % len(self._targets)]
+                user = self._random.randrange(self._load.users) if self._load.users else None
+                place = turn if user is None else user
+                target = self._targets[place % len(self._targets)]
                 turn += 1
                 self.log.sent()
-                requests.create_task(self._ask(session, target, self._draw()))
+                requests.create_task(self._ask(session, target, self._draw(), user))
 
     def _draw(self) -> list[int]:
         count = 1
@@ -175,21 +181,28 @@ class Stream:
         return [self._random.randrange(len(self._texts)) for _ in range(count)]
 
     async def _ask(
-        self, session: aiohttp.ClientSession, target: Target, rows: Sequence[int]
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        rows: Sequence[int],
+        user: int | None = None,
     ) -> None:
         sent = time.time()
+        headers = {"content-type": "application/json"}
+        if user is not None:
+            headers |= {"x-user-id": f"user-{user}", "cookie": f"theme=dark; session=user-{user}"}
         try:
             async with session.post(
                 target.gateway + self._path,
                 data=self._body(rows),
-                headers={"content-type": "application/json"},
+                headers=headers,
             ) as response:
                 if response.status != 200:
                     detail = (await response.text())[:200]
                     self._fail(sent, target, str(response.status), detail)
                     return
                 answer = await response.json()
-            predictions = self._read(answer, target, rows, sent)
+            predictions = self._read(answer, target, rows, sent, user)
         except BadAnswerError as error:
             self._fail(sent, target, "BadAnswer", str(error))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
@@ -209,7 +222,7 @@ class Stream:
         ).encode()
 
     def _read(
-        self, answer: Any, target: Target, rows: Sequence[int], sent: float
+        self, answer: Any, target: Target, rows: Sequence[int], sent: float, user: int | None = None
     ) -> list[Prediction]:
         try:
             outputs = {output["name"]: output["data"] for output in answer["outputs"]}
@@ -239,6 +252,7 @@ class Stream:
                     score=float(positive[index]),
                     truth=self._truths[row],
                     receipt=receipts[index],
+                    user=user,
                 )
             )
         return result

@@ -155,7 +155,11 @@ def fetch_command(
     type=PATH,
     help='A file {"ship": ...}, read when it changes; default: feedback.json beside the keys.',
 )
-@option("--user-header", help="Header of a request that names its user, for sticky trials.")
+@option(
+    "--user-header",
+    help="Header of a request that names its user; in a trial the gateway's assay-user-by says it.",
+)
+@option("--user-cookie", help="Cookie that names the user, instead of a header.")
 @option("--spool-dir", type=PATH, help="Where shipments wait; default: a temporary folder.")
 @option(
     "--spool-bytes",
@@ -205,6 +209,7 @@ def serve_command(
     ship: str | None,
     feedback_file: Path | None,
     user_header: str | None,
+    user_cookie: str | None,
     spool_dir: Path | None,
     spool_bytes: int,
     log_requests: str,
@@ -231,7 +236,13 @@ def serve_command(
     from assay_server.models.batcher import Batching  # noqa: PLC0415
     from assay_server.server import run  # noqa: PLC0415
     from assay_server.shipping import Ship, ShippingError, shipper_of  # noqa: PLC0415
+    from assay_server.users import UserKey  # noqa: PLC0415
 
+    if user_header and user_cookie:
+        raise click.UsageError("--user-header and --user-cookie exclude each other")
+    user = None
+    if user_header or user_cookie:
+        user = UserKey(user_header.lower() if user_header else None, user_cookie)
     configure()
     tls = tls_of(tls_cert, tls_key)
     identity = Identity(
@@ -273,7 +284,7 @@ def serve_command(
             drain_seconds,
             grpc_port,
             shipper,
-            user_header,
+            user,
             tls,
             AccessLog(Logged(log_requests)),
             Batching(max_queue, batch_wait_us / 1e6),

@@ -13,8 +13,9 @@ from assay_server.metrics import Requests, Served
 from assay_server.models import OverloadedError, configure_sklearn
 from assay_server.models.batcher import Batcher, Batching, Reply
 from assay_server.protocol import ProtocolError, Query, Signature
-from assay_server.receipts import stratum_of
+from assay_server.receipts import NO_STRATUM, Stratum, stratum_of
 from assay_server.shipping import Shipper
+from assay_server.users import USER_BY, Headers, UserKey, user_key
 
 LARGE_BYTES = 64 * 1024
 """Queries with more than that, as numbers, are worked on in a thread."""
@@ -22,7 +23,6 @@ BATCH_ROWS = 256
 """Rows that go into one call of the model, at most."""
 
 _Result = TypeVar("_Result")
-Headers = Callable[[str], str | None]
 
 
 class Core:
@@ -34,8 +34,8 @@ class Core:
         Labels of all metrics.
     shipper
         Is told of what was served.
-    user_header
-        The header that names a request's user.
+    user
+        Where requests name their user, unless the gateway says it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Core:
         labels: Mapping[str, str],
         *,
         shipper: Shipper | None = None,
-        user_header: str | None = None,
+        user: UserKey | None = None,
         batching: Batching | None = None,
     ) -> None:
         self.predictor = predictor
@@ -54,7 +54,7 @@ class Core:
         self.max_rows = _batch_rows(predictor.signature)
         self._labels = labels
         self._shipper = shipper
-        self._user_header = user_header.lower() if user_header else None
+        self._user = user
         # One: a body of 8 MiB becomes some 200 MB of Python objects while it is worked on.
         self._large = ThreadPoolExecutor(1, "large-bodies", initializer=configure_sklearn)
         slow = ThreadPoolExecutor(1, "model", initializer=configure_sklearn)
@@ -84,10 +84,15 @@ class Core:
         ProtocolError
             With status 503 when too much is waiting.
         """
-        user = header(self._user_header) if self._user_header else None
         stratum = stratum_of(header("assay-stratum"))
+        told = header(USER_BY)
+        if told is None:
+            user = self._user.of(header) if self._user is not None else None
+            job = Job(query, stratum, len(query.rows), user, start)
+        else:
+            job = _of_user(query, stratum, told, header, start)
         try:
-            self._batcher.submit(Job(query, stratum, len(query.rows), user, start), reply)
+            self._batcher.submit(job, reply)
         except OverloadedError as error:
             raise ProtocolError(str(error), 503) from error
 
@@ -126,6 +131,7 @@ class Core:
             and not isinstance(first, BaseException)
             and len(first.batch.receipts) == len(jobs)
             and first.batch.stratum is not None
+            and not any([job.is_unit for job in jobs])  # noqa: C419 - a list is faster
         ):
             # What nearly all batches are: rows of one stratum, counted as one.
             batch = first.batch
@@ -144,11 +150,26 @@ class Core:
         self.drift.note(job.query.rows, prediction.scores.probabilities)
         self.requests.scoring_seconds += now - job.start
         if self._shipper is not None:
-            self._shipper.note(job.query.id, job.stratum, job.user, prediction.receipts)
+            self._shipper.note(
+                job.query.id, job.stratum, job.user, prediction.receipts, is_unit=job.is_unit
+            )
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, ProtocolError) or error.status >= 500:
             event("model_failed", level=40, cause=_root_cause(error))
+
+
+def _of_user(query: Query, stratum: Stratum, told: str, header: Headers, start: float) -> Job:
+    """Return the job of a request in a trial of users.
+
+    One that names no user is served, but no evidence: its lot was drawn for it alone, and whose it
+    is, maybe somebody's with rows in both arms, nobody knows.
+    """
+    key = user_key(told)
+    user = key.of(header) if key is not None else None
+    if user is None:
+        return Job(query, NO_STRATUM, len(query.rows), None, start)
+    return Job(query, stratum, len(query.rows), user, start, is_unit=True)
 
 
 def is_large(query: Query) -> bool:

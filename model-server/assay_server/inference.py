@@ -39,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
         The key of its user, if it has one.
     start
         When it came, by `time.perf_counter`.
+    is_unit
+        Whether the gateway splits users: then the ledger is told of each.
     """
 
     query: Query
@@ -46,6 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     count: int
     user: str | None = None
     start: float = 0.0
+    is_unit: bool = False
 
     @classmethod
     def of(cls, query: Query, stratum: Stratum, user: str | None = None) -> "Job":

@@ -10,7 +10,7 @@ import uvloop
 
 from assay_server import exposition, process
 from assay_server.access import AccessLog
-from assay_server.core import Core, Headers, is_large
+from assay_server.core import Core, is_large
 from assay_server.inference import Prediction, Predictor
 from assay_server.loading import Identity
 from assay_server.logs import loop_failed
@@ -41,6 +41,7 @@ from assay_server.transport import (
     Service,
     listen,
 )
+from assay_server.users import Headers, UserKey
 
 BODY_LIMIT = 8 * 1024 * 1024
 # Of requests that ask about the server, not about rows.
@@ -62,16 +63,14 @@ class ModelServer:
         predictor: Predictor,
         identity: Identity,
         shipper: Shipper | None = None,
-        user_header: str | None = None,
+        user: UserKey | None = None,
         access: AccessLog | None = None,
         batching: Batching | None = None,
     ) -> None:
         self._predictor = predictor
         self._identity = identity
         labels = {"deployment": identity.deployment, "revision": identity.revision}
-        self._core = Core(
-            predictor, labels, shipper=shipper, user_header=user_header, batching=batching
-        )
+        self._core = Core(predictor, labels, shipper=shipper, user=user, batching=batching)
         self._scrapes = Scrapes()
         self._infos = _infos(predictor.signature, identity, labels)
         self.access = access or AccessLog()
@@ -291,7 +290,7 @@ def run(
     drain_seconds: float,
     grpc_port: int = 0,
     shipper: Shipper | None = None,
-    user_header: str | None = None,
+    user: UserKey | None = None,
     tls: TLS | None = None,
     access: AccessLog | None = None,
     batching: Batching | None = None,
@@ -306,7 +305,7 @@ def run(
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(loop_failed)
-        server = ModelServer(predictor, identity, shipper, user_header, access, batching)
+        server = ModelServer(predictor, identity, shipper, user, access, batching)
         rpc = None
         if grpc_port:
             # It costs memory, and most servers go without.

@@ -149,13 +149,22 @@ class Shipper:
         return self._ship() is Ship.NONE
 
     def note(
-        self, request: str | None, stratum: Stratum, user: str | None, receipts: Sequence[str]
+        self,
+        request: str | None,
+        stratum: Stratum,
+        user: str | None,
+        receipts: Sequence[str],
+        *,
+        is_unit: bool = False,
     ) -> None:
         """Write down what was served, before it is answered. Never raises; any thread may call.
 
-        `request` is the client's id of the request, `user` the key of its user.
+        `request` is the client's id of the request, `user` the key of its user. Where users are
+        split (`is_unit`) the ledger is told of them even if it is to be told nothing else.
         """
         ship = self._ship()
+        if is_unit and ship is Ship.NONE:
+            ship = Ship.USERS
         if ship is Ship.NONE or (ship is Ship.USERS and not self._is_new(stratum, user)):
             return
         if ship is Ship.USERS:

@@ -165,6 +165,8 @@ def may(cluster: Cluster, verb: str, resource: str, namespace: str = "") -> bool
         ("patch", "deployments.apps", "ml"),
         ("list", "deployments.apps", ""),
         ("watch", "httproutes.gateway.networking.k8s.io", ""),
+        ("watch", "backendtrafficpolicies.gateway.envoyproxy.io", ""),
+        ("delete", "backendtrafficpolicies.gateway.envoyproxy.io", "ml"),
         ("deletecollection", "services", "ml"),
         ("get", "secrets", "ml"),
         ("list", "pods", "ml"),

@@ -342,6 +342,31 @@ INVALID = {
         "spec.traffic.parentRefs: Invalid value: 0: spec.traffic.parentRefs in body should have at "
         "least 1 items",
     ),
+    "users by header and cookie": (
+        deployment("traffic.stickyBy", {"header": "x-user-id", "cookie": "session"}),
+        "spec.traffic.stickyBy: Invalid value: traffic.stickyBy needs either header or cookie, "
+        "and not both",
+    ),
+    "users by nothing": (
+        deployment("traffic.stickyBy", {}),
+        "spec.traffic.stickyBy: Invalid value: traffic.stickyBy needs either header or cookie, "
+        "and not both",
+    ),
+    "users by a header of the route": (
+        deployment("traffic.stickyBy", {"header": "Assay-Stratum"}),
+        "spec.traffic.stickyBy: Invalid value: traffic.stickyBy.header must not start with assay-: "
+        "those headers are set by the route",
+    ),
+    "users by all cookies": (
+        deployment("traffic.stickyBy", {"header": "Cookie"}),
+        "spec.traffic.stickyBy: Invalid value: traffic.stickyBy.header must name a header that "
+        "tells users apart; for a cookie use traffic.stickyBy.cookie",
+    ),
+    "users by what is no header": (
+        deployment("traffic.stickyBy", {"header": "x user"}),
+        'spec.traffic.stickyBy.header: Invalid value: "x user": spec.traffic.stickyBy.header in '
+        "body should match '^[0-9A-Za-z!#$%&'*+.^_`|~-]+$'",
+    ),
     "no traffic at all": (
         lambda: without(a_deployment(), "spec.traffic"),
         "spec.traffic: Required value",

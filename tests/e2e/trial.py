@@ -82,7 +82,11 @@ class Trial:
         return entry
 
     def stream(
-        self, requests_per_second: float = 50.0, labels: LabelSettings | None = None
+        self,
+        requests_per_second: float = 50.0,
+        labels: LabelSettings | None = None,
+        *,
+        users: int = 0,
     ) -> BackgroundStream:
         """A steady stream of held-out rows through both gateways, labels following."""
         data = split()
@@ -90,7 +94,11 @@ class Trial:
             self.name,
             self.stage.targets(self.name),
             Data(data.held_out_rows, [str(label) for label in data.held_out_labels]),
-            Load(requests_per_second=requests_per_second, labels=labels or LabelSettings()),
+            Load(
+                requests_per_second=requests_per_second,
+                users=users,
+                labels=labels or LabelSettings(),
+            ),
         )
 
     def pods(self, revision: str) -> dict[str, tuple[str, int]]:

@@ -9,7 +9,7 @@ import pydantic
 from .analysis import Mode
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, User, Word
-from .model_deployment import ModelFormat, Rollout
+from .model_deployment import ModelFormat, Rollout, StickyBy
 from .request import RolloutId, Why
 
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
@@ -167,6 +167,9 @@ class RolloutStatus(Model):
     started_at: Timestamp
     settings: Rollout = pydantic.Field(
         description="The spec's rollout section as it was when the rollout started."
+    )
+    sticky_by: StickyBy | None = pydantic.Field(
+        None, description="The spec's traffic.stickyBy as it was when the rollout started."
     )
     steps: Steps = ()
     continues: Trials | None = pydantic.Field(

@@ -10,7 +10,7 @@ import pydantic
 
 from .analysis import Analysis
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
-from .placement import PLACEMENT_RULES, Placement
+from .placement import PLACEMENT_RULES, ClusterSelector, Placement
 
 
 class ModelFormat(enum.StrEnum):
@@ -199,6 +199,45 @@ class ParentRef(Model):
     section_name: ObjectName | None = pydantic.Field(None, description="Listener of the Gateway.")
 
 
+Token = Annotated[
+    str,
+    pydantic.Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"),
+]
+"""The name of a header or a cookie (a token of RFC 9110)."""
+
+
+class StickyBy(Model):
+    """What names the user of a request. Exactly one field is set."""
+
+    header: Token | None = pydantic.Field(
+        None, description="Name of a header, for instance x-user-id; upper and lower case are one."
+    )
+    cookie: Token | None = pydantic.Field(
+        None, description="Name of a cookie that clients bring; the Gateway gives none out."
+    )
+
+    @property
+    def key(self) -> str:
+        """The one of both that is set, ``header:<name>`` or ``cookie:<name>``."""
+        return f"header:{self.header.lower()}" if self.header else f"cookie:{self.cookie}"
+
+
+_STICKY_RULES = (
+    (
+        "has(self.header) != has(self.cookie)",
+        "traffic.stickyBy needs either header or cookie, and not both",
+    ),
+    (
+        "!has(self.header) || !(self.header.lowerAscii() in ['cookie', 'host'])",
+        "traffic.stickyBy.header must name a header that tells users apart; for a cookie use traffic.stickyBy.cookie",
+    ),
+    (
+        "!has(self.header) || !self.header.lowerAscii().startsWith('assay-')",
+        "traffic.stickyBy.header must not start with assay-: those headers are set by the route",
+    ),
+)
+
+
 class Traffic(Model):
     """How requests reach the pods."""
 
@@ -213,6 +252,11 @@ class Traffic(Model):
         description="Host names that the route answers to; every one of the Gateway's when empty.",
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    sticky_by: StickyBy | None = pydantic.Field(
+        None,
+        description="What names the user of a request: the same user stays with the same version, and is the unit of the trial. Needs Envoy Gateway 1.9 in the members. Edits count from the next rollout.",
+        json_schema_extra=rules(*_STICKY_RULES),
     )
 
 

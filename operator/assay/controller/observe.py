@@ -289,7 +289,12 @@ async def _judge(
     past, built = memory.history.known_of_all(known), memory.history.built
     elapsed = (now - rollout.evidence_since).total_seconds()
     growth = rollout.settings.max_seconds / elapsed if elapsed > GROWTH_SECONDS else None
-    how = policy(analysis, members=len(status.clusters), growth=growth)
+    how = policy(
+        analysis,
+        members=len(status.clusters),
+        growth=growth,
+        by_user=rollout.sticky_by is not None,
+    )
 
     def judged() -> Judgement:
         strata = combine(known, *revisions, weights=weights).strata

@@ -69,7 +69,7 @@ def judge(metrics: Sequence[MetricSpec], policy: Policy, evidence: Evidence) -> 
         [moment.seconds for moment in evidence.history],
     )
     deciding = [spec for spec in metrics if spec.decides]
-    return _combined(each, samples.findings(evidence, policy.min_label_coverage, deciding))
+    return _combined(each, samples.findings(evidence, policy, deciding))
 
 
 def judge_pairs(metrics: Sequence[MetricSpec], policy: Policy, counts: PairedCounts) -> Judgement:

@@ -36,6 +36,9 @@ RARE_CLASS = "RareClass"
 TOO_FEW_USERS = "TooFewUsers"
 """Hold: labels come from so few users that the variance between them is not known."""
 
+USERS_UNKNOWN = "UsersUnknown"
+"""Hold: users were split, and labelled rows do not say whose they are."""
+
 UNDERPOWERED = "Underpowered"
 """Hold: at this rate of labels no proof is expected before the trial's time is over."""
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
-from assay.evidence.counts import Evidence, Stratum
+from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.judge import reasons
-from assay.judge.verdict import MetricSpec
+from assay.judge.verdict import MetricSpec, Policy
 from assay.judge.wording import count, percent
 
 ALARM = 1000.0
@@ -105,19 +105,19 @@ Pair = tuple[float, float, Lot]
 """Counts of stable and of the canary, and of the canary's share that is to be expected."""
 
 
-def findings(
-    evidence: Evidence, min_coverage: float, metrics: Sequence[MetricSpec]
-) -> list[Finding]:
+def findings(evidence: Evidence, policy: Policy, metrics: Sequence[MetricSpec]) -> list[Finding]:
     """Find what is wrong with the sample, most serious first; empty when nothing is."""
     weighted = [each for each in evidence.strata if each.weight is not None]
-    sticky = any(each.stable.users + each.canary.users for each in weighted)
-    split = _split(weighted, sticky=sticky)
+    sticky = policy.by_user or any(each.stable.users + each.canary.users for each in weighted)
+    names, split = [each.name for each in weighted], _split(weighted, sticky=sticky)
+    log_e = log_e_of_users(names, split) if sticky else log_e_of_pairs(split)
     served = [each for each in evidence.strata if each.stable.served and each.canary.served]
     found = (
-        _coverage_low(evidence, min_coverage),
+        _users_unknown(evidence) if policy.by_user else None,
+        _coverage_low(evidence, policy.min_label_coverage),
         _depends_on_prediction(evidence, metrics),
-        _ratio_mismatch([each.name for each in weighted], split, "users" if sticky else "requests")
-        if log_e_of_pairs(split) >= _LIMIT
+        _ratio_mismatch(names, split, "users" if sticky else "requests")
+        if log_e >= _LIMIT
         else None,
         _coverage_mismatch(evidence, served)
         if log_e_of_pairs([_labels(each) for each in served]) >= _LIMIT
@@ -138,6 +138,44 @@ def log_e_of_pairs(pairs: Sequence[Pair]) -> float:
             + (lot.constant - log_gamma(CONCENTRATION + stable + canary))
         )
     return total
+
+
+def log_e_of_users(names: Sequence[str], split: Sequence[Pair]) -> float:
+    """Log e-value of users over all strata.
+
+    A user has one lot for all steps of a member, so those are not independent: what chance did at
+    the first is there again at the next. A mean of e-values is one whatever their dependence, their
+    product only of independent ones, as members are.
+    """
+    steps: dict[str, list[float]] = {}
+    for name, pair in zip(names, split, strict=True):
+        steps.setdefault(name.rpartition("/")[0], []).append(log_e_of_pairs([pair]))
+    return sum(float(np.logaddexp.reduce(each)) - math.log(len(each)) for each in steps.values())
+
+
+def _users_unknown(evidence: Evidence) -> Finding | None:
+    """Labelled rows without a user: how much rows of one user go together is not known then."""
+    for of in ("stable", "canary"):
+        arms: list[ArmCounts] = [getattr(each, of) for each in evidence.strata]
+        labelled = sum(int(arm.confusion.sum()) for arm in arms)
+        named = sum(int(arm.buckets.confusion.sum()) for arm in arms if arm.buckets is not None)
+        words = "stable" if of == "stable" else "the canary"
+        if named < labelled:
+            return Finding(
+                reasons.USERS_UNKNOWN,
+                f"{count(labelled - named)} of {count(labelled)} labelled rows of {words} do not say "
+                "whose they are: its model server or the ledger is older than stickyBy, or the model "
+                "has more than ten classes, which are not counted by user",
+                blocks_rollback=True,
+            )
+        if labelled and not any(arm.users for arm in arms):
+            return Finding(
+                reasons.USERS_UNKNOWN,
+                f"{words} has {count(labelled)} labelled rows, and its servers have told the ledger "
+                "of no user: whether the split is as asked cannot be seen",
+                blocks_rollback=False,
+            )
+    return None
 
 
 def _coverage_low(evidence: Evidence, minimum: float) -> Finding | None:

@@ -141,6 +141,8 @@ class Policy:
     growth
         How many times as many labels there will be when the trial's time is over, >= 1; `None` if
         nobody knows. With it the judge can say that no verdict is to be expected.
+    by_user
+        Whether lots were drawn for users: rows that name none then hold everything.
     """
 
     confidence: float = 0.95
@@ -150,6 +152,7 @@ class Policy:
     by_member: bool = False
     since_moments: bool = False
     growth: float | None = None
+    by_user: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no test could mean."""

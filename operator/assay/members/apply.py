@@ -72,6 +72,8 @@ class Writer:
         await asyncio.gather(*(self._revision(item) for item in plan.revisions))
         if plan.route:
             await self.put(plan.route)
+        # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
+        await self._keep_users(plan)
         await self._prune(plan)
 
     async def back(self, plan: MemberPlan) -> None:
@@ -95,6 +97,8 @@ class Writer:
         """Remove everything of one ModelDeployment that this hub has made here, traffic first."""
         selector = f"{resources.DEPLOYMENT}={name},{resources.ORIGIN}={self._origin}"
         for kind in (*resources.OWNED, "ControllerRevision"):
+            if self._cache.lacking(kind):
+                continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
             if key[2] == name or key[2].startswith(f"{name}-"):
@@ -125,6 +129,16 @@ class Writer:
 
     async def _put_all(self, documents: Iterable[dict[str, Any]]) -> None:
         await asyncio.gather(*(self.put(document) for document in documents))
+
+    async def _keep_users(self, plan: MemberPlan) -> None:
+        kind, metadata = "BackendTrafficPolicy", plan.record["metadata"]
+        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        if self._cache.lacking(kind):
+            return
+        if plan.sticky:
+            await self.put(plan.sticky)
+        elif self._cache.get(kind, namespace, name):
+            await self._delete(kind, namespace, name)
 
     async def _revision(self, objects: RevisionObjects) -> None:
         uid = await self._anchor(objects.anchor)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.render.route import read_route
-from assay.rollout.observation import RouteView
+from assay.render.sticky import read_policy
+from assay.rollout.observation import RouteView, StickyView
 
 from . import resources
 
@@ -38,6 +39,7 @@ class Seen:
     desired: int = 0
     ready: int = 0
     route: RouteView | None = None
+    sticky: StickyView | None = None
 
 
 class Cache:
@@ -52,6 +54,7 @@ class Cache:
     def __init__(self, wake: Callable[[str, str], None]) -> None:
         self._wake = wake
         self._seen: dict[Key, Seen] = {}
+        self._lacking: dict[str, str] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Seen | None:
         """Return what was last seen of an object; None if it is not there."""
@@ -79,6 +82,19 @@ class Cache:
         """Forget an object."""
         if before := self._seen.pop(key, None):
             self._wake(key[1], before.deployment)
+
+    def lacks(self, kind: str, why: str | None) -> None:
+        """Note why the member has no such kind for us, or None: it has. Everybody is woken."""
+        before = self._lacking.pop(kind, None)
+        if why is not None:
+            self._lacking[kind] = why
+        if before != why:
+            for place in {(key[1], seen.deployment) for key, seen in self._seen.items()}:
+                self._wake(*place)
+
+    def lacking(self, kind: str) -> str | None:
+        """Return why the member has no such kind for us; None if it has."""
+        return self._lacking.get(kind)
 
     def store(self, kind: str) -> "KindStore":
         """Return what a watch of one kind writes to."""
@@ -129,6 +145,7 @@ def summary(document: dict[str, Any]) -> Seen:
         desired=desired,
         ready=ready,
         route=read_route(document) if document["kind"] == "HTTPRoute" else None,
+        sticky=read_policy(document) if document["kind"] == "BackendTrafficPolicy" else None,
     )
 
 
@@ -174,4 +191,4 @@ def _key(document: dict[str, Any]) -> Key:
 
 
 def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
-    return (seen.digest, seen.desired, seen.ready) if seen else None
+    return (seen.digest, seen.desired, seen.ready, seen.sticky) if seen else None

@@ -3,6 +3,7 @@
 from typing import Any
 
 PLURALS = {
+    "BackendTrafficPolicy": "backendtrafficpolicies",
     "ConfigMap": "configmaps",
     "ControllerRevision": "controllerrevisions",
     "Deployment": "deployments",
@@ -18,6 +19,7 @@ PLURALS = {
 """Every kind that the operator touches; the chart's RBAC lists the same."""
 
 API_VERSIONS = {
+    "BackendTrafficPolicy": "gateway.envoyproxy.io/v1alpha1",
     "ConfigMap": "v1",
     "ControllerRevision": "apps/v1",
     "Deployment": "apps/v1",
@@ -31,10 +33,21 @@ API_VERSIONS = {
     "StatefulSet": "apps/v1",
 }
 
-OWNED = ("HTTPRoute", "Deployment", "StatefulSet", "Service", "ConfigMap", "Secret")
+OWNED = (
+    "HTTPRoute",
+    "BackendTrafficPolicy",
+    "Deployment",
+    "StatefulSet",
+    "Service",
+    "ConfigMap",
+    "Secret",
+)
 """Kinds that the operator leaves in a member, traffic first; ControllerRevisions come after them."""
 
-WATCHED = ("Deployment", "StatefulSet", "HTTPRoute")
+WATCHED = ("Deployment", "StatefulSet", "HTTPRoute", "BackendTrafficPolicy")
+
+OPTIONAL = frozenset({"BackendTrafficPolicy"})
+"""Watched kinds that a member may do without; what it lacks is neither written nor removed there."""
 
 DEPLOYMENT = "assay.dev/deployment"
 REVISION = "assay.dev/revision"

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 
 from assay.api.conditions import Reason
 from assay.api.model_cluster import ModelClusterSpec
 from assay.render.naming import ledger_name, record_name
 from assay.render.record import read_record
-from assay.rollout.observation import PodsView, RecordView, RouteView
+from assay.rollout.observation import PodsView, RecordView, RouteView, StickyView
 
 from . import pods, resources
 from .api import Api, Fence
@@ -50,6 +51,7 @@ class Session:
         wake: Callable[[str, str], None],
         fences: tuple[Fence, ...] = (),
     ) -> None:
+        self._name = name
         self.api = Api(credentials, name)
         self.lease = Lease(self.api, LEASE_NAMESPACE, LEASE_NAME, origin, seconds=LEASE_SECONDS)
         self.api.fences = (self.lease.fence, *fences)
@@ -62,6 +64,7 @@ class Session:
                 resources.path(kind),
                 self.cache.store(kind),
                 selector=resources.MANAGED,
+                lacks=functools.partial(self._lacks, kind) if kind in resources.OPTIONAL else None,
             )
             for kind in resources.WATCHED
         ]
@@ -109,6 +112,13 @@ class Session:
         seen = self.cache.get("HTTPRoute", namespace, name)
         return seen.route if seen else None
 
+    def sticky(self, namespace: str, name: str) -> StickyView:
+        """Return what the gateway here does to keep the users of a ModelDeployment."""
+        if why := self.cache.lacking("BackendTrafficPolicy"):
+            return StickyView(None, why)
+        seen = self.cache.get("BackendTrafficPolicy", namespace, name)
+        return seen.sticky if seen and seen.sticky else StickyView()
+
     def ledger_ready(self, namespace: str, name: str) -> bool:
         """Return whether the ledger answers."""
         seen = self.cache.get("StatefulSet", namespace, ledger_name(name))
@@ -129,6 +139,20 @@ class Session:
     def forget(self, namespace: str, name: str) -> None:
         """Forget a ModelDeployment that is gone from here."""
         self._records.pop((namespace, name), None)
+
+    def _lacks(self, kind: str, error: ApiError | None) -> None:
+        why = None
+        if error is not None and error.missing:
+            why = (
+                f"no {kind} in member {self._name}; install Envoy Gateway 1.9 there or take "
+                "traffic.stickyBy away"
+            )
+        elif error is not None:
+            why = (
+                f"the hub may not use {kind} in member {self._name}; upgrade Assay's chart there "
+                f"(role=member) or take traffic.stickyBy away: {error.message}"
+            )
+        self.cache.lacks(kind, why)
 
     async def _failure(self, namespace: str, name: str, revision: str) -> str | None:
         selector = f"{resources.DEPLOYMENT}={name},{resources.REVISION}={revision}"

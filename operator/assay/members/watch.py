@@ -22,6 +22,7 @@ SILENCE_SECONDS = 75.0
 
 _SERVER_SECONDS = 290
 _PAGE = 500
+_ABSENT_SECONDS = 20.0
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 
@@ -56,6 +57,9 @@ class Watch:
         After so long without a word the connection is given up.
     jitter
         Draws from [0, 1); seeded in tests.
+    lacks
+        For a kind that the server may do without, or not show us: called with why it is so, and with
+        None when it is there after all. Such a kind counts as seen, empty.
 
     Attributes
     ----------
@@ -77,6 +81,7 @@ class Watch:
         fields: str = "",
         silence_seconds: float = SILENCE_SECONDS,
         jitter: Callable[[], float] = random.random,
+        lacks: Callable[[ApiError | None], None] | None = None,
     ) -> None:
         self._api = api
         self._path = path
@@ -85,6 +90,7 @@ class Watch:
         self._query = {key: value for key, value in wanted.items() if value}
         self._silence = silence_seconds
         self._jitter = jitter
+        self._lacks = lacks
         self._version: str | None = None
         self.synced = asyncio.Event()
         self.heard = time.monotonic()
@@ -100,6 +106,10 @@ class Watch:
                     await self._list()
                 await self._watch()
             except (MemberError, ApiError, ValueError, KeyError) as error:
+                if self._lacks and isinstance(error, ApiError) and error.status in {403, 404}:
+                    self._take_as_empty(error, self._lacks)
+                    await asyncio.sleep(_ABSENT_SECONDS)
+                    continue
                 again, self.error = self.error is not None, error
                 if isinstance(error, ApiError) and error.gone:
                     self._version = None
@@ -126,6 +136,15 @@ class Watch:
         self.heard = time.monotonic()
         self._version = page["metadata"]["resourceVersion"]
         self._store.replace(documents)
+        if self._lacks:
+            self._lacks(None)
+        self.error = None
+        self.synced.set()
+
+    def _take_as_empty(self, why: ApiError, lacks: Callable[[ApiError | None], None]) -> None:
+        self._version = None
+        self._store.replace([])
+        lacks(why)
         self.error = None
         self.synced.set()
 

@@ -24,6 +24,10 @@ from .naming import (
 
 STRATUM_HEADER = "assay-stratum"
 
+USER_BY_HEADER = "assay-user-by"
+"""Tells servers where a request names its user: in the same write as the weight, so that both arms
+count users from the first request of a step on and no pod restarts for it."""
+
 
 def http_route(
     identity: Identity,
@@ -41,8 +45,8 @@ def http_route(
                     {"path": {"type": "PathPrefix", "value": f"/v2/models/{identity.name}"}}
                 ],
                 "backendRefs": [
-                    _backend(identity, view.stable, 100 - view.weight, view.stratum),
-                    _backend(identity, view.canary_slot, view.weight, view.stratum),
+                    _backend(identity, view.stable, 100 - view.weight, view),
+                    _backend(identity, view.canary_slot, view.weight, view),
                 ],
             }
         ],
@@ -67,18 +71,21 @@ def _labels(identity: Identity) -> dict[str, Any]:
     }
 
 
-def _backend(identity: Identity, revision: str, weight: int, stratum: str) -> dict[str, Any]:
+def _backend(identity: Identity, revision: str, weight: int, view: RouteView) -> dict[str, Any]:
     return {
         "name": revision_name(identity.name, revision),
         "port": 80,
         "weight": weight,
-        "filters": [
-            {
-                "type": "RequestHeaderModifier",
-                "requestHeaderModifier": {"set": [{"name": STRATUM_HEADER, "value": stratum}]},
-            }
-        ],
+        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": _headers(view)}],
     }
+
+
+def _headers(view: RouteView) -> dict[str, Any]:
+    """Return what the route sets, and takes away from clients that would set it themselves."""
+    stratum = {"name": STRATUM_HEADER, "value": view.stratum}
+    if view.user_by is None:
+        return {"set": [stratum], "remove": [USER_BY_HEADER]}
+    return {"set": [stratum, {"name": USER_BY_HEADER, "value": view.user_by}]}
 
 
 def read_route(manifest: Manifest) -> RouteView | None:
@@ -87,12 +94,13 @@ def read_route(manifest: Manifest) -> RouteView | None:
         rule, *_ = manifest["spec"]["rules"]
         stable, canary = rule["backendRefs"]
         [modifier] = canary["filters"]
-        [header] = modifier["requestHeaderModifier"]["set"]
+        headers = {each["name"]: each["value"] for each in modifier["requestHeaderModifier"]["set"]}
         return RouteView(
             revision_of(stable["name"]),
             revision_of(canary["name"]),
             int(canary["weight"]),
-            str(header["value"]),
+            str(headers[STRATUM_HEADER]),
+            headers.get(USER_BY_HEADER),
         )
     except (KeyError, TypeError, ValueError):
         return None

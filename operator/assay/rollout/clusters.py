@@ -158,8 +158,9 @@ def _weight(
 ) -> int:
     """Return the percent of the requests for the canary in the member.
 
-    None while the canary has no ready pod there, and none in a member that is being left. One that serves already keeps its share as long as
-    one pod is ready: moving users to and fro at every restart would be worse.
+    None while the canary has no ready pod there or users are not kept as they should be, and none in
+    a member that is being left. One that serves already keeps its share as long as one pod is
+    ready: moving users to and fro at every restart would be worse.
     """
     rollout, stable, canary = status.rollout, status.stable, status.canary
     if rollout is None or stable is None or canary is None or rollout.stage is not Stage.TRIAL:
@@ -170,7 +171,8 @@ def _weight(
     if not member.reachable:
         return had
     pods = pods_of(member, canary.revision)
-    serves = pods.is_ready or (had > 0 and pods.ready > 0)
+    kept = all(item.member != member.name for item in situation.users_not_kept(status))
+    serves = (pods.is_ready and kept) or (had > 0 and pods.ready > 0)
     return rollout.steps[-1].weight if serves else 0
 
 

@@ -22,7 +22,7 @@ from .summary import conditions
 from .transitions import Trigger
 from .triggers import trigger
 
-_BAD_WHEN_FALSE = (ConditionType.MEMBERS_REACHABLE, ConditionType.PLACED)
+_BAD_WHEN_FALSE = (ConditionType.MEMBERS_REACHABLE, ConditionType.PLACED, ConditionType.USERS_KEPT)
 _REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, *_BAD_WHEN_FALSE)
 _LIMIT = 100
 """What status admits of rejected revisions."""
@@ -140,6 +140,8 @@ def _observed_events(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> 
         turned = before.get(item.type) != (item.status, item.reason)
         first = item.type not in before and item.type in _BAD_WHEN_FALSE
         if item.type not in _REPORTED or not turned or (first and item.status == "True"):
+            continue
+        if item.status == "Unknown":
             continue
         good = item.type in _BAD_WHEN_FALSE and item.status == "True"
         events.append(Event("Normal" if good else "Warning", item.reason, item.message))

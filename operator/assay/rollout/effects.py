@@ -29,7 +29,7 @@ from .guards import summary
 from .observation import Event
 from .situation import Situation, seconds
 from .transitions import BY_HAND, Trigger, next_stage
-from .wording import clip, moment, named, sentences
+from .wording import clip, moment, named, sentences, users_mixed
 
 _RETIRED = 8
 """At most so many revisions keep pods without traffic, however fast the spec changes."""
@@ -93,6 +93,7 @@ def _start(
                 stage=stage,
                 started_at=situation.now,
                 settings=situation.spec.rollout,
+                sticky_by=situation.spec.traffic.sticky_by,
                 waves=(_wave(situation, situation.spec.rollout, -1),),
             ),
             "analysis": (),
@@ -340,7 +341,10 @@ def _miss_deadline(
     canary = _canary(status)
     limit = _rollout(status).settings.progress_deadline_seconds
     why = situation.failures(canary.revision)
-    message = sentences(f"{named(canary)} was not ready within {limit} s", "; ".join(why))
+    mixed = situation.users_not_kept(status)
+    message = sentences(
+        f"{named(canary)} was not ready within {limit} s", "; ".join(why), users_mixed(mixed)
+    )
     decision = _decision(situation, Verdict.ROLLBACK, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
     return _reject(situation, status, stage, decision, situation.generation)
 

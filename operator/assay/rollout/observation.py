@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
+from assay.api.model_deployment import StickyBy
 from assay.api.request import Request, Unreadable
 from assay.judge import Judgement
 from assay.placement import Plan
@@ -34,12 +35,35 @@ class PodsView:
 
 @dataclass(frozen=True)
 class RouteView:
-    """The HTTPRoute of one member as its API server holds it."""
+    """The HTTPRoute of one member as its API server holds it.
+
+    Attributes
+    ----------
+    user_by
+        What it tells servers of where a request names its user (`StickyBy.key`); None: nothing.
+    """
 
     stable: str
     canary_slot: str
     weight: int
     stratum: str
+    user_by: str | None = None
+
+
+@dataclass(frozen=True)
+class StickyView:
+    """What the gateway of one member does to keep users.
+
+    Attributes
+    ----------
+    by
+        What it tells users apart by; None while it has taken no policy.
+    problem
+        Why it will take none as things are, for people.
+    """
+
+    by: StickyBy | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +103,8 @@ class MemberView:
         The pods by revision.
     route
         None while there is no route.
+    sticky
+        What its gateway does to keep users.
     ledger_store
         Identity of the ledger's volume, from the evidence; None while that is not read.
     labels
@@ -95,6 +121,7 @@ class MemberView:
     error: str = ""
     revisions: Mapping[str, PodsView] = field(default_factory=dict)
     route: RouteView | None = None
+    sticky: StickyView = StickyView()
     ledger_ready: bool = False
     ledger_store: str | None = None
     record: RecordView | None = None

@@ -41,7 +41,13 @@ def by_labels(spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
     return spec.model_copy(update={"rollout": rollout})
 
 
-def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None) -> Policy:
+def policy(
+    analysis: Analysis,
+    *,
+    members: int = 1,
+    growth: float | None = None,
+    by_user: bool = False,
+) -> Policy:
     """Return how `analysis` wants the counts judged.
 
     Parameters
@@ -50,6 +56,8 @@ def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None)
         Member clusters of the trial; with several a loss in one of them is looked for too.
     growth
         How many times as many labels there will be at the end of the trial, >= 1, if that is known.
+    by_user
+        Whether routes draw lots for users, not for requests.
     """
     return Policy(
         confidence=fraction(analysis.confidence),
@@ -59,6 +67,7 @@ def policy(analysis: Analysis, *, members: int = 1, growth: float | None = None)
         by_member=members > 1,
         since_moments=True,
         growth=None if growth is None else max(1.0, growth),
+        by_user=by_user,
     )
 
 

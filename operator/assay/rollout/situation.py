@@ -22,7 +22,7 @@ from assay.judge import Judgement
 from . import waves
 from .guards import BREACHED, KEPT, deciding, evaluate
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
-from .traffic import cluster_of
+from .traffic import cluster_of, sticky_by
 from .wording import moment, sentences
 
 _ADOPTION_SECONDS = 120.0
@@ -187,11 +187,31 @@ class Situation:
         """
         before = self.before
         names = {member.name for member in self.trial_members(before)}
-        return tuple(
+        unread = tuple(
             item
             for item in self.observed.evidence_problems
             if item.member in names or self._took_part(item.member)
         )
+        return (*unread, *self.users_not_kept(self.before))
+
+    def users_not_kept(self, status: ModelDeploymentStatus) -> tuple[EvidenceProblem, ...]:
+        """Return the reachable members in which a user may be in both arms; none if that is no matter.
+
+        Such a user is no unit of the trial: nothing begins, climbs or is promoted until they are kept.
+        """
+        wanted = sticky_by(self.spec, status)
+        if wanted is None:
+            return ()
+        found = []
+        for member in self.reachable:
+            sticky = member.sticky
+            if sticky.problem is None and sticky.by is not None and sticky.by.key == wanted.key:
+                continue
+            why = sticky.problem or (
+                f"no gateway there has taken the BackendTrafficPolicy for {wanted.key} yet"
+            )
+            found.append(EvidenceProblem(member.name, Reason.USERS_NOT_KEPT.value, why))
+        return tuple(found)
 
     def _took_part(self, name: str) -> bool:
         """Return whether the canary may have had traffic in the member in this rollout.

@@ -17,8 +17,8 @@ from assay.placement import Constraint
 from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
-from .traffic import cluster_of
-from .wording import members, moment, named, sentences
+from .traffic import cluster_of, sticky_by
+from .wording import members, moment, named, sentences, users_mixed
 
 _PLACEMENT_REASONS = {
     Constraint.SELECTOR: Reason.NO_MEMBERS,
@@ -76,6 +76,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _reachable(situation),
         _unsafe(status),
         _paused(situation, status),
+        *_users_kept(situation, status),
     ]
     return update(situation.before.conditions, new, situation.generation, situation.now)
 
@@ -160,6 +161,7 @@ def _starting(
     hold = situation.hold(status)
     message = sentences(
         f"{named(status.canary)} is starting; {pods}",
+        users_mixed(situation.users_not_kept(status)),
         f"{named(status.stable)} serves",
         hold.message if hold else f"Unless ready by {moment(due)} it is given up",
     )
@@ -187,9 +189,16 @@ def _on_trial(
     step = rollout.steps[-1]
     judgement = situation.judgement(status)
     guard = situation.guard_hold(status)
-    changed = situation.spec.rollout != rollout.settings
     hold = situation.hold(status)
     due = f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
+    changed = [
+        field
+        for field, asked, frozen in (
+            ("spec.rollout", situation.spec.rollout, rollout.settings),
+            ("spec.traffic.stickyBy", situation.spec.traffic.sticky_by, rollout.sticky_by),
+        )
+        if asked != frozen
+    ]
     message = sentences(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
@@ -199,10 +208,28 @@ def _on_trial(
         judgement.message if judgement else "",
         summary(guard) if guard else "",
         "" if hold or rollout.latched is not None else due,
-        "spec.rollout was changed since; that counts from the next rollout" if changed else "",
+        f"{' and '.join(changed)} was changed since; that counts from the next rollout"
+        if changed
+        else "",
         situation.observed.invalid,
     )
     return Headline(Progress.RECONCILING, hold.reason if hold else Reason.TRIAL_RUNNING, message)
+
+
+def _waiting(situation: Situation, status: ModelDeploymentStatus) -> Headline:
+    """Say why the revision that the spec names has not been started."""
+    wanted = situation.observed.revision
+    serves = f"{named(status.stable)} serves" if status.stable else ""
+    if (hold := situation.hold(status)) is not None:
+        message = sentences(f"revision {wanted} waits", hold.message, serves)
+        return Headline(Progress.RECONCILING, hold.reason, message)
+    for_what = (
+        "the Lease of another hub in a member ends, and the member tells what serves there"
+        if situation.awaits_other_hub
+        else "a member can be reached"
+    )
+    message = sentences(f"revision {wanted} waits until {for_what}", serves)
+    return Headline(Progress.RECONCILING, Reason.MEMBERS_UNREACHABLE, message)
 
 
 def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
@@ -214,17 +241,7 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     rejected = situation.rejection(status.rejected_revisions, wanted)
     if status.stable is None or status.stable.revision != wanted:
         if rejected is None:
-            serves = f"{named(status.stable)} serves" if status.stable else ""
-            if (hold := situation.hold(status)) is not None:
-                message = sentences(f"revision {wanted} waits", hold.message, serves)
-                return Headline(Progress.RECONCILING, hold.reason, message)
-            for_what = (
-                "the Lease of another hub in a member ends, and the member tells what serves there"
-                if situation.awaits_other_hub
-                else "a member can be reached"
-            )
-            message = sentences(f"revision {wanted} waits until {for_what}", serves)
-            return Headline(Progress.RECONCILING, Reason.MEMBERS_UNREACHABLE, message)
+            return _waiting(situation, status)
         deadline = rejected.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
         message = sentences(
             f"version {rejected.version} ({wanted}) was rolled back at {moment(rejected.at)},"
@@ -347,6 +364,24 @@ def _paused(situation: Situation, status: ModelDeploymentStatus) -> Condition:
     if hold is None:
         return condition(ConditionType.PAUSED, False, Reason.SERVING)
     return condition(ConditionType.PAUSED, True, hold.reason, hold.message)
+
+
+def _users_kept(situation: Situation, status: ModelDeploymentStatus) -> tuple[Condition, ...]:
+    """Say whether users are kept if they are to be, also while nothing is on trial: it comes too late then."""
+    wanted = sticky_by(situation.spec, status)
+    if wanted is None:
+        return ()
+    kind = ConditionType.USERS_KEPT
+    if mixed := situation.users_not_kept(status):
+        # Policies that are on their way are no trouble yet.
+        refused = any(member.sticky.problem for member in situation.reachable)
+        return (
+            condition(kind, False if refused else None, Reason.USERS_NOT_KEPT, users_mixed(mixed)),
+        )
+    if not situation.reachable:
+        return (condition(kind, None, Reason.MEMBERS_UNREACHABLE, "no member can be reached"),)
+    message = f"every user stays in one arm, told apart by {wanted.key}; requests without it are no evidence"
+    return (condition(kind, True, Reason.USERS_KEPT, message),)
 
 
 def _unsafe(status: ModelDeploymentStatus) -> Condition:

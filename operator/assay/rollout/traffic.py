@@ -1,6 +1,7 @@
 """Which traffic each member should have, as the status that was decided says it."""
 
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+from assay.api.model_deployment import ModelDeploymentSpec, StickyBy
 
 from .observation import RouteView
 
@@ -22,7 +23,20 @@ def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None
     rollout, canary = status.rollout, status.canary
     if canary is None or rollout is None or rollout.stage is not Stage.TRIAL or not cluster.weight:
         return RouteView(cluster.revision, cluster.revision, _IDLE_WEIGHT, IDLE_STRATUM)
-    return RouteView(cluster.revision, canary.revision, cluster.weight, rollout.stratum)
+    user_by = rollout.sticky_by.key if rollout.sticky_by else None
+    return RouteView(cluster.revision, canary.revision, cluster.weight, rollout.stratum, user_by)
+
+
+def sticky_by(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> StickyBy | None:
+    """Return what users are to be told apart by now; None if they are not kept.
+
+    A rollout goes on with what it began with: another key would move users between the arms in
+    the middle of the trial.
+    """
+    rollout = status.rollout
+    if rollout is None or rollout.stage is Stage.DONE:
+        return spec.traffic.sticky_by
+    return rollout.sticky_by
 
 
 def cluster_of(status: ModelDeploymentStatus, member: str) -> ClusterStatus | None:

@@ -71,9 +71,10 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The canary gets its first traffic: nobody holds it back.
+    # The canary gets its first traffic: nobody holds it back, and users are kept if they are to be.
     ready = status.stable is not None and situation.canary_ready(status)
-    return ready and situation.hold(status) is None
+    kept = ready and not situation.users_not_kept(status)
+    return kept and situation.hold(status) is None
 
 
 def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:

@@ -2,8 +2,11 @@
 
 import datetime
 import math
+from collections.abc import Sequence
 
 from assay.api.deployment_status import RevisionRef
+
+from .observation import EvidenceProblem
 
 _LIMIT = 1024
 
@@ -34,6 +37,12 @@ def decimal(number: float | None, digits: int = 4) -> str | None:
 def members(count: int) -> str:
     """Return a number of members in words."""
     return "1 member" if count == 1 else f"{count} members"
+
+
+def users_mixed(members: Sequence[EvidenceProblem]) -> str:
+    """Return why users are not kept, member by member; nothing if they are."""
+    why = "; ".join(f"{item.member}: {item.message}" for item in members)
+    return f"Users are not kept: {why}" if why else ""
 
 
 def sentences(*parts: str) -> str:

@@ -229,6 +229,22 @@ def test_without_a_key_file_at_the_default_place_the_server_still_serves(start, 
             "--tls-cert and --tls-key need each other",
         ),
         (["serve", "--threshold", "2"], "2.0 is not in the range 0<=x<=1"),
+        (
+            [
+                *(
+                    "serve",
+                    "--model-uri",
+                    "m",
+                    "--digest",
+                    f"sha256:{'0' * 64}",
+                    "--model-name",
+                    "m",
+                ),
+                *("--model-version", "1", "--http-port", "0", "--keys-file", "k"),
+                *("--user-header", "h", "--user-cookie", "c"),
+            ],
+            "--user-header and --user-cookie exclude each other",
+        ),
     ],
 )
 def test_bad_usage_is_exit_code_2(arguments, message):

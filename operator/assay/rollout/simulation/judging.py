@@ -112,7 +112,7 @@ def judgement(
         _metric(name.name, each, place, evidence.labelled)
         for name, each in zip(trial.metrics, found.metrics, strict=True)
     )
-    doubts = samples.findings(evidence, trial.policy.min_label_coverage, trial.metrics)
+    doubts = samples.findings(evidence, trial.policy, trial.metrics)
     return _combined(metrics, doubts)
 
 

@@ -11,7 +11,7 @@ from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, St
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import Judgement
 from assay.rollout.decision import decide
-from assay.rollout.observation import MemberView, Observation, PodsView
+from assay.rollout.observation import MemberView, Observation, PodsView, StickyView
 from assay.rollout.traffic import wanted_route
 
 START = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
@@ -69,6 +69,7 @@ class World:
                 reachable=True,
                 revisions=_PODS,
                 route=wanted_route(status, name),
+                sticky=StickyView(self.spec.traffic.sticky_by),
                 ledger_ready=True,
                 ledger_store=name,
             )

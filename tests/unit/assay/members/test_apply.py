@@ -1,6 +1,7 @@
 """What is written to a member, in which order, and what is not written again."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -173,5 +174,45 @@ def test_removal_takes_the_traffic_first() -> None:
             assert server.requests[-1].endswith("/controllerrevisions")
             selectors = {query["labelSelector"] for query in server.queries}
             assert selectors == {f"assay.dev/deployment=fraud,assay.dev/origin={ORIGIN}"}
+
+    asyncio.run(scenario())
+
+
+POLICY = "/apis/gateway.envoyproxy.io/v1alpha1/namespaces/ml/backendtrafficpolicies/fraud"
+
+
+def a_sticky_plan(*, sticky: bool) -> MemberPlan:
+    policy = an_object("BackendTrafficPolicy", "fraud", spec={"loadBalancer": {}})
+    return dataclasses.replace(a_plan(50, a_revision(R7)), sticky=policy if sticky else None)
+
+
+def test_the_policy_that_keeps_users_comes_after_the_route_and_goes_when_nobody_wants_it() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            await writer.forward(a_sticky_plan(sticky=True))
+            assert kinds(server)[-2:] == ["httproutes", "backendtrafficpolicies"]
+            cache.put(server.objects[POLICY])
+            await writer.forward(a_sticky_plan(sticky=False))
+            assert POLICY not in server.objects
+            cache.remove(("BackendTrafficPolicy", "ml", "fraud"))
+            server.requests.clear()
+            await writer.forward(a_sticky_plan(sticky=False))
+            assert server.requests == []
+
+    asyncio.run(scenario())
+
+
+def test_what_a_member_has_no_place_for_is_neither_written_nor_removed() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            cache.lacks("BackendTrafficPolicy", "no BackendTrafficPolicy in member east")
+            await writer.forward(a_sticky_plan(sticky=True))
+            await writer.remove("ml", "fraud")
+            assert not any("backendtrafficpolicies" in item for item in server.requests)
+            cache.lacks("BackendTrafficPolicy", None)
+            await writer.forward(a_sticky_plan(sticky=True))
+            assert POLICY in server.objects
 
     asyncio.run(scenario())

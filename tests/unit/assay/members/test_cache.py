@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from assay.api.model_deployment import StickyBy
 from assay.members.cache import Cache, live_digest, pods, summary
 
 
@@ -89,3 +90,42 @@ def test_only_little_is_kept() -> None:
     seen = summary(a_deployment())
     assert (seen.deployment, seen.revision, seen.desired) == ("fraud", "7777777777", 2)
     assert not hasattr(seen, "spec")
+
+
+def test_everybody_is_woken_when_a_kind_comes_or_goes() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda _, name: woken.append(name))
+    cache.put(a_deployment())
+    woken.clear()
+    for why in ("there is none", "there is none", None, None):
+        cache.lacks("BackendTrafficPolicy", why)
+        assert cache.lacking("BackendTrafficPolicy") == why
+    assert woken == ["fraud", "fraud"]
+
+
+def test_what_a_gateway_says_to_a_policy_wakes() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda _, name: woken.append(name))
+    labels = {"assay.dev/deployment": "fraud"}
+    policy: dict[str, Any] = {
+        "kind": "BackendTrafficPolicy",
+        "metadata": {
+            "name": "fraud",
+            "namespace": "ml",
+            "resourceVersion": "1",
+            "generation": 1,
+            "labels": labels,
+        },
+        "spec": {
+            "loadBalancer": {"consistentHash": {"type": "Cookie", "cookie": {"name": "session"}}}
+        },
+    }
+    cache.put(policy)
+    said = {"type": "Accepted", "status": "True", "observedGeneration": 1}
+    metadata = {**policy["metadata"], "resourceVersion": "2"}
+    cache.put({**policy, "metadata": metadata, "status": {"ancestors": [{"conditions": [said]}]}})
+    seen = cache.get("BackendTrafficPolicy", "ml", "fraud")
+    assert seen is not None
+    assert seen.sticky is not None
+    assert (seen.sticky.by, seen.sticky.problem) == (StickyBy(cookie="session"), None)
+    assert woken == ["fraud", "fraud"]

@@ -237,3 +237,33 @@ def test_with_new_credentials_it_is_not_believed_empty_before_it_was_seen() -> N
             await until(lambda: member.state.reachable)
 
     asyncio.run(scenario())
+
+
+POLICIES = "GET /apis/gateway.envoyproxy.io/v1alpha1/backendtrafficpolicies"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            404,
+            "no BackendTrafficPolicy in member east; install Envoy Gateway 1.9 there or take "
+            "traffic.stickyBy away",
+        ),
+        (
+            403,
+            "the hub may not use BackendTrafficPolicy in member east; upgrade Assay's chart there "
+            "(role=member) or take traffic.stickyBy away: nothing for you",
+        ),
+    ],
+    ids=["another gateway", "an older chart"],
+)
+def test_a_member_that_cannot_keep_users_is_in_reach_and_says_why(code: int, expected: str) -> None:
+    async def scenario() -> None:
+        async with a_member(connected=False) as (server, member):
+            server.refuse[POLICIES] = (code, "nothing for you")
+            await until(lambda: member.state.reachable)
+            view = await member.view("ml", "fraud")
+            assert (view.sticky.by, view.sticky.problem) == (None, expected)
+
+    asyncio.run(scenario())

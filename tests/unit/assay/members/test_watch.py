@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from assay.members.watch import Watch
@@ -149,5 +150,31 @@ def test_nonsense_does_not_end_the_watch() -> None:
             server.watches = [nonsense, change]
             async with watching(server, api) as (seen, _):
                 await until(lambda: seen.changes == ["+a"])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_a_kind_that_may_be_missing_counts_as_seen_until_it_is_there(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.members.watch._ABSENT_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with running() as (server, api):
+            server.put(f"{PATH}/a", a_thing("a", 0))
+            server.refuse[f"GET {PATH}"] = (code, "nothing for you")
+            said: list[int | None] = []
+            seen = Seen()
+            watch = Watch(
+                api, PATH, seen, lacks=lambda why: said.append(why.status if why else None)
+            )
+            task = asyncio.create_task(watch.run())
+            await watch.synced.wait()
+            assert (seen.lists[0], said[0]) == (set(), code)
+            del server.refuse[f"GET {PATH}"]
+            await until(lambda: seen.lists[-1] == {"a"})
+            assert said[-1] is None
+            task.cancel()
 
     asyncio.run(scenario())

@@ -14,7 +14,7 @@ from assay.api.deployment_status import (
     RolloutStatus,
     Stage,
 )
-from assay.api.model_deployment import ModelDeploymentSpec, Paused
+from assay.api.model_deployment import ModelDeploymentSpec, Paused, StickyBy
 from assay.api.request import parse
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.render.member import running_revisions
@@ -33,6 +33,7 @@ from assay.rollout import (
     adopted,
     decide,
 )
+from assay.rollout.observation import StickyView
 from assay.rollout.traffic import wanted_route
 
 MONDAY = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
@@ -97,6 +98,7 @@ class Member:
     record: RecordView | None = None
     store: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    sticky: StickyView = field(default_factory=StickyView)
 
     def view(self) -> MemberView:
         if not self.reachable:
@@ -108,6 +110,7 @@ class Member:
             reachable=True,
             revisions=dict(self.pods),
             route=self.route,
+            sticky=self.sticky,
             ledger_ready=True,
             record=self.record,
             ledger_store=self.store,
@@ -233,6 +236,14 @@ class World:
         record = self.status.last_request
         assert record is not None
         return record
+
+    def keeps_users(self, *names: str, by: StickyBy, problem: str | None = None) -> Self:
+        """The spec asks for it, and the gateways of these members do it (or have a problem)."""
+        traffic = self.spec.traffic.model_copy(update={"sticky_by": by})
+        self.spec = self.spec.model_copy(update={"traffic": traffic})
+        for name in names:
+            self.members[name].sticky = StickyView(by, problem)
+        return self
 
     def loses(self, *names: str) -> Self:
         for name in names:

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.deployment_status import Stage
+from assay.api.model_deployment import ModelDeploymentSpec, StickyBy
 from assay.judge import Verdict, judge
 from assay.judge.decision import VERDICTS
 from assay.rollout.simulation import (
@@ -26,6 +27,7 @@ from assay.rollout.simulation import (
     screen,
     yardsticks_of,
 )
+from assay.rollout.simulation.world import World
 
 F1 = {"name": "f1", "type": "F1", "margin": "0.05"}
 AUC = {"name": "auc", "type": "ROCAUC", "margin": "0.02"}
@@ -236,3 +238,12 @@ def test_what_was_stopped_is_open():
 def test_other_metrics_are_refused_by_name(metric, problem):
     with pytest.raises(ValueError, match=problem):
         a_trial({"name": "m", "margin": "0.05", **metric})
+
+
+def test_a_trial_of_users_begins_like_any_other() -> None:
+    sticky = StickyBy(header="x-user-id")
+    spec = a_trial().spec
+    traffic = spec.traffic.model_copy(update={"sticky_by": sticky})
+    rollout = World(spec.model_copy(update={"traffic": traffic}), ("a", "b")).begin().rollout
+    assert rollout is not None
+    assert (rollout.stage, rollout.sticky_by) == (Stage.TRIAL, sticky)
