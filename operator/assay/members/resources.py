@@ -3,6 +3,7 @@
 from typing import Any
 
 PLURALS = {
+    "ClusterProfile": "clusterprofiles",
     "ConfigMap": "configmaps",
     "ControllerRevision": "controllerrevisions",
     "Deployment": "deployments",
@@ -18,6 +19,7 @@ PLURALS = {
 """Every kind that the operator touches; the chart's RBAC lists the same."""
 
 API_VERSIONS = {
+    "ClusterProfile": "multicluster.x-k8s.io/v1alpha1",
     "ConfigMap": "v1",
     "ControllerRevision": "apps/v1",
     "Deployment": "apps/v1",

@@ -50,7 +50,7 @@ class Session:
         wake: Callable[[str, str], None],
         fences: tuple[Fence, ...] = (),
     ) -> None:
-        self.api = Api(credentials, name)
+        self.api = Api(credentials, name, spec.limits)
         self.lease = Lease(self.api, LEASE_NAMESPACE, LEASE_NAME, origin, seconds=LEASE_SECONDS)
         self.api.fences = (self.lease.fence, *fences)
         self.cache = Cache(wake)

@@ -26,6 +26,8 @@ class ApiServer:
         What each watch in turn does; when there is none left a watch stays silent.
     refuse
         Status and message by "METHOD path".
+    tokens
+        The bearer tokens that are known; None: all.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,7 @@ class ApiServer:
         self.watches: list[Script] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.delay: dict[str, float] = {}
+        self.tokens: set[str] | None = None
         self.version = 100
         self.url = ""
 
@@ -58,6 +61,10 @@ class ApiServer:
         self.requests.append(what)
         self.queries.append(dict(request.query))
         await asyncio.sleep(self.delay.get(what, 0))
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.tokens is not None and token not in self.tokens:
+            message = {"code": 401, "reason": "Unauthorized", "message": "Unauthorized"}
+            return self.answer(message, 401)
         if what in self.refuse:
             code, message = self.refuse[what]
             return self.answer({"code": code, "reason": "Refused", "message": message}, code)
