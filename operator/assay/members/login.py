@@ -147,7 +147,10 @@ class Login:
             return
         try:
             found = await self._give()
-        except MemberError as error:
+        except Exception as error:
+            if not isinstance(error, MemberError):  # or every request would start it again
+                log.exception("member %s: unexpected error", self._name)
+                error = MemberError(Reason.CREDENTIAL_PLUGIN_FAILED, type(error).__name__)
             self._error = error
             self._retry_at = self._clock() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
