@@ -15,6 +15,10 @@ from fleet.processes import CommandError
 
 pytestmark = pytest.mark.cluster
 
+ACCESS = (
+    "operator.accessProviders[0].name=cloud,operator.accessProviders[0].command=/plugins/cloud,"
+    "operator.accessProviders[0].args={--quiet},operator.accessProviders[0].provideClusterInfo=true"
+)
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
@@ -94,12 +98,46 @@ def test_what_models_may_be_reaches_the_operator(local_fleet: Fleet) -> None:
         ("operator.image.digest=md5:x", "digest"),
         ("operator.trustedTypes={Tree}", "trustedTypes"),
         ("operator.allowUnsafeModels=yes", "allowUnsafeModels"),
+        ("operator.accessProviders[0].name=x,operator.accessProviders[0].command=sh", "command"),
+        ("operator.accessProviders[0].name=x,operator.accessProviders[0].shell=x", "shell"),
+        (ACCESS, "needs operator.clusterProfileNamespaces"),
         ("colour=red", "colour"),
     ],
 )
 def test_wrong_values_are_refused(local_fleet: Fleet, setting: str, message: str) -> None:
     with pytest.raises(CommandError, match=message):
         rendered(local_fleet.clusters["hub"], "--set", setting)
+
+
+def test_access_providers_reach_the_operator(local_fleet: Fleet, tmp_path: pathlib.Path) -> None:
+    """As it reads their file, with the right to read ClusterProfiles in the named namespace only."""
+    documents = rendered(
+        local_fleet.clusters["hub"],
+        "--set",
+        f"{ACCESS},operator.clusterProfileNamespaces={{fleet}}",
+    )
+    found = {(item["kind"], name_of(item)): item for item in documents}
+    file = tmp_path / "providers.json"
+    data = found["ConfigMap", "assay-access-providers"]["data"]
+    file.write_text(data["providers.json"])  # type: ignore[index]
+    container = found["Deployment", "assay-operator"]["spec"]["template"]["spec"]["containers"][0]  # type: ignore[index]
+    given = {item["name"]: item.get("value", "x") for item in container["env"]}
+    assert given["ASSAY_ACCESS_PROVIDERS_FILE"] == "/etc/assay/access-providers/providers.json"
+    settings = read({**given, "ASSAY_ACCESS_PROVIDERS_FILE": str(file)})
+    assert settings.profile_namespaces == ("fleet",)
+    [provider] = settings.providers
+    how = provider.exec_config
+    assert (provider.name, how.command, how.args) == ("cloud", "/plugins/cloud", ("--quiet",))
+    assert how.provide_cluster_info
+    role = found["Role", "assay-cluster-profiles"]
+    assert role["metadata"]["namespace"] == "fleet"  # type: ignore[index]
+    assert role["rules"][0]["verbs"] == ["get", "list", "watch"]  # type: ignore[index]
+    plain = {name_of(item) for item in rendered(local_fleet.clusters["hub"])}
+    assert not plain & {"assay-cluster-profiles", "assay-access-providers"}
+
+
+def name_of(document: dict[str, object]) -> str:
+    return document["metadata"]["name"]  # type: ignore[index, no-any-return]
 
 
 def test_two_operators_need_an_election(local_fleet: Fleet) -> None:

@@ -235,6 +235,14 @@ VALID = {
         },
     ),
     "a member by kubeconfig": a_cluster,
+    "a member that is a ClusterProfile": lambda: with_(
+        a_cluster(),
+        "spec.clusterSource",
+        {"clusterProfileRef": {"namespace": "fleet", "name": "east"}},
+    ),
+    "a member that is asked slowly": lambda: with_(
+        a_cluster(), "spec.limits", {"requestsPerSecond": 10, "burst": 10}
+    ),
     "a member in this cluster": lambda: with_(a_cluster(), "spec.clusterSource", {"inCluster": {}}),
 }
 
@@ -681,11 +689,31 @@ INVALID = {
     ),
     "a member from nowhere": (
         lambda: with_(a_cluster(), "spec.clusterSource", {}),
-        "spec.clusterSource: Invalid value: exactly one of inCluster and kubeConfig must be set",
+        "spec.clusterSource: Invalid value: exactly one of inCluster, kubeConfig "
+        "and clusterProfileRef must be set",
     ),
     "a member from two places": (
         lambda: with_(a_cluster(), "spec.clusterSource.inCluster", {}),
-        "spec.clusterSource: Invalid value: exactly one of inCluster and kubeConfig must be set",
+        "spec.clusterSource: Invalid value: exactly one of inCluster, kubeConfig "
+        "and clusterProfileRef must be set",
+    ),
+    "a member from a kubeconfig and a ClusterProfile": (
+        lambda: with_(
+            a_cluster(),
+            "spec.clusterSource.clusterProfileRef",
+            {"namespace": "fleet", "name": "east"},
+        ),
+        "spec.clusterSource: Invalid value: exactly one of inCluster, kubeConfig "
+        "and clusterProfileRef must be set",
+    ),
+    "a ClusterProfile without a namespace": (
+        lambda: with_(a_cluster(), "spec.clusterSource", {"clusterProfileRef": {"name": "east"}}),
+        "spec.clusterSource.clusterProfileRef.namespace: Required value",
+    ),
+    "a member that is hardly asked": (
+        lambda: with_(a_cluster(), "spec.limits.requestsPerSecond", 9),
+        "spec.limits.requestsPerSecond: Invalid value: 9: "
+        "spec.limits.requestsPerSecond in body should be greater than or equal to 10",
     ),
     "two addresses of Prometheus": (
         lambda: with_(a_cluster(), "spec.prometheus.url", "http://prometheus:9090"),

@@ -47,6 +47,10 @@ class ConditionType(enum.StrEnum):
     """The rollout waits for a person, or the spec says that nothing may change. Only present while true."""
     REACHABLE = "Reachable"
     """ModelCluster: the operator can talk to this member."""
+    CONTROL_PLANE_HEALTHY = "ControlPlaneHealthy"
+    """ModelCluster: what its ClusterProfile says of it. Only shown; decides nothing."""
+    UNSUPPORTED_VERSION = "UnsupportedVersion"
+    """ModelCluster: its Kubernetes is older than Assay needs; used all the same. Only present while true."""
 
 
 class Reason(enum.StrEnum):
@@ -106,6 +110,14 @@ class Reason(enum.StrEnum):
     """The kubeconfig Secret or its key is not there."""
     CREDENTIALS_INVALID = "CredentialsInvalid"
     """The kubeconfig cannot be used, or the member refuses it."""
+    CLUSTER_PROFILE_MISSING = "ClusterProfileMissing"
+    """The ClusterProfile cannot be read: it, its kind, or the right to read it is not there."""
+    ACCESS_PROVIDER_NOT_ALLOWED = "AccessProviderNotAllowed"
+    """The ClusterProfile names no access provider that the operator may use."""
+    CREDENTIAL_PLUGIN_FAILED = "CredentialPluginFailed"
+    """The access provider's program gave no credentials; the message says what it did."""
+    KUBERNETES_TOO_OLD = "KubernetesTooOld"
+    """The member's Kubernetes is older than the oldest that Assay is made for."""
     CONNECTED = "Connected"
     """The member answers and accepts the credentials."""
     FIRST_REVISION = "FirstRevision"
@@ -152,6 +164,7 @@ _ABNORMAL = frozenset(
         ConditionType.RECONCILING,
         ConditionType.UNSAFE_MODEL,
         ConditionType.PAUSED,
+        ConditionType.UNSUPPORTED_VERSION,
     }
 )
 _MESSAGE_LIMIT = 1024

@@ -8,6 +8,8 @@ from .conditions import Condition
 from .fields import Amount, Model, Name, ObjectName, Word, int32, rules
 from .placement import Taint
 
+_ONE = ".filter(there, there).size() == 1"
+
 
 class InCluster(Model):
     """The cluster in which the operator runs."""
@@ -22,6 +24,13 @@ class KubeConfig(Model):
     )
 
 
+class ClusterProfileRef(Model):
+    """A ClusterProfile of the hub (multicluster.x-k8s.io)."""
+
+    namespace: Name = pydantic.Field(description="Namespace of the ClusterProfile.")
+    name: ObjectName = pydantic.Field(description="Name of the ClusterProfile.")
+
+
 class ClusterSource(Model):
     """How the operator reaches the member. Exactly one of the fields is set."""
 
@@ -30,6 +39,19 @@ class ClusterSource(Model):
     )
     kube_config: KubeConfig | None = pydantic.Field(
         None, description="A kubeconfig in a Secret of the operator's own namespace."
+    )
+    cluster_profile_ref: ClusterProfileRef | None = pydantic.Field(
+        None,
+        description="A ClusterProfile; an access provider of it that the operator allows is asked for credentials.",
+    )
+
+
+class Limits(Model):
+    """How fast the operator may ask the member's API server. Rollbacks and Leases never wait."""
+
+    requests_per_second: int = int32(200, "Requests per second in the long run.", ge=10, le=10_000)
+    burst: int = int32(
+        1000, "Requests that may follow each other at once after a rest.", ge=10, le=100_000
     )
 
 
@@ -94,13 +116,16 @@ class ModelClusterSpec(Model):
         description="How the operator reaches the member.",
         json_schema_extra=rules(
             (
-                "has(self.inCluster) != has(self.kubeConfig)",
-                "exactly one of inCluster and kubeConfig must be set",
+                "[has(self.inCluster), has(self.kubeConfig), has(self.clusterProfileRef)]" + _ONE,
+                "exactly one of inCluster, kubeConfig and clusterProfileRef must be set",
             )
         ),
     )
     allowed_namespaces: AllowedNamespaces = pydantic.Field(
         AllowedNamespaces(), description="Whose ModelDeployments may serve here."
+    )
+    limits: Limits = pydantic.Field(
+        Limits(), description="How fast the operator may ask the member's API server."
     )
     prometheus: PrometheusSource = pydantic.Field(
         description="Where the evidence is read.",

@@ -18,11 +18,13 @@ from assay.api.conditions import (
 from assay.api.model_cluster import ModelClusterSpec, ModelClusterStatus
 from assay.members.errors import ApiError, MemberError
 from assay.members.registry import Registry
+from assay.members.version import too_old
 from assay.placement import Candidate
 
 from . import metrics
 from .hub import Hub, field_error
 from .moment import now
+from .profiles import Profiles
 
 RETRY_SECONDS = 3.0
 
@@ -36,8 +38,9 @@ class Clusters:
     watch: placement would go on choosing a member that is gone.
     """
 
-    def __init__(self, hub: Hub, registry: Registry) -> None:
+    def __init__(self, hub: Hub, registry: Registry, profiles: Profiles | None = None) -> None:
         self._hub = hub
+        self._profiles = profiles
         self._registry = registry
         self._generations: dict[str, int] = {}
         self._written: dict[str, ModelClusterStatus] = {}
@@ -98,10 +101,12 @@ class Clusters:
         if before.conditions and reachable.status is ConditionStatus.UNKNOWN:
             return  # what was known before a restart stands until the member was tried again
         generation = self._generations[name]
+        version = version or before.version
+        conditions = (reachable, *_skew(version), *self._health(name))
         status = ModelClusterStatus(
             observed_generation=generation,
-            conditions=update(before.conditions, (reachable,), generation, now()),
-            version=version or before.version,
+            conditions=update(before.conditions, conditions, generation, now()),
+            version=version,
         )
         if status != before:
             await self._hub.write_cluster(name, status)
@@ -119,11 +124,23 @@ class Clusters:
             state.version,
         )
 
+    def _health(self, name: str) -> tuple[Condition, ...]:
+        member = self._registry.get(name)
+        ref = member.spec.cluster_source.cluster_profile_ref if member else None
+        return self._profiles.health(ref) if self._profiles and ref else ()
+
     def _forget(self, name: str) -> None:
         for known in (self._generations, self._written, self._invalid):
             known.pop(name, None)
         metrics.MEMBER_REACHABLE.remove_by_labels({"member": name})
         self._registry.remove(name)
+
+
+def _skew(version: str | None) -> tuple[Condition, ...]:
+    if version is None or not (why := too_old(version)):
+        return ()
+    reason = Reason.KUBERNETES_TOO_OLD.value
+    return (condition(ConditionType.UNSUPPORTED_VERSION, True, reason, why),)
 
 
 class Secrets:

@@ -24,6 +24,7 @@ from .health import Health
 from .hub import Hub, Key
 from .leader import Leader
 from .memory import Memory
+from .profiles import Profiles
 from .reconcile import Next, reconcile
 from .reservations import Reservations
 from .settings import Settings
@@ -86,14 +87,23 @@ async def _serve(
         clusters.changed()
         workers.wake_all()
 
+    def profile_changed(namespace: str, name: str) -> None:
+        members.profile_changed(namespace, name)
+
+    def shown() -> None:
+        clusters.changed()
+
+    profiles = Profiles(api, profile_changed, shown)
     members = Registry(
         origin,
         lambda name: hub.secret(settings.namespace, name),
         wake,
         changed,
         fences,
+        profiles.read,
+        settings.providers,
     )
-    clusters = Clusters(hub, members)
+    clusters = Clusters(hub, members, profiles)
     hands = Hands(
         hub,
         members,
@@ -110,6 +120,7 @@ async def _serve(
     workers = Workers(look)
     stack.push_async_callback(members.close)
     await _watch_hub(stack, api, settings, health, clusters, Secrets(members))
+    _watch_profiles(stack, api, settings, health, profiles)
     background = asyncio.create_task(clusters.run(), name="status of ModelClusters")
     _cancelled_at_exit(stack, health.watch(background))
     hands.reservations.fill(await hub.read_all())
@@ -139,6 +150,21 @@ async def _watch_hub(
         task = asyncio.create_task(watch.run(), name="watch of the hub")
         _cancelled_at_exit(stack, health.watch(task))
         await watch.synced.wait()
+
+
+def _watch_profiles(
+    stack: contextlib.AsyncExitStack,
+    api: Api,
+    settings: Settings,
+    health: Health,
+    profiles: Profiles,
+) -> None:
+    """Watch ClusterProfiles where they may be read; nobody waits for them, they may not exist."""
+    for namespace in settings.profile_namespaces:
+        path = resources.path("ClusterProfile", namespace)
+        watch = Watch(api, path, profiles.store(namespace))
+        task = asyncio.create_task(watch.run(), name=f"watch of ClusterProfiles in {namespace}")
+        _cancelled_at_exit(stack, health.watch(task))
 
 
 def _registry(workers: Workers, members: Registry, stop: asyncio.Event) -> kopf.OperatorRegistry:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.members import providers
+from assay.members.providers import Provider
 from assay.render.revision import STRICT, Policy
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -34,6 +36,10 @@ class Settings:
         Our name in that Lease: the pod's.
     policy
         What models may be and hold.
+    providers
+        Programs that may be asked for the credentials of members, those preferred first.
+    profile_namespaces
+        Where ClusterProfiles may be read.
     """
 
     namespace: str
@@ -43,6 +49,8 @@ class Settings:
     leader_election: bool
     identity: str
     policy: Policy = STRICT
+    providers: tuple[Provider, ...] = ()
+    profile_namespaces: tuple[str, ...] = ()
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -81,7 +89,21 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         leader_election=election == "true",
         identity=environ.get("POD_NAME") or socket.gethostname(),
         policy=Policy(_types(environ.get("ASSAY_TRUSTED_TYPES") or "[]"), unsafe == "true"),
+        providers=_providers(environ.get("ASSAY_ACCESS_PROVIDERS_FILE")),
+        profile_namespaces=tuple(environ.get("ASSAY_CLUSTER_PROFILE_NAMESPACES", "").split()),
     )
+
+
+def _providers(path: str | None) -> tuple[Provider, ...]:
+    """Read the file of access providers, if there is one."""
+    if not path:
+        return ()
+    try:
+        return providers.parse(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"ASSAY_ACCESS_PROVIDERS_FILE: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"ASSAY_ACCESS_PROVIDERS_FILE: {path}: {error}") from None
 
 
 def _types(text: str) -> tuple[str, ...]:

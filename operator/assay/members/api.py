@@ -7,6 +7,7 @@ and authentication are used. Every call has a time-out.
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -17,13 +18,19 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from typing_extensions import override
 
 from assay.api import FIELD_MANAGER
 from assay.api.conditions import Reason
+from assay.api.model_cluster import Limits
 
 from . import resources
 from .errors import ApiError, MemberError
 from .kubeconfig import Credentials
+from .limiter import Limiter
+from .login import Credential
+from .resolver import Resolver
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -51,6 +58,8 @@ class Api:
         Who we are there.
     name
         What to call the cluster in messages.
+    limits
+        How fast it may be asked; None: as fast as it answers.
 
     Attributes
     ----------
@@ -58,13 +67,15 @@ class Api:
         Leases without which nothing is written.
     """
 
-    def __init__(self, credentials: Credentials, name: str) -> None:
+    def __init__(self, credentials: Credentials, name: str, limits: Limits | None = None) -> None:
         self.name = name
         self.credentials = credentials
         self.fences: tuple[Fence, ...] = ()
         self._token_value: str | None = None
         self._token_read = 0.0
         self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._limiter = Limiter(limits.requests_per_second, limits.burst) if limits else None
+        self._resolver = Resolver()
         configuration = Configuration(host=credentials.server)
         configuration.connection_pool_maxsize = CONNECTIONS + STREAMS
         configuration.tls_server_name = credentials.tls_server_name
@@ -74,6 +85,7 @@ class Api:
             with _client_certificate(credentials) as (certificate, key):
                 configuration.cert_file, configuration.key_file = certificate, key
                 self._client = ApiClient(configuration)
+                self._client.rest_client = _Transport(configuration, self._resolver)
         except OSError as error:  # ssl.SSLError is one
             raise MemberError(
                 Reason.CREDENTIALS_INVALID, f"the certificates cannot be used: {error.strerror}"
@@ -82,6 +94,7 @@ class Api:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()  # type: ignore[no-untyped-call]
+        await self._resolver.close()
 
     async def request(
         self,
@@ -97,8 +110,9 @@ class Api:
     ) -> dict[str, Any]:
         """Send one request and return the answer's JSON object.
 
-        An urgent one (a rollback) does not wait behind the others that are in flight. Only what
-        renews a Lease is written without asking the fences.
+        An urgent one (a rollback, a Lease) waits neither behind the others that are in flight nor
+        for the limit. Only what renews a Lease is written without asking the fences. Credentials
+        of a plugin that the server refuses are renewed once.
 
         Raises
         ------
@@ -107,7 +121,32 @@ class Api:
         MemberError
             The server cannot be reached or does not know us.
         """
+        credential, login = await self._signed_in(seconds), self.credentials.login
+        send = functools.partial(
+            self._request, method, path, query, body, content_type, seconds, urgent, fenced
+        )
+        status, data = await send()
+        if status == 401 and login and await login.refused(credential, seconds):
+            status, data = await send()
+        if status >= 300:
+            raise self._refusal(status, data)
+        answer: dict[str, Any] = json.loads(data) if data else {}
+        return answer
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: dict[str, Any] | None,
+        content_type: str,
+        seconds: float,
+        urgent: bool,  # noqa: FBT001
+        fenced: bool,  # noqa: FBT001
+    ) -> tuple[int, bytes]:
         async with contextlib.AsyncExitStack() as stack:
+            if self._limiter:
+                await self._limiter.wait(urgent=urgent)
             if not urgent:
                 await stack.enter_async_context(self._slots)
             if fenced and method != "GET":
@@ -115,11 +154,7 @@ class Api:
             timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
             stack.enter_context(self._translated(seconds))
             response = await self._send(method, path, query, body, content_type, timeout)
-            data = await response.read()
-        if response.status >= 300:
-            raise self._refusal(response.status, data)
-        answer: dict[str, Any] = json.loads(data) if data else {}
-        return answer
+            return response.status, await response.read()
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """Read an object or a collection."""
@@ -172,6 +207,9 @@ class Api:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
         )
+        await self._signed_in(READ_SECONDS)
+        if self._limiter:
+            await self._limiter.wait(urgent=False)
         with self._translated(silence_seconds):
             response = await self._send("GET", path, query, None, "application/json", timeout)
             try:
@@ -199,6 +237,11 @@ class Api:
         )
         response: aiohttp.ClientResponse = answer.response
         return response
+
+    async def _signed_in(self, seconds: float) -> Credential | None:
+        """Return the plugin's credential that the next request is sent with."""
+        login = self.credentials.login
+        return await login.ready(seconds) if login else None
 
     @contextlib.contextmanager
     def _translated(self, seconds: float) -> Iterator[None]:
@@ -235,11 +278,27 @@ class Api:
 
         The client's own hook for that is never called while there is no first token.
         """
+        if self.credentials.login:
+            return self.credentials.current_token()
         now = time.monotonic()
         if self._token_value is None or now - self._token_read > _TOKEN_SECONDS:
             self._token_value = self.credentials.current_token()
             self._token_read = now
         return self._token_value
+
+
+class _Transport(RESTClientObject):
+    """The client's transport with a resolver that no other cluster can hold up."""
+
+    def __init__(self, configuration: Configuration, resolver: Resolver) -> None:
+        super().__init__(configuration)
+        self._resolver = resolver
+
+    @override
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(
+            limit=self.maxsize, ssl=self.ssl_context, resolver=self._resolver
+        )
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

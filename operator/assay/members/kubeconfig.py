@@ -15,6 +15,7 @@ import yaml
 from assay.api.conditions import Reason
 
 from .errors import MemberError
+from .login import Login
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -29,6 +30,8 @@ class Credentials:
         PEM certificates; None: those of the system.
     token_file
         Read again as it rotates (a projected service account token).
+    login
+        Gives the token instead, and renews it (an access provider).
     """
 
     server: str
@@ -38,9 +41,12 @@ class Credentials:
     certificate: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
     tls_server_name: str | None = None
+    login: Login | None = field(default=None, repr=False)
 
     def current_token(self) -> str | None:
         """Return the bearer token; one in a file is read anew."""
+        if self.login:
+            return self.login.credential.token if self.login.credential else None
         return self.token_file.read_text().strip() if self.token_file else self.token
 
 
@@ -71,7 +77,8 @@ def parse(text: str, *, base: Path | None = None) -> Credentials:
     context = _named(document, "contexts", "context", name)
     cluster = _named(document, "clusters", "cluster", context.get("cluster"))
     user = _named(document, "users", "user", context.get("user"))
-    _refuse(cluster, user)
+    server, ca = server_of(cluster, base=base)
+    _refuse(user)
     certificate = _material(user, "client-certificate", base)
     key = _material(user, "client-key", base)
     token = user.get("token")
@@ -80,13 +87,28 @@ def parse(text: str, *, base: Path | None = None) -> Credentials:
     if not token and not certificate:
         raise _invalid("the user has neither a token nor a client certificate")
     return Credentials(
-        server=str(cluster["server"]).rstrip("/"),
-        ca=_material(cluster, "certificate-authority", base),
+        server=server,
+        ca=ca,
         token=str(token).strip() if token else None,
         certificate=certificate,
         key=key,
         tls_server_name=cluster.get("tls-server-name"),
     )
+
+
+def server_of(cluster: dict[str, Any], *, base: Path | None = None) -> tuple[str, str | None]:
+    """Return address and PEM certificates (None: the system's) of a kubeconfig's cluster.
+
+    Raises `MemberError` for whatever would leave the server unproven.
+    """
+    server = cluster.get("server")
+    if not isinstance(server, str) or not server.startswith("https://"):
+        raise _invalid("cluster.server must be an https:// address")
+    if cluster.get("insecure-skip-tls-verify"):
+        raise _invalid("insecure-skip-tls-verify is refused: give certificate-authority-data")
+    if cluster.get("proxy-url"):
+        raise _invalid("proxy-url is not supported")
+    return server.rstrip("/"), _material(cluster, "certificate-authority", base)
 
 
 def in_cluster(environ: dict[str, str], directory: Path = SERVICE_ACCOUNT) -> Credentials:
@@ -118,14 +140,7 @@ def local(environ: dict[str, str]) -> Credentials:
     return parse(Path(path).read_text(), base=Path(path).parent)
 
 
-def _refuse(cluster: dict[str, Any], user: dict[str, Any]) -> None:
-    server = cluster.get("server")
-    if not isinstance(server, str) or not server.startswith("https://"):
-        raise _invalid("cluster.server must be an https:// address")
-    if cluster.get("insecure-skip-tls-verify"):
-        raise _invalid("insecure-skip-tls-verify is refused: give certificate-authority-data")
-    if cluster.get("proxy-url"):
-        raise _invalid("proxy-url is not supported")
+def _refuse(user: dict[str, Any]) -> None:
     for field_name in ("exec", "auth-provider"):
         if field_name in user:
             raise _invalid(

@@ -4,6 +4,7 @@ from typing import Any
 
 PLURALS = {
     "BackendTrafficPolicy": "backendtrafficpolicies",
+    "ClusterProfile": "clusterprofiles",
     "ConfigMap": "configmaps",
     "ControllerRevision": "controllerrevisions",
     "Deployment": "deployments",
@@ -20,6 +21,7 @@ PLURALS = {
 
 API_VERSIONS = {
     "BackendTrafficPolicy": "gateway.envoyproxy.io/v1alpha1",
+    "ClusterProfile": "multicluster.x-k8s.io/v1alpha1",
     "ConfigMap": "v1",
     "ControllerRevision": "apps/v1",
     "Deployment": "apps/v1",

@@ -52,7 +52,7 @@ class Session:
         fences: tuple[Fence, ...] = (),
     ) -> None:
         self._name = name
-        self.api = Api(credentials, name)
+        self.api = Api(credentials, name, spec.limits)
         self.lease = Lease(self.api, LEASE_NAMESPACE, LEASE_NAME, origin, seconds=LEASE_SECONDS)
         self.api.fences = (self.lease.fence, *fences)
         self.cache = Cache(wake)

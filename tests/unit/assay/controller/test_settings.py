@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_what_models_may_be_is_the_operators_to_say() -> None:
 def test_what_is_wrong_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         settings.read({**GOOD, name: value})
+
+
+def test_access_providers_come_from_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "providers.json"
+    config = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/plugins/a"}
+    file.write_text(json.dumps({"providers": [{"name": "a", "execConfig": config}]}))
+    given = {**GOOD, "ASSAY_ACCESS_PROVIDERS_FILE": str(file)}
+    found = settings.read({**given, "ASSAY_CLUSTER_PROFILE_NAMESPACES": "fleet other"})
+    assert [provider.name for provider in found.providers] == ["a"]
+    assert found.profile_namespaces == ("fleet", "other")
+    assert settings.read(GOOD).providers == ()
+    file.write_text("{}")
+    with pytest.raises(ValueError, match=r"ASSAY_ACCESS_PROVIDERS_FILE: .*providers: Field"):
+        settings.read(given)
+    file.unlink()
+    with pytest.raises(ValueError, match=r"ASSAY_ACCESS_PROVIDERS_FILE: .*No such file"):
+        settings.read(given)
 
 
 def test_a_log_line_is_json_and_names_the_deployment() -> None:

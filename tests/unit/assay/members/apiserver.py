@@ -26,6 +26,10 @@ class ApiServer:
         What each watch in turn does; when there is none left a watch stays silent.
     refuse
         Status and message by "METHOD path".
+    tokens
+        The bearer tokens that are known; None: all.
+    silent
+        Whether it takes requests and answers none.
     """
 
     def __init__(self) -> None:
@@ -36,6 +40,8 @@ class ApiServer:
         self.watches: list[Script] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.delay: dict[str, float] = {}
+        self.tokens: set[str] | None = None
+        self.silent = False
         self.version = 100
         self.url = ""
 
@@ -57,7 +63,11 @@ class ApiServer:
         what = f"{request.method} {request.path}"
         self.requests.append(what)
         self.queries.append(dict(request.query))
-        await asyncio.sleep(self.delay.get(what, 0))
+        await asyncio.sleep(3600 if self.silent else self.delay.get(what, 0))
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.tokens is not None and token not in self.tokens:
+            message = {"code": 401, "reason": "Unauthorized", "message": "Unauthorized"}
+            return self.answer(message, 401)
         if what in self.refuse:
             code, message = self.refuse[what]
             return self.answer({"code": code, "reason": "Refused", "message": message}, code)
