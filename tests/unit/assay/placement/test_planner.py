@@ -326,6 +326,13 @@ def test_what_is_to_blame(
             id="a member that joins in a trial waits",
         ),
         pytest.param(
+            [a_cluster("east", provider="aws"), a_cluster("west", provider="gcp")],
+            {"spreadConstraints": [{"spreadByField": "Provider", "minGroups": 2}]},
+            Holding(held={"east": 4}, on_trial=True),
+            {"east": 4},
+            id="a spread that can be met after the trial is no fault",
+        ),
+        pytest.param(
             [
                 a_cluster("east", taints=[{"key": "gone", "effect": "NoSchedule"}]),
                 a_cluster("west"),
