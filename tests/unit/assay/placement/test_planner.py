@@ -68,7 +68,7 @@ def places(cluster: Candidate) -> int:
     return 10**6 if capacity is None else capacity.replicas // PODS_PER_REPLICA
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(candidates(), specs(), counts, counts, st.booleans())
 def test_what_is_never_broken(
     clusters: list[Candidate],
@@ -102,7 +102,7 @@ def test_what_is_never_broken(
     assert {*found.shares, *(item.name for item in found.refused)} <= by_name.keys()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(candidates(), specs(), counts, counts, st.booleans(), st.booleans())
 def test_planning_again_moves_nothing(
     clusters: list[Candidate],
