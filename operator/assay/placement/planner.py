@@ -124,7 +124,9 @@ def plan(
     problem = _problem(choice, spec, holding)
     shares = solve(problem)
     fault = None
-    if not _fits(problem, shares):
+    # What a trial puts off is not in the way: it moves when the trial is over.
+    settled = replace(problem, on_trial=False)
+    if not _fits(problem, shares) and not (problem.on_trial and _fits(settled, solve(settled))):
         fault = _fault(clusters, spec, namespace, holding, choice, problem, shares)
         if short(problem, shares):
             # What is there already stays, although there is no room for it.

@@ -284,7 +284,8 @@ def _placed(situation: Situation) -> list[Condition]:
 
 
 def _serves(member: MemberView, revision: str) -> bool:
-    return is_ready(member, revision) and shows_only(member, revision)
+    enough = pods_of(member, revision).ready >= member.replicas
+    return is_ready(member, revision) and enough and shows_only(member, revision)
 
 
 def _pods(situation: Situation, revision: str, only: list[MemberView] | None = None) -> str:
@@ -292,8 +293,10 @@ def _pods(situation: Situation, revision: str, only: list[MemberView] | None = N
     words = []
     for member in situation.reachable if only is None else only:
         pods = pods_of(member, revision)
-        route = "" if not pods.is_ready or only is None else ", its route does not show it yet"
-        words.append(f"{member.name}: {pods.ready} of {pods.desired} pods ready{route}")
+        wanted = max(pods.desired, member.replicas)
+        ready = pods.is_ready and pods.ready >= wanted
+        route = "" if not ready or only is None else ", its route does not show it yet"
+        words.append(f"{member.name}: {pods.ready} of {wanted} pods ready{route}")
     return "; ".join(words) or "no member can be reached"
 
 

@@ -68,7 +68,7 @@ def places(cluster: Candidate) -> int:
     return 10**6 if capacity is None else capacity.replicas // PODS_PER_REPLICA
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(candidates(), specs(), counts, counts, st.booleans())
 def test_what_is_never_broken(
     clusters: list[Candidate],
@@ -102,7 +102,7 @@ def test_what_is_never_broken(
     assert {*found.shares, *(item.name for item in found.refused)} <= by_name.keys()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(candidates(), specs(), counts, counts, st.booleans(), st.booleans())
 def test_planning_again_moves_nothing(
     clusters: list[Candidate],
@@ -324,6 +324,13 @@ def test_what_is_to_blame(
             Holding(held={"east": 4}, on_trial=True),
             {"east": 4},
             id="a member that joins in a trial waits",
+        ),
+        pytest.param(
+            [a_cluster("east", provider="aws"), a_cluster("west", provider="gcp")],
+            {"spreadConstraints": [{"spreadByField": "Provider", "minGroups": 2}]},
+            Holding(held={"east": 4}, on_trial=True),
+            {"east": 4},
+            id="a spread that can be met after the trial is no fault",
         ),
         pytest.param(
             [

@@ -32,11 +32,11 @@ def says(status: ModelDeploymentStatus, kind: str) -> tuple[str, str, str]:
 
 
 def test_where_everything_is() -> None:
-    status = look(serving(), Plan({"east": 2, "west": 1})).status
+    status = look(serving(), Plan({"east": 1, "west": 1})).status
 
-    assert says(status, "Placed") == ("True", "ReplicasPlaced", "3 replicas: east 2; west 1")
+    assert says(status, "Placed") == ("True", "ReplicasPlaced", "2 replicas: east 1; west 1")
     assert says(status, "Ready")[0] == "True"
-    assert [(item.name, item.replicas) for item in status.clusters] == [("east", 2), ("west", 1)]
+    assert [(item.name, item.replicas) for item in status.clusters] == [("east", 1), ("west", 1)]
 
 
 def test_at_rest_a_placement_that_does_not_fit_is_what_there_is_to_know() -> None:
@@ -53,6 +53,13 @@ def test_at_rest_a_placement_that_does_not_fit_is_what_there_is_to_know() -> Non
     )
     assert says(decision.status, "Available")[0] == "True"
     assert ("Warning", "CapacityExceeded") in {(it.type, it.reason) for it in decision.events}
+
+
+def test_pods_that_are_still_to_come_are_waited_for() -> None:
+    status = look(serving(), Plan({"east": 3, "west": 1})).status
+
+    assert says(status, "Ready")[:2] == ("False", "Starting")
+    assert says(status, "Ready")[2].endswith("is stable; east: 1 of 3 pods ready.")
 
 
 def test_a_trial_goes_on_while_a_replica_has_no_place() -> None:
