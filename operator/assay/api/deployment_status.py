@@ -132,6 +132,14 @@ class Pausing(Model):
     at: Timestamp
 
 
+class Undo(Model):
+    """A rollout without a trial: back to a revision that was stable before."""
+
+    revision: Revision = pydantic.Field(description="The one that it takes the place of.")
+    by: User
+    reason: Why = ""
+
+
 class RolloutStatus(Model):
     """The trial of one canary, or the first start of a deployment."""
 
@@ -145,6 +153,9 @@ class RolloutStatus(Model):
     steps: Steps = ()
     continues: Trials | None = pydantic.Field(
         None, description="Earlier trials of the canary whose evidence and steps count on."
+    )
+    undo: Undo | None = pydantic.Field(
+        None, description="Set if the canary was stable before and takes all traffic when ready."
     )
     paused: Pausing | None = pydantic.Field(None, description="Set while somebody holds it.")
     held_since: Timestamp | None = pydantic.Field(
@@ -213,6 +224,9 @@ class HistoryEntry(Model):
     id: RolloutId
     version: Word
     revision: Revision
+    digest: Digest | None = None
+    threshold: Fraction | None = None
+    format: ModelFormat | None = None
     verdict: Verdict
     reason: Reasoned
     message: Text = ""

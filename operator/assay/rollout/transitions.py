@@ -70,6 +70,8 @@ class Trigger(enum.Enum):
     PROMOTED_BY_HAND = "a person takes the canary"
     ABORTED = "a person aborts"
     RETRIED = "a person tries again what was rejected"
+    UNDONE = "a person goes back to an earlier revision"
+    RESTORED = "ready everywhere, and stable before"
 
 
 BY_HAND = frozenset(
@@ -81,6 +83,7 @@ BY_HAND = frozenset(
         Trigger.PROMOTED_BY_HAND,
         Trigger.ABORTED,
         Trigger.RETRIED,
+        Trigger.UNDONE,
     }
 )
 """Those that answer a request."""
@@ -98,6 +101,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.PAUSED: Stage.STARTING,
         Trigger.RESUMED: Stage.STARTING,
         Trigger.FIRST_READY: Stage.PROMOTING,
+        Trigger.RESTORED: Stage.PROMOTING,
         Trigger.CANARY_READY: Stage.TRIAL,
         Trigger.DEADLINE_EXCEEDED: Stage.ROLLING_BACK,
         Trigger.INCONCLUSIVE: Stage.ROLLING_BACK,
@@ -127,6 +131,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
     Stage.DONE: {
         Trigger.NEW_REVISION: Stage.STARTING,
         Trigger.RETRIED: Stage.STARTING,
+        Trigger.UNDONE: Stage.STARTING,
     },
 }
 """From each stage (None: there was no rollout yet), the triggers in the order in which they are tried."""

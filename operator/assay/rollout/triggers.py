@@ -44,12 +44,15 @@ def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     if status.stable is None or wanted == _canary(status):
         return False
+    if _rollout(status).undo is not None and wanted == status.stable.revision:
+        return False  # the spec names what is undone
     rejected = situation.rejection(status.rejected_revisions, wanted)
     return wanted == status.stable.revision or rejected is not None
 
 
 def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return situation.observed.revision != _canary(status)
+    wanted, undo = situation.observed.revision, _rollout(status).undo
+    return wanted != _canary(status) and (undo is None or wanted != undo.revision)
 
 
 def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -58,6 +61,14 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The canary gets its first traffic: nobody holds it back.
+    return _rollout(status).undo is None and _may_take_traffic(situation, status)
+
+
+def _restored(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return _rollout(status).undo is not None and _may_take_traffic(situation, status)
+
+
+def _may_take_traffic(situation: Situation, status: ModelDeploymentStatus) -> bool:
     ready = status.stable is not None and situation.ready_everywhere(_canary(status))
     return ready and situation.hold(status) is None
 
@@ -163,6 +174,10 @@ def _retried(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return requests.asked(situation, status, Verb.RETRY) is not None
 
 
+def _undone(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.UNDO) is not None
+
+
 _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]] = {
     Trigger.NEW_REVISION: _new_revision,
     Trigger.SUPERSEDED: _superseded,
@@ -184,4 +199,6 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.PROMOTED_BY_HAND: _promoted_by_hand,
     Trigger.ABORTED: _aborted,
     Trigger.RETRIED: _retried,
+    Trigger.UNDONE: _undone,
+    Trigger.RESTORED: _restored,
 }
