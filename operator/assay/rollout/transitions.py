@@ -10,7 +10,7 @@ Rule 2. No data is neither good nor bad. No trigger exists for missing evidence;
 none ends by `INCONCLUSIVE`, and that leads back to stable.
 
 Rule 3. Promotion is decided once: `PROMOTE`, or a person, leads out of the trial, and no trigger
-leads from Promoting to anything but Done.
+leads from Promoting to anything but Done. What was stable before needs no trial (`RESTORED`).
 
 Rule 4. Rollback is absorbing: from RollingBack only Done follows, whatever the evidence says later
 and whatever the spec names. A next rollout has another id.
