@@ -105,6 +105,12 @@ def test_approve_abort_and_retry(trial: Trial, on_call: OnCall) -> None:
         )
         on_call.does("promote", trial.name, "--full", "--reason", "the same model")
         entry = trial.until("taken", lambda it: it.is_ready).status.history[0]
+        said = on_call.does("undo", trial.name, "--to-revision", Version.GOOD.value)
+        back = trial.until("undone", lambda it: it.condition("Stalled")[1] == "RolledBack")
+        wait_until(
+            "answers of the earlier version alone",
+            lambda: {item.version for item in stream.log.recent(1.0)} == {Version.GOOD.value},
+        )
 
     assert judged.status.rollout is not None
     aborted = over.status.history[0]
@@ -115,6 +121,9 @@ def test_approve_abort_and_retry(trial: Trial, on_call: OnCall) -> None:
     before = {item.metric: item.labels_canary for item in judged.status.analysis}
     assert all(item.labels_canary >= before[item.metric] for item in retried.status.analysis)
     assert (entry.reason, entry.by, entry.version) == ("PromotedByHand", USER, again.version)
+    assert back.status.stable is not None
+    assert back.status.stable.version == Version.GOOD.value
+    assert artifact(Version.GOOD).digest in said
     assert stream.log.failures == []
 
 

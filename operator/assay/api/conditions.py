@@ -140,6 +140,8 @@ class Reason(enum.StrEnum):
     """Somebody took the canary although there was no verdict."""
     ABORTED_BY_HAND = "AbortedByHand"
     """Somebody ended the trial; the canary was rolled back."""
+    UNDONE_BY_HAND = "UndoneByHand"
+    """Somebody went back to a revision that was stable before."""
     NO_TRIAL = "NoTrial"
     """There is nothing to judge."""
     DELETING = "Deleting"

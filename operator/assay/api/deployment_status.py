@@ -158,6 +158,14 @@ class WaveRecord(Model):
     )
 
 
+class Undo(Model):
+    """A rollout without a trial: back to a revision that was stable before."""
+
+    revision: Revision = pydantic.Field(description="The one that it takes the place of.")
+    by: User
+    reason: Why = ""
+
+
 class RolloutStatus(Model):
     """The trial of one canary, or the first start of a deployment."""
 
@@ -184,6 +192,9 @@ class RolloutStatus(Model):
     latched: DecisionRecord | None = pydantic.Field(
         None,
         description="The verdict Promote that the first wave got. The later waves follow; a rollback still ends it.",
+    )
+    undo: Undo | None = pydantic.Field(
+        None, description="Set if the canary was stable before and takes all traffic when ready."
     )
     paused: Pausing | None = pydantic.Field(None, description="Set while somebody holds it.")
     held_since: Timestamp | None = pydantic.Field(
@@ -296,6 +307,9 @@ class HistoryEntry(Model):
     id: RolloutId
     version: Word
     revision: Revision
+    digest: Digest | None = None
+    threshold: Fraction | None = None
+    format: ModelFormat | None = None
     verdict: Verdict
     reason: Reasoned
     message: Text = ""

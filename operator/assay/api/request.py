@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from .fields import Model, User
+from .fields import Model, Revision, User
 
 ANNOTATION = "assay.dev/request"
 
@@ -34,6 +34,7 @@ class Verb(enum.StrEnum):
     PROMOTE = "promote"
     ABORT = "abort"
     RETRY = "retry"
+    UNDO = "undo"
 
 
 class Request(Model):
@@ -52,6 +53,17 @@ class Request(Model):
     full: bool = pydantic.Field(
         False, description="promote: take the canary now, although there is no verdict."
     )
+    to_revision: Revision | None = pydantic.Field(
+        None, description="undo: the revision of status.history that is to serve again."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _fields_go_with_the_verb(self) -> "Request":
+        if self.full and self.verb is not Verb.PROMOTE:
+            raise ValueError(f"full is for promote, not for {self.verb.value}")
+        if (self.to_revision is not None) != (self.verb is Verb.UNDO):
+            raise ValueError("toRevision is needed for undo, and only there")
+        return self
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,8 @@ def parse(text: str) -> Request | Unreadable:
         return Request.model_validate(document)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        where = "".join(f"{part}: " for part in first["loc"])
+        why = where + first["msg"].removeprefix("Value error, ")
     except RecursionError:
         why = "is nested too deeply"
     except ValueError as error:

@@ -16,7 +16,7 @@ _COMMANDS = {
     "status": ("assay.cli.status", "status_command"),
     **{
         verb: ("assay.cli.hands", f"{verb}_command")
-        for verb in ("pause", "resume", "approve", "promote", "abort", "retry")
+        for verb in ("pause", "resume", "approve", "promote", "abort", "retry", "undo")
     },
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }

@@ -18,6 +18,7 @@ from assay.api.deployment_status import (
     Stage,
     StepRecord,
     Trials,
+    Undo,
     Verdict,
     WaveRecord,
 )
@@ -85,24 +86,34 @@ def _start(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
     canary = _reference(situation)
-    status = status.model_copy(
+    status = _started(situation, status, stage, canary, situation.spec.rollout)
+    serves = f"{named(status.stable)} serves" if status.stable else ""
+    return status, _normal("RolloutStarted", sentences(f"{named(canary)} is starting", serves))
+
+
+def _started(
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    stage: Stage,
+    canary: RevisionRef,
+    settings: Rollout,
+) -> ModelDeploymentStatus:
+    return status.model_copy(
         update={
             "canary": canary,
             "rollout": RolloutStatus(
                 id=_id(situation, status, canary),
                 stage=stage,
                 started_at=situation.now,
-                settings=situation.spec.rollout,
+                settings=settings,
                 sticky_by=situation.spec.traffic.sticky_by,
-                waves=(_wave(situation, situation.spec.rollout, -1),),
+                waves=(_wave(situation, settings, -1),),
             ),
             "analysis": (),
             "guards": (),
             "rejected_revisions": _without(status.rejected_revisions, canary),
         }
     )
-    serves = f"{named(status.stable)} serves" if status.stable else ""
-    return status, _normal("RolloutStarted", sentences(f"{named(canary)} is starting", serves))
 
 
 def _supersede(
@@ -146,10 +157,10 @@ def _start_wave(
 
 
 def _wave(situation: Situation, settings: Rollout, after: int) -> WaveRecord:
-    found = waves.following(settings, after, situation.reachable)
-    if found is None:
-        raise AssertionError("the trigger saw members of a later wave")
-    index, wave = found
+    # A rollout may start while nobody answers; then those that are away come first.
+    members = situation.reachable or situation.observed.members
+    found = waves.following(settings, after, members)
+    index, wave = found or (len(settings.waves), waves.planned(settings)[-1])
     now = situation.now
     return WaveRecord(index=index, name=wave.name, started_at=now, progressed_at=now)
 
@@ -183,6 +194,54 @@ def _retry(
         on = "with the evidence that it had"
     text = f"{named(status.canary)} is tried again {on}, asked by {_request(situation).by}"
     return status, _normal("Retried", sentences(text, f"It was rejected: {rejected.reason}"))
+
+
+def _undo(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    """Start the pods of a revision that was stable before; the spec still names the present one."""
+    request = _request(situation)
+    entry = requests.earlier(status, request.to_revision)
+    if entry is None or entry.digest is None or status.stable is None:
+        raise AssertionError("the trigger saw where to go")
+    canary = RevisionRef(
+        revision=entry.revision,
+        version=entry.version,
+        digest=entry.digest,
+        threshold=entry.threshold,
+        format=entry.format,
+    )
+    undo = Undo(revision=status.stable.revision, by=request.by, reason=request.reason)
+    # What served everywhere before comes back everywhere at once.
+    settings = situation.spec.rollout.model_copy(update={"waves": ()})
+    status = _started(situation, status, stage, canary, settings)
+    status = status.model_copy(
+        update={"rollout": _rollout(status).model_copy(update={"undo": undo})}
+    )
+    text = f"{named(canary)} takes the place of {named(status.stable)} when its pods are ready"
+    return status, _normal("Undoing", f"{text}; asked by {request.by}")
+
+
+def _restore(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage
+) -> tuple[ModelDeploymentStatus, Event]:
+    """Serve the earlier revision; the one before is not tried again although the spec names it."""
+    undo, undone = _rollout(status).undo, status.stable
+    if undo is None or undone is None:
+        raise AssertionError("the trigger saw what is undone")
+    message = sentences(f"{undo.by}: {undo.reason or 'no reason given'}")
+    rejected = RejectedRevision(
+        revision=undone.revision,
+        version=undone.version,
+        reason=Reason.UNDONE_BY_HAND,
+        message=message,
+        at=situation.now,
+    )
+    others = _without(status.rejected_revisions, undone)
+    status = status.model_copy(update={"rejected_revisions": (rejected, *others)})
+    decision = _decision(situation, Verdict.PROMOTE, Reason.UNDONE_BY_HAND, message)
+    by = {"by": undo.by, "request_reason": undo.reason or None}
+    return _take(situation, status, stage, decision.model_copy(update=by))
 
 
 def _pause(
@@ -288,13 +347,21 @@ def _promote(
     *,
     by_hand: bool = False,
 ) -> tuple[ModelDeploymentStatus, Event]:
-    winner = status.canary
     decision = _decision(situation, Verdict.PROMOTE, reason, message, by_hand=by_hand)
+    return _take(situation, status, stage, decision)
+
+
+def _take(
+    situation: Situation, status: ModelDeploymentStatus, stage: Stage, decision: DecisionRecord
+) -> tuple[ModelDeploymentStatus, Event]:
+    """Make the canary stable."""
+    winner = status.canary
     status = _retire(situation, status, status.stable)
     status = status.model_copy(
         update={"stable": winner, "canary": None, "rollout": _decided(status, stage, decision)}
     )
-    return status, _normal("Promoted", sentences(f"{named(winner)} takes all traffic", message))
+    text = sentences(f"{named(winner)} takes all traffic", decision.message)
+    return status, _normal("Promoted", text)
 
 
 def _roll_back(
@@ -455,6 +522,8 @@ _EFFECTS: Mapping[Trigger, _Effect] = {
     Trigger.PROMOTED_BY_HAND: _promote_by_hand,
     Trigger.ABORTED: _abort,
     Trigger.RETRIED: _retry,
+    Trigger.UNDONE: _undo,
+    Trigger.RESTORED: _restore,
 }
 
 
@@ -573,6 +642,9 @@ def _remember(
         id=rollout.id,
         version=ref.version,
         revision=ref.revision,
+        digest=ref.digest,
+        threshold=ref.threshold,
+        format=ref.format,
         verdict=decision.verdict,
         reason=decision.reason,
         message=decision.message,

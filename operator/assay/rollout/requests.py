@@ -7,6 +7,7 @@ in. What cannot be done at once is refused and never done later.
 from collections.abc import Callable, Mapping
 
 from assay.api.deployment_status import (
+    HistoryEntry,
     ModelDeploymentStatus,
     RequestRecord,
     RequestResult,
@@ -92,8 +93,6 @@ def _refusal(situation: Situation, status: ModelDeploymentStatus, request: Reque
         return f"it is for rollout {request.rollout_id}, the present one is {rollout.id}"
     if request.step is not None and request.step != rollout.step:
         return f"it is for step {request.step + 1}, the present one is {rollout.step + 1}"
-    if request.full and request.verb is not Verb.PROMOTE:
-        return f"full is for promote, not for {request.verb.value}"
     if situation.spec.paused is Paused.ALL:
         return "spec.paused is All, so nothing may change: change the spec first"
     return _RULES[request.verb](situation, status, rollout, request)
@@ -183,6 +182,32 @@ def _retry(
     return None
 
 
+def _undo(
+    situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus, request: Request
+) -> str | None:
+    if rollout.stage is not Stage.DONE:
+        return f"a rollout is under way, in stage {rollout.stage.value}: abort it first"
+    if status.stable is not None and status.stable.revision == request.to_revision:
+        return f"revision {request.to_revision} serves already"
+    if situation.spec.paused is not Paused.NONE:
+        return f"spec.paused: {situation.spec.paused.value} holds it: change the spec first"
+    if earlier(status, request.to_revision) is None:
+        known = [item.revision for item in status.history if earlier(status, item.revision)]
+        names = ", ".join(dict.fromkeys(known)) or "none"
+        return f"history has no revision {request.to_revision} that was stable; it has {names}"
+    return None if situation.reachable else "no member can be reached"
+
+
+def earlier(status: ModelDeploymentStatus, revision: str | None) -> HistoryEntry | None:
+    """Return the newest entry that made `revision` stable, if it says all that is needed to go back."""
+    found = (
+        item
+        for item in status.history
+        if item.revision == revision and item.verdict is Verdict.PROMOTE and item.digest is not None
+    )
+    return next(found, None)
+
+
 def _under_way(status: ModelDeploymentStatus, rollout: RolloutStatus) -> str | None:
     """Return why a rollout can neither be held nor ended; None if it can."""
     match rollout.stage:
@@ -206,4 +231,5 @@ _RULES: Mapping[Verb, _Rule] = {
     Verb.PROMOTE: _promote,
     Verb.ABORT: _abort,
     Verb.RETRY: _retry,
+    Verb.UNDO: _undo,
 }

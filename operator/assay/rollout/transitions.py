@@ -10,7 +10,7 @@ Rule 2. No data is neither good nor bad. No trigger exists for missing evidence;
 none ends by `INCONCLUSIVE`, and that leads back to stable.
 
 Rule 3. Promotion is decided once: `PROMOTE`, or a person, leads out of the trial, and no trigger
-leads from Promoting to anything but Done.
+leads from Promoting to anything but Done. What was stable before needs no trial (`RESTORED`).
 
 Rule 4. Rollback is absorbing: from RollingBack only Done follows, whatever the evidence says later
 and whatever the spec names. A next rollout has another id.
@@ -74,6 +74,8 @@ class Trigger(enum.Enum):
     PROMOTED_BY_HAND = "a person takes the canary"
     ABORTED = "a person aborts"
     RETRIED = "a person tries again what was rejected"
+    UNDONE = "a person goes back to an earlier revision"
+    RESTORED = "ready everywhere, and stable before"
 
 
 BY_HAND = frozenset(
@@ -85,6 +87,7 @@ BY_HAND = frozenset(
         Trigger.PROMOTED_BY_HAND,
         Trigger.ABORTED,
         Trigger.RETRIED,
+        Trigger.UNDONE,
     }
 )
 """Those that answer a request."""
@@ -103,6 +106,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
         Trigger.RESUMED: Stage.STARTING,
         Trigger.WAVE_STARTED: Stage.STARTING,
         Trigger.FIRST_READY: Stage.PROMOTING,
+        Trigger.RESTORED: Stage.PROMOTING,
         Trigger.CANARY_READY: Stage.TRIAL,
         Trigger.DEADLINE_EXCEEDED: Stage.ROLLING_BACK,
         Trigger.INCONCLUSIVE: Stage.ROLLING_BACK,
@@ -136,6 +140,7 @@ TRANSITIONS: Mapping[Stage | None, Mapping[Trigger, Stage]] = {
     Stage.DONE: {
         Trigger.NEW_REVISION: Stage.STARTING,
         Trigger.RETRIED: Stage.STARTING,
+        Trigger.UNDONE: Stage.STARTING,
     },
 }
 """From each stage (None: there was no rollout yet), the triggers in the order in which they are tried."""

@@ -47,13 +47,16 @@ def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     if status.stable is None or wanted == _canary(status):
         return False
+    if _rollout(status).undo is not None and wanted == status.stable.revision:
+        return False  # the spec names what is undone
     rejected = situation.rejection(status.rejected_revisions, wanted)
     invalid = bool(situation.observed.invalid)
     return invalid or wanted == status.stable.revision or rejected is not None
 
 
 def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return situation.observed.revision != _canary(status)
+    wanted, undo = situation.observed.revision, _rollout(status).undo
+    return wanted != _canary(status) and (undo is None or wanted != undo.revision)
 
 
 def _has_followers(situation: Situation, rollout: RolloutStatus) -> bool:
@@ -72,9 +75,17 @@ def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The canary gets its first traffic: nobody holds it back, and users are kept if they are to be.
+    kept = not situation.users_not_kept(status)
+    return kept and _rollout(status).undo is None and _may_take_traffic(situation, status)
+
+
+def _restored(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return _rollout(status).undo is not None and _may_take_traffic(situation, status)
+
+
+def _may_take_traffic(situation: Situation, status: ModelDeploymentStatus) -> bool:
     ready = status.stable is not None and situation.canary_ready(status)
-    kept = ready and not situation.users_not_kept(status)
-    return kept and situation.hold(status) is None
+    return ready and situation.hold(status) is None
 
 
 def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -210,6 +221,10 @@ def _retried(situation: Situation, status: ModelDeploymentStatus) -> bool:
     return requests.asked(situation, status, Verb.RETRY) is not None
 
 
+def _undone(situation: Situation, status: ModelDeploymentStatus) -> bool:
+    return requests.asked(situation, status, Verb.UNDO) is not None
+
+
 _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]] = {
     Trigger.NEW_REVISION: _new_revision,
     Trigger.SUPERSEDED: _superseded,
@@ -235,4 +250,6 @@ _QUESTIONS: Mapping[Trigger, Callable[[Situation, ModelDeploymentStatus], bool]]
     Trigger.PROMOTED_BY_HAND: _promoted_by_hand,
     Trigger.ABORTED: _aborted,
     Trigger.RETRIED: _retried,
+    Trigger.UNDONE: _undone,
+    Trigger.RESTORED: _restored,
 }

@@ -50,6 +50,7 @@ class Rollouts(RuleBasedStateMachine):
         self.rolled_back: dict[str, str] = {}
         self.lost: dict[str, RejectedTrials | None] = {}
         self.answered: set[str] = set()
+        self.served: set[str] = set()
 
     @initialize(step=st.sampled_from((None, -1, 0, 1, 2)))
     def begins(self, step: int | None) -> None:
@@ -61,6 +62,7 @@ class Rollouts(RuleBasedStateMachine):
         self.world.keeps_records = True
         for name, member in self.world.members.items():
             member.labels = {"name": name}
+        self._remember_lost()
 
     # What the world does
 
@@ -109,12 +111,14 @@ class Rollouts(RuleBasedStateMachine):
     def spec_pauses(self, paused: Paused) -> None:
         self.world.pauses(paused)
 
-    @rule(verb=st.sampled_from((*Verb, "full", "nonsense")), old=st.booleans())
-    def person_asks(self, verb: str, *, old: bool) -> None:
+    @rule(verb=st.sampled_from((*Verb, "full", "nonsense")), revision=REVISIONS, old=st.booleans())
+    def person_asks(self, verb: str, revision: str, *, old: bool) -> None:
         """For the present rollout, or for one that is long over."""
         fields = {"rolloutId": "f" * 10} if old else {}
         if verb == "full":
             self.world.person("promote", full=True, **fields)
+        elif verb == "undo":
+            self.world.person("undo", toRevision=revision, **fields)
         else:
             self.world.person(verb, **fields)
 
@@ -200,14 +204,18 @@ class Rollouts(RuleBasedStateMachine):
         if old.stable is not None and new.stable != old.stable:
             assert world.spec.paused is Paused.NONE
             assert old.rollout is not None
-            assert old.rollout.stage is Stage.TRIAL
+            assert old.rollout.stage is Stage.TRIAL or old.rollout.undo is not None
             assert new.stable == old.canary
             ready = {
                 name
                 for name in reachable
                 if is_ready(world.members[name].view(), old.canary.revision if old.canary else "")
             }
-            if by_hand == "promote":
+            if old.rollout.undo is not None:
+                assert old.rollout.stage is Stage.STARTING
+                assert new.stable is not None
+                assert new.stable.revision in self.served
+            elif by_hand == "promote":
                 assert judgement is None or judgement.verdict != Verdict.ROLLBACK
             else:
                 assert old.rollout.paused is None or by_hand == "resume"
@@ -261,10 +269,16 @@ class Rollouts(RuleBasedStateMachine):
                 if trials is not None and new.stable and trials.stable == new.stable.revision:
                     assert new.rollout.earlier == trials.rollouts
                     assert new.rollout.steps == trials.steps
+            if by_hand == "undo":
+                assert revision in self.served
+                self.lost.pop(revision, None)
             assert revision not in self.lost
         self._remember_lost()
 
     def _remember_lost(self) -> None:
+        stable = self.world.status.stable
+        if stable is not None:
+            self.served.add(stable.revision)
         for item in self.world.status.rejected_revisions:
             if item.generation is None:
                 self.lost[item.revision] = item.trials

@@ -64,6 +64,7 @@ STAGES: dict[str, Callable[[], World]] = {
     "rolling back": rolling_back,
     "rejected": rejected,
     "serving": serving,
+    "promoted": lambda: on_trial(2).with_judgement(PROMOTE).later(60).run(),
 }
 
 DONE = {
@@ -82,6 +83,7 @@ DONE = {
     ("waiting", "full"),
     ("waiting", "abort"),
     ("rejected", "retry"),
+    ("promoted", "undo"),
     ("rolling back", "retry"),  # the same look sees that the routes are back
 }
 """Where something can be done; everywhere else it is refused with a reason."""
@@ -89,11 +91,12 @@ DONE = {
 
 def ask(world: World, verb: str, **fields: Any) -> World:
     full = {"full": True} if verb == "full" else {}
-    return world.person("promote" if full else verb, **full, **fields)
+    to = {"toRevision": SEVEN} if verb == "undo" else {}
+    return world.person("promote" if full else verb, **full, **to, **fields)
 
 
 @pytest.mark.parametrize(
-    "verb", ["pause", "resume", "approve", "promote", "full", "abort", "retry"]
+    "verb", ["pause", "resume", "approve", "promote", "full", "abort", "retry", "undo"]
 )
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_request_in_every_stage(stage: str, verb: str) -> None:
@@ -123,7 +126,7 @@ def test_every_request_in_every_stage(stage: str, verb: str) -> None:
     assert not again & set(world.events[events:])
 
 
-@pytest.mark.parametrize("verb", ["pause", "promote", "full", "abort"])
+@pytest.mark.parametrize("verb", ["pause", "promote", "full", "abort", "undo"])
 def test_a_request_for_another_rollout_is_void(verb: str) -> None:
     world = on_trial()
     before = world.rollout
@@ -190,10 +193,18 @@ def test_a_wrong_field_is_named(field: str, value: object, says: str) -> None:
     assert world.rollout.paused is None
 
 
-def test_full_is_for_promote_only() -> None:
-    world = on_trial().person("abort", full=True).run()
+@pytest.mark.parametrize(
+    ("verb", "fields", "says"),
+    [
+        ("abort", {"full": True}, "full is for promote, not for abort"),
+        ("abort", {"toRevision": SEVEN}, "toRevision is needed for undo, and only there"),
+        ("undo", {}, "toRevision is needed for undo, and only there"),
+    ],
+)
+def test_fields_go_with_their_verb(verb: str, fields: dict[str, Any], says: str) -> None:
+    world = on_trial().person(verb, **fields).run()
 
-    assert world.answer.message == "full is for promote, not for abort"
+    assert world.answer.message.startswith(f"annotation assay.dev/request: {says}; ")
     assert world.stage is Stage.TRIAL
 
 
@@ -370,3 +381,86 @@ def test_there_is_an_end_to_retries() -> None:
 
     assert world.answer.message == f"revision {EIGHT} was tried 16 times already"
     assert len(json.dumps(world.document)) < 60_000
+
+
+def undone() -> World:
+    """Version 8 was promoted, and somebody goes back to 7."""
+    world = STAGES["promoted"]().later(3600).run()
+    world.slow.add(SEVEN)
+    return world.person("undo", toRevision=SEVEN)
+
+
+def test_undo_starts_the_earlier_revision_beside_the_present_one() -> None:
+    world = undone().run()
+
+    assert (world.stage, world.stable, world.canary) == (Stage.STARTING, EIGHT, SEVEN)
+    assert world.members["east"].route == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    ref = world.status.canary
+    assert ref is not None
+    assert (ref.version, ref.digest) == ("7", "sha256:" + "7" * 64)
+    assert world.says("Available")[0] == "True"
+
+
+def test_undo_takes_all_traffic_at_once_when_the_pods_are_ready() -> None:
+    world = undone().run()
+    world.slow.clear()
+    world.pods_move()
+
+    decision = world.look()
+    assert decision.order is Order.RECORD_THEN_ACT
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    world.run()
+
+    assert (world.stable, world.stage) == (SEVEN, Stage.DONE)
+    entry = world.status.history[0]
+    assert (entry.verdict, entry.reason, entry.by) == (
+        "Promote",
+        "UndoneByHand",
+        "alice@example.com",
+    )
+    # Git still names version 8, which is not tried again by itself.
+    assert world.says("Stalled") == ("True", "RolledBack")
+    assert world.says("Available") == ("True", "Serving")
+    assert world.later(3600).run().canary is None
+    assert world.asks_for(SEVEN).run().says("Ready") == ("True", "Serving")
+
+
+def test_an_undo_that_never_gets_ready_leaves_what_serves() -> None:
+    world = undone().run().later(601).run()
+
+    assert (world.stable, world.stage) == (EIGHT, Stage.DONE)
+    assert world.says("Ready") == ("True", "Serving")
+    assert world.status.history[0].reason == "ProgressDeadlineExceeded"
+
+
+def test_a_new_revision_takes_the_place_of_an_undo() -> None:
+    world = undone().run().asks_for(NINE)
+    world.with_judgement(judged(burnt_in=False)).run()
+
+    assert (world.stable, world.canary) == (EIGHT, NINE)
+    assert world.stage is Stage.TRIAL
+    assert world.rollout.undo is None
+
+
+def test_git_that_agrees_with_an_undo_changes_nothing_in_it() -> None:
+    world = undone().run()
+    before = world.rollout.id
+    world.slow.clear()
+
+    world.asks_for(SEVEN).run()
+
+    assert (world.rollout.id, world.stable) == (before, SEVEN)
+    assert world.says("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize(
+    ("revision", "says"),
+    [
+        (EIGHT, "revision 8888888888 serves already"),
+        (NINE, "history has no revision 9999999999 that was stable; it has 8888888888, 7777777777"),
+    ],
+)
+def test_undo_goes_to_what_was_stable(revision: str, says: str) -> None:
+    world = STAGES["promoted"]().person("undo", toRevision=revision).run()
+
+    assert world.answer.message == says

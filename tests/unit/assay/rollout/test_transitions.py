@@ -36,7 +36,7 @@ def test_a_promotion_is_never_taken_back() -> None:
     assert set(TRANSITIONS[Stage.PROMOTING].values()) == {Stage.DONE}
 
 
-def test_only_a_first_start_and_a_trial_lead_to_promotion() -> None:
+def test_only_a_first_start_a_trial_and_an_undo_lead_to_promotion() -> None:
     before = {
         (stage, trigger)
         for stage, row in TRANSITIONS.items()
@@ -47,6 +47,7 @@ def test_only_a_first_start_and_a_trial_lead_to_promotion() -> None:
         (Stage.STARTING, Trigger.FIRST_READY),
         (Stage.TRIAL, Trigger.PROMOTE),
         (Stage.TRIAL, Trigger.PROMOTED_BY_HAND),
+        (Stage.STARTING, Trigger.RESTORED),
     }
 
 
