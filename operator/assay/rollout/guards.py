@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A guard is a threshold, not a test: it has no bound on false alarms (docs/guards.md). In a member it
 is *kept* while its value is within the limit, *pending* from the first look that finds it beyond,
-and *breached* when every look for `forSeconds` found it so and the canary answered `minRequests`
+and *breached* when every look for `forSeconds` found it so and the canary took `minRequests`
 there. One look within the limit ends that.
 
 No data is neither good nor bad: the clock stands still. `since` is moved on by the time in which
@@ -118,7 +118,7 @@ def _judged(
         seen += f", beyond it since {moment(since)}"
     if requests < guard.min_requests:
         return TOO_FEW_REQUESTS, (
-            f"{seen}; the canary answered {requests} of the {guard.min_requests} requests (minRequests)"
+            f"{seen}; the canary took {requests} of the {guard.min_requests} requests (minRequests)"
             " from which on it counts"
         )
     if since is None:

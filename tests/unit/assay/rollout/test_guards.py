@@ -261,6 +261,16 @@ def test_no_rollout_begins_with_a_guard_that_cannot_be_asked() -> None:
     assert world.stage is Stage.STARTING
 
 
+def test_not_even_the_first() -> None:
+    world = World()
+    world.invalid = WRONG
+    assert world.run().stage is None
+    assert world.says("Stalled") == ("True", "InvalidSpec")
+
+    world.invalid = ""
+    assert world.run().stable == SEVEN
+
+
 @pytest.mark.parametrize("revision", [EIGHT, NINE])
 def test_a_trial_goes_on_with_its_own_guards_or_ends_with_its_revision(revision: str) -> None:
     """The wrong guard comes while 8 is on trial: alone, or with another revision."""
