@@ -9,6 +9,7 @@ from assay.api.model_deployment import ModelDeploymentSpec
 from .analysis import analysis
 from .clusters import clusters
 from .effects import apply
+from .guards import worst
 from .observation import Decision, Event, Observation, Order
 from .situation import Situation, touches
 from .summary import conditions
@@ -55,7 +56,7 @@ def decide(
     if judgement is not None and _same_rollout(status, new):
         new = new.model_copy(update={"analysis": analysis(judgement)})
     if (states := situation.guards(status)) and _same_rollout(status, new):
-        new = new.model_copy(update={"guards": states})
+        new = new.model_copy(update={"guards": worst(states)})
     new = new.model_copy(
         update={"conditions": conditions(situation, new), "observed_generation": generation}
     )

@@ -54,17 +54,27 @@ def evaluate(
     """
     known = {(item.name, item.member): item for item in before}
     read = {(item.guard, item.member): item for item in readings}
-    found = tuple(
+    return tuple(
         _state(guard, member, known.get((guard.name, member)), read.get((guard.name, member)), now)
         for guard in guards
         for member in _asked(guard, members, known)
     )
-    return found if len(found) <= GUARDS else _worst(found)
 
 
 def deciding(states: Iterable[GuardStatus], members: Collection[str]) -> Iterator[GuardStatus]:
     """Yield the states that have a say: not of a dry run, and of `members`."""
     return (item for item in states if item.mode is None and item.member in members)
+
+
+def worst(states: tuple[GuardStatus, ...]) -> tuple[GuardStatus, ...]:
+    """Return as many as status admits: those that decide and are beyond their limit first, the oldest of them first."""
+
+    def rank(item: GuardStatus) -> tuple[bool, bool, bool, float]:
+        since = item.since.timestamp() if item.since else 0.0
+        return item.mode is not None, item.since is None, item.reason == KEPT, since
+
+    kept = {(item.name, item.member) for item in sorted(states, key=rank)[:GUARDS]}
+    return tuple(item for item in states if (item.name, item.member) in kept)
 
 
 def summary(state: GuardStatus) -> str:
@@ -167,14 +177,3 @@ def _status(
         silent_since=silent_since,
         message=clip(message),
     )
-
-
-def _worst(states: tuple[GuardStatus, ...]) -> tuple[GuardStatus, ...]:
-    """Return as many as status admits: what is beyond its limit first, the oldest of that first."""
-
-    def rank(item: GuardStatus) -> tuple[bool, bool, float]:
-        since = item.since.timestamp() if item.since else 0.0
-        return item.since is None, item.reason == KEPT, since
-
-    kept = {(item.name, item.member) for item in sorted(states, key=rank)[:GUARDS]}
-    return tuple(item for item in states if (item.name, item.member) in kept)
