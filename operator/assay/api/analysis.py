@@ -255,7 +255,7 @@ class Guard(Model):
     )
     min_requests: int = int32(
         100,
-        "As long as the canary answered fewer requests in a member in this rollout, the guard neither rolls back by it nor lets pass.",
+        "As long as the canary took fewer requests in a member in this rollout, answered or failed, the guard neither rolls back by it nor lets pass.",
         ge=0,
         le=1000000,
     )

@@ -257,7 +257,7 @@ class GuardStatus(Model):
     )
     requests: int = pydantic.Field(
         0,
-        description="Requests that the canary answered there in this rollout.",
+        description="Requests that the canary took there in this rollout, answered or failed.",
         ge=0,
         json_schema_extra={"format": "int64"},
     )

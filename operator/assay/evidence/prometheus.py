@@ -239,13 +239,21 @@ def read_number(connection: Connection, promql: str) -> float | None:
 
 
 def requests_text(trial: Trial, revision: str, window_seconds: float) -> str:
-    """Return the PromQL for the requests that `revision` answered in the trial so far."""
+    """Return the PromQL for the requests that `revision` answered, or failed, in the trial so far.
+
+    Failures are counted since the revision's pods started: one that answers nothing has served, too.
+    """
     own = (
         f"namespace={quoted(trial.namespace)},deployment={quoted(trial.deployment)},"
-        f"rollout={quoted(trial.rollout)},revision={quoted(revision)}"
+        f"revision={quoted(revision)}"
     )
     past = f"[{max(1, math.ceil(window_seconds))}s]"
-    return f"sum(max by (boot, step) (max_over_time(assay_requests_total{{{own}}}{past})))"
+    answered = (
+        f"max by (boot, step) (max_over_time(assay_requests_total"
+        f"{{{own},rollout={quoted(trial.rollout)}}}{past}))"
+    )
+    failed = f"max_over_time(assay_request_errors_total{{{own}}}{past})"
+    return f"sum({answered} or {_marked(failed, 'failed')})"
 
 
 def without_userinfo(text: str) -> str:

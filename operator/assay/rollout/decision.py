@@ -15,6 +15,7 @@ from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from .analysis import analysis
 from .clusters import clusters, progressed
 from .effects import apply, with_clock
+from .guards import worst
 from .observation import Decision, Event, Observation, Order
 from .requests import refused
 from .situation import Situation, seconds, touches
@@ -66,7 +67,7 @@ def decide(
     if judgement is not None and _same_rollout(status, new):
         new = new.model_copy(update={"analysis": analysis(judgement)})
     if (states := situation.guards(status)) and _same_rollout(status, new):
-        new = new.model_copy(update={"guards": states})
+        new = new.model_copy(update={"guards": worst(states)})
     new = new.model_copy(
         update={"conditions": conditions(situation, new), "observed_generation": generation}
     )

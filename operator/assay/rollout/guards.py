@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A guard is a threshold, not a test: it has no bound on false alarms (docs/guards.md). In a member it
 is *kept* while its value is within the limit, *pending* from the first look that finds it beyond,
-and *breached* when every look for `forSeconds` found it so and the canary answered `minRequests`
+and *breached* when every look for `forSeconds` found it so and the canary took `minRequests`
 there. One look within the limit ends that.
 
 No data is neither good nor bad: the clock stands still. `since` is moved on by the time in which
@@ -54,17 +54,27 @@ def evaluate(
     """
     known = {(item.name, item.member): item for item in before}
     read = {(item.guard, item.member): item for item in readings}
-    found = tuple(
+    return tuple(
         _state(guard, member, known.get((guard.name, member)), read.get((guard.name, member)), now)
         for guard in guards
         for member in _asked(guard, members, known)
     )
-    return found if len(found) <= GUARDS else _worst(found)
 
 
 def deciding(states: Iterable[GuardStatus], members: Collection[str]) -> Iterator[GuardStatus]:
     """Yield the states that have a say: not of a dry run, and of `members`."""
     return (item for item in states if item.mode is None and item.member in members)
+
+
+def worst(states: tuple[GuardStatus, ...]) -> tuple[GuardStatus, ...]:
+    """Return as many as status admits: those that decide and are beyond their limit first, the oldest of them first."""
+
+    def rank(item: GuardStatus) -> tuple[bool, bool, bool, float]:
+        since = item.since.timestamp() if item.since else 0.0
+        return item.mode is not None, item.since is None, item.reason == KEPT, since
+
+    kept = {(item.name, item.member) for item in sorted(states, key=rank)[:GUARDS]}
+    return tuple(item for item in states if (item.name, item.member) in kept)
 
 
 def summary(state: GuardStatus) -> str:
@@ -118,7 +128,7 @@ def _judged(
         seen += f", beyond it since {moment(since)}"
     if requests < guard.min_requests:
         return TOO_FEW_REQUESTS, (
-            f"{seen}; the canary answered {requests} of the {guard.min_requests} requests (minRequests)"
+            f"{seen}; the canary took {requests} of the {guard.min_requests} requests (minRequests)"
             " from which on it counts"
         )
     if since is None:
@@ -167,14 +177,3 @@ def _status(
         silent_since=silent_since,
         message=clip(message),
     )
-
-
-def _worst(states: tuple[GuardStatus, ...]) -> tuple[GuardStatus, ...]:
-    """Return as many as status admits: what is beyond its limit first, the oldest of that first."""
-
-    def rank(item: GuardStatus) -> tuple[bool, bool, float]:
-        since = item.since.timestamp() if item.since else 0.0
-        return item.since is None, item.reason == KEPT, since
-
-    kept = {(item.name, item.member) for item in sorted(states, key=rank)[:GUARDS]}
-    return tuple(item for item in states if (item.name, item.member) in kept)

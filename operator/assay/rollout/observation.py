@@ -150,7 +150,7 @@ class GuardReading:
     value
         None if it gave no number; `reason` and `message` say why.
     requests
-        That the canary answered there in this rollout.
+        That the canary took there in this rollout, answered or failed.
     """
 
     guard: str

@@ -68,7 +68,7 @@ def test_a_query_is_filled_confined_and_asked_once_in_every_member() -> None:
     assert status.stable is not None
     assert status.rollout is not None
     [requests, query] = east.asked
-    assert f'rollout="{status.rollout.id}",revision="{status.canary.revision}"' in requests
+    assert f'revision="{status.canary.revision}",rollout="{status.rollout.id}"' in requests
     assert query == (
         f'rate({{__name__="e",r="{status.canary.revision}",s="{status.stable.revision}",'
         f't="{status.rollout.id}",namespace="{item.namespace}"}}[60000ms])'

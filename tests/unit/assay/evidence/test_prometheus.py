@@ -427,8 +427,10 @@ def test_anything_else_than_one_number_is_unavailable(fake, body, reason, messag
     assert message in caught.value.message
 
 
-def test_the_requests_of_the_canary_are_counted_once_per_process():
+def test_the_requests_of_the_canary_are_those_that_failed_too():
     assert prometheus.requests_text(Trial("ml", "fraud", "0123456789", 3600), "new", 59.5) == (
         'sum(max by (boot, step) (max_over_time(assay_requests_total{namespace="ml",'
-        'deployment="fraud",rollout="0123456789",revision="new"}[60s])))'
+        'deployment="fraud",revision="new",rollout="0123456789"}[60s])) or '
+        'label_replace(max_over_time(assay_request_errors_total{namespace="ml",'
+        'deployment="fraud",revision="new"}[60s]), "part", "failed", "", ""))'
     )

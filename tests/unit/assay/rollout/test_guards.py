@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from assay.api.analysis import Guard
 from assay.api.deployment_status import GUARDS, GuardStatus, Stage, Verdict
 from assay.rollout import GuardReading
-from assay.rollout.guards import evaluate
+from assay.rollout.guards import evaluate, worst
 
 from .world import EIGHT, MONDAY, NINE, PROMOTE, SEVEN, World, judged, on_trial, serving
 
@@ -133,15 +133,20 @@ def test_what_is_pending_in_a_member_that_is_away_is_remembered() -> None:
 
 
 def test_status_keeps_the_worst_of_many_members() -> None:
-    guard = a_guard()
+    """And a dry run, however bad, takes no place from what decides."""
     names = [f"m{number:03}" for number in range(GUARDS + 50)]
+    dry, deciding = a_guard(name="dry", mode="DryRun", forSeconds=0), a_guard()
     values = {"m120": 0.3, "m149": None}
-    read = [GuardReading("p99", name, values.get(name, 0.1), 1000) for name in names]
+    read = [GuardReading("dry", name, 0.9, 1000) for name in names]
+    read += [GuardReading("p99", name, values.get(name, 0.1), 1000) for name in names]
 
-    found = evaluate([guard], (), read, names, MONDAY)
+    found = evaluate([dry, deciding], (), read, names, MONDAY)
+    kept = worst(found)
 
-    assert len(found) == GUARDS
-    assert {"m120", "m149"} <= {item.member for item in found}
+    assert (len(found), len(kept)) == (2 * len(names), GUARDS)
+    assert {item.name for item in kept} == {"p99"}
+    assert {"m120", "m149"} <= {item.member for item in kept}
+    assert worst(found[:GUARDS]) == found[:GUARDS]
 
 
 # What a trial makes of it.
@@ -259,6 +264,16 @@ def test_no_rollout_begins_with_a_guard_that_cannot_be_asked() -> None:
     world.invalid = ""
     world.look()
     assert world.stage is Stage.STARTING
+
+
+def test_not_even_the_first() -> None:
+    world = World()
+    world.invalid = WRONG
+    assert world.run().stage is None
+    assert world.says("Stalled") == ("True", "InvalidSpec")
+
+    world.invalid = ""
+    assert world.run().stable == SEVEN
 
 
 @pytest.mark.parametrize("revision", [EIGHT, NINE])
