@@ -36,7 +36,7 @@ def by_labels(spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
     """Return `spec` with nothing but what decides by labels: for plans and simulations."""
     analysis = spec.rollout.analysis
     deciding = tuple(metric for metric in analysis.metrics if metric.mode is Mode.DECIDE)
-    analysis = analysis.model_copy(update={"metrics": deciding})
+    analysis = analysis.model_copy(update={"metrics": deciding, "guards": ()})
     rollout = spec.rollout.model_copy(update={"analysis": analysis})
     return spec.model_copy(update={"rollout": rollout})
 

@@ -62,11 +62,13 @@ def test_a_dry_run_is_judged_without_a_say_and_planned_without() -> None:
         {"name": "auc", "type": "ROCAUC", "margin": "0.01", "mode": "DryRun"},
     ]
     spec = a_spec("1")
-    analysis = Analysis.model_validate({"metrics": metrics})
+    guards = [{"name": "p99", "query": "up", "max": "1"}]
+    analysis = Analysis.model_validate({"metrics": metrics, "guards": guards})
     rollout = spec.rollout.model_copy(update={"analysis": analysis})
     spec = spec.model_copy(update={"rollout": rollout})
     assert [each.decides for each in metric_specs(spec, analysis)] == [True, False]
-    assert [each.name for each in by_labels(spec).rollout.analysis.metrics] == ["f1"]
+    planned = by_labels(spec).rollout.analysis
+    assert ([each.name for each in planned.metrics], planned.guards) == (["f1"], ())
 
 
 def test_costs_by_matrix() -> None:
