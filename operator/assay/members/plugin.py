@@ -55,8 +55,8 @@ async def run(access: Access, *, seconds: float = RUN_SECONDS) -> Credential:
         **{variable.name: variable.value for variable in how.env or ()},
         "KUBERNETES_EXEC_INFO": json.dumps(access.request),
     }
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
             how.command,
             *(how.args or ()),
             env=environment,
@@ -65,9 +65,10 @@ async def run(access: Access, *, seconds: float = RUN_SECONDS) -> Credential:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-    except OSError as error:
-        raise _failed(provider, f"cannot be started: {error.strerror}") from None
+    )
     try:
+        # Who stops to wait while it starts would lose its number, and with it what it started.
+        process = await asyncio.shield(starting)
         async with asyncio.timeout(seconds):
             output, errors = await asyncio.gather(
                 _output(process.stdout, provider), _first(process.stderr)
@@ -75,8 +76,11 @@ async def run(access: Access, *, seconds: float = RUN_SECONDS) -> Credential:
             code = await process.wait()
     except TimeoutError:
         raise _failed(provider, f"did not end within {seconds:g} s and was killed") from None
+    except OSError as error:
+        raise _failed(provider, f"cannot be started: {error.strerror}") from None
     finally:
-        await _end(process)
+        with contextlib.suppress(OSError):
+            await _end(await starting)
     if code != 0:
         raise _failed(provider, f"ended with code {code}{_line(errors, provider)}")
     return read(output, provider)
