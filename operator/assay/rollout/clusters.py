@@ -1,11 +1,8 @@
 """The members in status: what each should route where, and what it runs."""
 
-from collections import Counter
-
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
 from assay.api.model_deployment import Paused
 
-from . import waves
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of
 from .traffic import cluster_of
@@ -23,38 +20,8 @@ def clusters(situation: Situation, status: ModelDeploymentStatus) -> tuple[Clust
         for group in (seen.members, seen.leaving)
         for member in sorted(group, key=lambda item: item.name)
     ]
-    came = _waves(situation, status)
-    return tuple(
-        _cluster(situation, status, member).model_copy(update={"wave": came.get(member.name)})
-        for member in members
-    )
-
-
-def _waves(situation: Situation, status: ModelDeploymentStatus) -> dict[str, int]:
-    """Return with which wave the canary comes to each member, of those to which it does.
-
-    At most maxConcurrency members of a wave get ready at a time. One that is away holds up nobody.
-    """
-    rollout, canary = status.rollout, status.canary
-    if rollout is None or canary is None:
-        return {}
-    came: dict[str, int] = {}
-    if _goes_on(situation, status):
-        came = {item.name: item.wave for item in situation.before.clusters if item.wave is not None}
-    starting = Counter(
-        came[member.name]
-        for member in situation.reachable
-        if member.name in came and not is_ready(member, canary.revision)
-    )
-    for member in sorted(situation.observed.members, key=lambda item: item.name):
-        index = waves.wave_of(rollout.settings, member.labels)
-        wave = waves.planned(rollout.settings)[index]
-        if member.name in came or index > waves.present(rollout):
-            continue
-        if starting[index] < wave.max_concurrency:
-            came[member.name] = index
-            starting[index] += member.reachable
-    return came
+    came = situation.came(status)
+    return tuple(_cluster(situation, status, member, came.get(member.name)) for member in members)
 
 
 def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
@@ -62,11 +29,11 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     rollout, canary = status.rollout, status.canary
     if rollout is None or canary is None or not rollout.waves or rollout.decision is not None:
         return status
-    last = rollout.waves[-1]
+    last, came = rollout.waves[-1], situation.came(status)
     ready = sum(
         is_ready(member, canary.revision)
         for member in situation.trial_members(status)
-        if situation.wave_of(member) == last.index
+        if came[member.name] == last.index
     )
     serves = situation.canary_ready(status) and (
         rollout.stage is Stage.STARTING or situation.step_shown(status)
@@ -84,13 +51,14 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
 
 
 def _cluster(
-    situation: Situation, status: ModelDeploymentStatus, member: MemberView
+    situation: Situation, status: ModelDeploymentStatus, member: MemberView, wave: int | None
 ) -> ClusterStatus:
     before = cluster_of(situation.before, member.name)
     serving = _serving(status, member, before)
-    weight = _weight(situation, status, member, before, serving)
+    weight = _weight(situation, status, member, before, serving) if wave is not None else 0
     if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
         serving, weight = (before.revision, before.weight) if before else (None, 0)
+        wave = before.wave if before else None
     # Of this rollout only: it says that the member's counts were judged.
     known = before.ledger_store if before and _goes_on(situation, status) else None
     store = member.ledger_store or known
@@ -106,6 +74,7 @@ def _cluster(
                 "replicas": replicas,
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
+                "wave": wave,
             }
         )
     pods = [pods_of(member, name) for name in _revisions(status)]
@@ -119,6 +88,7 @@ def _cluster(
         replicas=replicas,
         message=clip(_message(situation, status, member)),
         ledger_store=store,
+        wave=wave,
     )
 
 

@@ -66,7 +66,7 @@ def decide(
     judgement = situation.judgement(status)
     if judgement is not None and _same_rollout(status, new):
         new = new.model_copy(update={"analysis": analysis(judgement)})
-    if (states := situation.guards(status)) and _same_rollout(status, new):
+    if _same_rollout(status, new) and (states := situation.guards(new) or situation.guards(status)):
         new = new.model_copy(update={"guards": worst(states)})
     new = new.model_copy(
         update={"conditions": conditions(situation, new), "observed_generation": generation}

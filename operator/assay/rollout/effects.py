@@ -203,7 +203,7 @@ def _end_inconclusive(
     limit = changes.rollout_of(status).settings.max_seconds
     judgement = situation.judgement(status)
     known = f"Last: {judgement.message}" if judgement else ""
-    holds = "; ".join(f"{item.member}: {item.reason}" for item in situation.problems)
+    holds = "; ".join(f"{item.member}: {item.reason}" for item in situation.problems(status))
     message = sentences(f"there was no verdict within {limit} s", known, holds)
     decision = changes.decision_now(situation, Verdict.ROLLBACK, Reason.INCONCLUSIVE, message)
     return changes.reject(situation, status, stage, decision)

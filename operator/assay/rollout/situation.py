@@ -4,7 +4,6 @@ import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
@@ -99,21 +98,38 @@ class Situation:
     @property
     def adoption_due(self) -> datetime.datetime:
         """Until when a first start waits for members whose Lease another hub holds."""
-        known = any(item.type == ConditionType.MEMBERS_REACHABLE for item in self.before.conditions)
-        since = self._reachability_since() if known else self.now
-        return since + seconds(_ADOPTION_SECONDS)
+        return self._reachability_since() + seconds(_ADOPTION_SECONDS)
+
+    def came(self, status: ModelDeploymentStatus) -> dict[str, int]:
+        """Return with which wave the canary of `status` comes to each member, of those to which it does.
+
+        At most maxConcurrency members of a wave get ready at a time. One that is away holds up nobody.
+        """
+        rollout, canary = status.rollout, status.canary
+        if rollout is None or canary is None:
+            return {}
+        came: dict[str, int] = {}
+        if self.before.rollout is not None and self.before.rollout.id == rollout.id:
+            came = {item.name: item.wave for item in self.before.clusters if item.wave is not None}
+        starting = Counter(
+            came[member.name]
+            for member in self.reachable
+            if member.name in came and not is_ready(member, canary.revision)
+        )
+        for member in sorted(self.observed.members, key=lambda item: item.name):
+            index = waves.wave_of(rollout.settings, member.labels)
+            wave = waves.planned(rollout.settings)[index]
+            if member.name in came or index > waves.present(rollout):
+                continue
+            if starting[index] < wave.max_concurrency:
+                came[member.name] = index
+                starting[index] += member.reachable
+        return came
 
     def trial_members(self, status: ModelDeploymentStatus) -> tuple[MemberView, ...]:
         """Return the reachable members to which the canary in `status` has come, wave by wave."""
-        past, rollout = self.before.rollout, status.rollout
-        if past is None or rollout is None or past.id != rollout.id:
-            return ()
-        return tuple(item for item in self.reachable if self.wave_of(item) is not None)
-
-    def wave_of(self, member: MemberView) -> int | None:
-        """Return with which wave the canary of the last status came to `member`."""
-        cluster = cluster_of(self.before, member.name)
-        return cluster.wave if cluster else None
+        came = self.came(status)
+        return tuple(item for item in self.reachable if item.name in came)
 
     def canary_ready(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the canary is ready in every member of the waves so far.
@@ -129,12 +145,9 @@ class Situation:
             return False
         if len(members) < len(self._due_members(rollout)):
             return False
-        late = Counter(self.wave_of(m) for m in members if not is_ready(m, canary.revision))
-        return all(
-            number <= self._allowance(rollout, index)
-            for index, number in late.items()
-            if index is not None
-        )
+        came = self.came(status)
+        late = Counter(came[m.name] for m in members if not is_ready(m, canary.revision))
+        return all(number <= self._allowance(rollout, index) for index, number in late.items())
 
     def _due_members(self, rollout: RolloutStatus) -> tuple[MemberView, ...]:
         until = waves.present(rollout)
@@ -179,20 +192,18 @@ class Situation:
                 found.append(f"{member.name}: {pods.failure}")
         return tuple(found)
 
-    @property
-    def problems(self) -> tuple[EvidenceProblem, ...]:
-        """What evidence is missing of members that can be asked or took part in the trial.
+    def problems(self, status: ModelDeploymentStatus) -> tuple[EvidenceProblem, ...]:
+        """Return what evidence is missing of members that can be asked or took part in the trial.
 
         Any other that is away has none to give and freezes nobody.
         """
-        before = self.before
-        names = {member.name for member in self.trial_members(before)}
+        names = {member.name for member in self.trial_members(status)}
         unread = tuple(
             item
             for item in self.observed.evidence_problems
             if item.member in names or self._took_part(item.member)
         )
-        return (*unread, *self.users_not_kept(self.before))
+        return (*unread, *self.users_not_kept(status))
 
     def users_not_kept(self, status: ModelDeploymentStatus) -> tuple[EvidenceProblem, ...]:
         """Return the reachable members in which a user may be in both arms; none if that is no matter.
@@ -219,7 +230,9 @@ class Situation:
         Not if it never served anything, and not if it was away since before the first step.
         """
         cluster, rollout = cluster_of(self.before, name), self.before.rollout
-        if cluster is None or cluster.revision is None or rollout is None or not rollout.steps:
+        if cluster is None or cluster.revision is None or cluster.wave is None:
+            return False
+        if rollout is None or not rollout.steps:
             return False
         since = cluster.unreachable_since
         return cluster.weight > 0 or since is None or since > rollout.steps[0].started_at
@@ -245,22 +258,18 @@ class Situation:
         judgement = self.judgement(status)
         return Verdict.HOLD if judgement is None else Verdict(judgement.verdict.value)
 
-    @cached_property
-    def _guards(self) -> tuple[GuardStatus, ...]:
-        rollout = self.before.rollout
-        if rollout is None or self.observed.guards is None:
+    def guards(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
+        """Return what the guards say now of the trial in `status`; nothing when it just began."""
+        rollout = status.rollout
+        if rollout is None or self.observed.guards is None or not self._is_judged(status):
             return ()
         return evaluate(
             rollout.settings.analysis.guards,
             self.before.guards,
             self.observed.guards,
-            [member.name for member in self.trial_members(self.before)],
+            [member.name for member in self.trial_members(status)],
             self.now,
         )
-
-    def guards(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
-        """Return what the guards say now of the trial in `status`; nothing when it just began."""
-        return self._guards if self._is_judged(status) else ()
 
     def _deciding(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
         names = {member.name for member in self.trial_members(status)}
@@ -288,7 +297,7 @@ class Situation:
     def evidence_holds(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the evidence is complete and every rollback test is in force."""
         judgement = self.judgement(status)
-        return judgement is not None and not self.problems and judgement.past_burn_in
+        return judgement is not None and not self.problems(status) and judgement.past_burn_in
 
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the present step is what the route does wherever the canary is ready."""
@@ -331,7 +340,7 @@ class Situation:
             if item.type == ConditionType.MEMBERS_REACHABLE:
                 known = item.status is ConditionStatus.TRUE
                 return item.last_transition_time if known == whole else self.now
-        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        return self.now
 
     def trial_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return by when there must be a verdict; the clock stands while a person is waited for."""

@@ -333,7 +333,7 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
     kind = ConditionType.EVIDENCE_SUFFICIENT
     if status.rollout is None or status.rollout.stage is not Stage.TRIAL:
         return condition(kind, None, Reason.NO_TRIAL, "nothing is on trial")
-    if problems := situation.problems:
+    if problems := situation.problems(status):
         message = "; ".join(f"{item.member}: {item.reason}: {item.message}" for item in problems)
         return condition(kind, False, problems[0].reason, message)
     judgement = situation.judgement(status)

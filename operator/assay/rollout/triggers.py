@@ -108,8 +108,9 @@ def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # Some member that answers has been given its time. The first start of all goes on waiting.
-    late = situation.wave_late(status)
-    return status.stable is not None and bool(situation.reachable) and late
+    rollout = _rollout(status)
+    due = situation.wave_due(rollout, rollout.waves[-1]) if rollout.waves else situation.now
+    return status.stable is not None and bool(situation.reachable) and situation.now >= due
 
 
 def _inconclusive(situation: Situation, status: ModelDeploymentStatus) -> bool:

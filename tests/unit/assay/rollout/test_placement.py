@@ -89,7 +89,8 @@ def test_without_any_member_the_reason_is_what_is_to_blame(
 
 def test_a_member_that_is_left_keeps_what_it_had() -> None:
     world = serving()
-    world.document["clusters"][1]["replicas"] = 3
+    east, west = world.document["clusters"]
+    world.document = {**world.document, "clusters": [east, {**west, "replicas": 3}]}
     status = look(world.drops("west"), Plan({"east": 2})).status
 
     assert [(item.name, item.replicas) for item in status.clusters] == [("east", 2), ("west", 3)]
