@@ -234,8 +234,8 @@ class Situation:
             return False
         if rollout is None or not rollout.steps:
             return False
-        since = cluster.unreachable_since
-        return cluster.weight > 0 or since is None or since >= rollout.steps[0].started_at
+        since = cluster.unreachable_since or self.now
+        return cluster.weight > 0 or since > rollout.steps[0].started_at
 
     def judgement(self, status: ModelDeploymentStatus) -> Judgement | None:
         """Return the judgement if it speaks of the trial in `status`, not of one before it.
