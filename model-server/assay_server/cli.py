@@ -227,6 +227,8 @@ def serve_command(
     keys_file: str,
 ) -> None:
     """Serve until SIGTERM."""
+    if user_header and user_cookie:
+        raise click.UsageError("--user-header and --user-cookie exclude each other")
     if format != Format.JOBLIB:  # who knows what that refers to
         sys.meta_path.insert(0, _Unused())
     # Imported here: `fetch` and `--help` need none of the libraries behind these.
@@ -238,8 +240,6 @@ def serve_command(
     from assay_server.shipping import Ship, ShippingError, shipper_of  # noqa: PLC0415
     from assay_server.users import UserKey  # noqa: PLC0415
 
-    if user_header and user_cookie:
-        raise click.UsageError("--user-header and --user-cookie exclude each other")
     user = None
     if user_header or user_cookie:
         user = UserKey(user_header.lower() if user_header else None, user_cookie)
