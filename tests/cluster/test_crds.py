@@ -743,8 +743,8 @@ def test_is_refused(hub_with_crds: Cluster, build: Callable[[], Document], messa
 
 
 def test_unknown_fields_are_named(hub_with_crds: Cluster) -> None:
-    with pytest.raises(CommandError, match=r'unknown field "spec\.rollout\.waves"'):
-        apply(hub_with_crds, with_(a_deployment(), "spec.rollout.waves", []))
+    with pytest.raises(CommandError, match=r'unknown field "spec\.rollout\.shadow"'):
+        apply(hub_with_crds, with_(a_deployment(), "spec.rollout.shadow", []))
 
 
 def test_defaults_are_filled_in(hub_with_crds: Cluster) -> None:

@@ -88,6 +88,7 @@ def test_approve_abort_and_retry(trial: Trial, on_call: OnCall) -> None:
 
         again = copy_of(Version.GOOD)
         trial.apply(again, {"rollout.canary.steps": [{"weight": 50, "minSeconds": 3600}]})
+        trial.until_stage(RolloutStage.TRIAL, again.version)
         judged = trial.until(
             "two hundred labels of the canary",
             lambda it: any(item.labels_canary > 200 for item in it.status.analysis),

@@ -72,8 +72,9 @@ def decide(
         update={"conditions": conditions(situation, new), "observed_generation": generation}
     )
     events = (*events, *_observed_events(status, new))
-    # 4. What comes first, and when to look again.
-    return Decision(new, _order(status, new), events, _wake_after(situation, new, now))
+    # 4. What comes first, and when to look again: at a rollout that just began, at once.
+    wake = _wake_after(situation, new, now) if _same_rollout(status, new) else 0.0
+    return Decision(new, _order(status, new), events, wake)
 
 
 def _advance(
@@ -191,7 +192,8 @@ def _wake_after(
 
 def _wave_due(situation: Situation, rollout: RolloutStatus) -> Iterator[datetime.datetime]:
     record, soaked = rollout.waves[-1], situation.soak_due(rollout)
-    if record.arrived_at is None and situation.reachable:
+    unready = record.arrived_at is None or rollout.stage is Stage.STARTING
+    if unready and situation.reachable:
         yield situation.wave_due(rollout, record)
     if soaked is not None:
         yield soaked

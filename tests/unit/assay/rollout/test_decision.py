@@ -124,7 +124,8 @@ def test_a_new_revision_starts_beside_stable_without_traffic() -> None:
     assert set(world.members["east"].pods) == {SEVEN, EIGHT}
     assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
     assert world.rollout.settings == world.spec.rollout
-    assert decision.wake_after == 600
+    assert decision.wake_after == 0.0
+    assert world.look().wake_after == 600
     assert world.says("Available") == ("True", "Serving")
 
 

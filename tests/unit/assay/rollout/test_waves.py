@@ -231,3 +231,9 @@ def test_a_rollback_does_not_wait_for_a_person() -> None:
     world = a_world(wave("pilot"), wave("east", approval="Manual")).run()
     world.with_judgement(PROMOTE).run().with_judgement(ROLLBACK).run()
     assert world.stable == SEVEN
+
+
+def test_a_rollout_that_just_began_is_looked_at_again_at_once() -> None:
+    """Its pods may be ready already: nothing else would wake anybody then."""
+    world = serving().later(3600).asks_for(EIGHT)
+    assert world.look().wake_after == 0.0
