@@ -39,6 +39,11 @@ def rollout_of(status: ModelDeploymentStatus) -> RolloutStatus:
     return status.rollout
 
 
+def with_rollout(status: ModelDeploymentStatus, **update: object) -> ModelDeploymentStatus:
+    """Return `status` with these fields of its rollout changed."""
+    return status.model_copy(update={"rollout": rollout_of(status).model_copy(update=update)})
+
+
 def canary_of(status: ModelDeploymentStatus) -> RevisionRef:
     """Return the canary; only asked while there is one."""
     if status.canary is None:
@@ -122,8 +127,7 @@ def to_step(
     rollout = rollout_of(status)
     weight = rollout.settings.canary.weights[step]
     taken = StepRecord(weight=weight, started_at=situation.now, by=by)
-    update = {"stage": stage, "step": step, "steps": (*rollout.steps, taken)}
-    return status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    return with_rollout(status, stage=stage, step=step, steps=(*rollout.steps, taken))
 
 
 def step_message(status: ModelDeploymentStatus) -> str:

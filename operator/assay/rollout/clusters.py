@@ -3,6 +3,7 @@
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
 from assay.api.model_deployment import Paused
 
+from .changes import with_rollout
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of
 from .traffic import cluster_of
@@ -46,8 +47,7 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
             "serving_since": (last.serving_since or situation.now) if serves else None,
         }
     )
-    rollout = rollout.model_copy(update={"waves": (*rollout.waves[:-1], last)})
-    return status.model_copy(update={"rollout": rollout})
+    return with_rollout(status, waves=(*rollout.waves[:-1], last))
 
 
 def _cluster(
@@ -141,7 +141,7 @@ def _weight(
     if not member.reachable:
         return had
     pods = pods_of(member, canary.revision)
-    kept = all(item.member != member.name for item in situation.users_not_kept(status))
+    kept = situation.user_trouble(member, status) is None
     serves = (pods.is_ready and kept) or (had > 0 and pods.ready > 0)
     return rollout.steps[-1].weight if serves else 0
 

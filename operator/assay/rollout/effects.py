@@ -49,8 +49,9 @@ def with_clock(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     since = rollout.held_since
     if waits == (since is not None):
         return status
-    update = {"held_since": situation.now} if since is None else _gone_on(rollout, situation)
-    return status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    if since is None:
+        return changes.with_rollout(status, held_since=situation.now)
+    return changes.with_rollout(status, **_gone_on(rollout, situation))
 
 
 def _gone_on(rollout: RolloutStatus, situation: Situation) -> dict[str, object]:
@@ -98,10 +99,7 @@ def _latch(
     if judgement is None:
         raise AssertionError("the trigger saw a judgement")
     latched = changes.decision_now(situation, Verdict.PROMOTE, judgement.reason, judgement.message)
-    update = {"stage": stage, "latched": latched}
-    status = status.model_copy(
-        update={"rollout": changes.rollout_of(status).model_copy(update=update)}
-    )
+    status = changes.with_rollout(status, stage=stage, latched=latched)
     text = f"{named(status.canary)} has won in the first wave, the others follow"
     return status, changes.normal("VerdictLatched", sentences(text, judgement.message))
 
@@ -111,8 +109,7 @@ def _start_wave(
 ) -> tuple[ModelDeploymentStatus, Event]:
     rollout = changes.rollout_of(status)
     wave = changes.wave_after(situation, rollout.settings, waves.present(rollout))
-    update = {"stage": stage, "waves": (*rollout.waves, wave)}
-    status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    status = changes.with_rollout(status, stage=stage, waves=(*rollout.waves, wave))
     return status, changes.normal(
         "WaveStarted", f"wave {wave.name}: {named(status.canary)} comes there"
     )
@@ -230,7 +227,7 @@ def _settle(
     status = changes.remember(situation, status, tried, rollout.decision)
     if back:
         status = changes.retire_canary(situation, status)
-    status = status.model_copy(update={"rollout": rollout.model_copy(update={"stage": stage})})
+    status = changes.with_rollout(status, stage=stage)
     return status, changes.normal("RolloutDone", f"{named(status.stable)} serves")
 
 

@@ -31,15 +31,8 @@ def retry(
     stable = status.stable.revision if status.stable else ""
     on = "from the beginning"
     if trials is not None and trials.stable == stable:
-        update = {
-            "continues": Trials(
-                rollouts=trials.rollouts, stable=stable, started_at=trials.started_at
-            ),
-            "steps": trials.steps,
-        }
-        status = status.model_copy(
-            update={"rollout": changes.rollout_of(status).model_copy(update=update)}
-        )
+        continues = Trials(rollouts=trials.rollouts, stable=stable, started_at=trials.started_at)
+        status = changes.with_rollout(status, continues=continues, steps=trials.steps)
         on = "with the evidence that it had"
     text = (
         f"{named(status.canary)} is tried again {on}, asked by {changes.request_of(situation).by}"
@@ -66,9 +59,7 @@ def undo(
     # What served everywhere before comes back everywhere at once.
     settings = situation.spec.rollout.model_copy(update={"waves": ()})
     status = changes.started(situation, status, stage, canary, settings)
-    status = status.model_copy(
-        update={"rollout": changes.rollout_of(status).model_copy(update={"undo": undo})}
-    )
+    status = changes.with_rollout(status, undo=undo)
     text = f"{named(canary)} takes the place of {named(status.stable)} when its pods are ready"
     return status, changes.normal("Undoing", f"{text}; asked by {request.by}")
 
@@ -101,7 +92,7 @@ def pause(
     """Hold the rollout."""
     request = changes.request_of(situation)
     paused = Pausing(by=request.by, reason=request.reason, at=situation.now)
-    status = _with_pausing(status, stage, paused)
+    status = changes.with_rollout(status, stage=stage, paused=paused)
     return status, changes.normal("Paused", f"{named(status.canary)} is held by {request.by}")
 
 
@@ -109,20 +100,11 @@ def resume(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
     """Let a held rollout go on."""
-    status = _with_pausing(status, stage, None)
+    status = changes.with_rollout(status, stage=stage, paused=None)
     text = f"{named(status.canary)} goes on, released by {changes.request_of(situation).by}"
     hold = situation.hold(status)
     return status, changes.normal(
         "Resumed", sentences(text, f"Still: {hold.message}" if hold else "")
-    )
-
-
-def _with_pausing(
-    status: ModelDeploymentStatus, stage: Stage, paused: Pausing | None
-) -> ModelDeploymentStatus:
-    update = {"stage": stage, "paused": paused}
-    return status.model_copy(
-        update={"rollout": changes.rollout_of(status).model_copy(update=update)}
     )
 
 
@@ -133,12 +115,10 @@ def approve(
     rollout, by = changes.rollout_of(status), changes.request_of(situation).by
     if situation.next_wave_waits(status):
         wave = rollout.waves[-1].model_copy(update={"next_approved_by": by})
-        update = {"stage": stage, "waves": (*rollout.waves[:-1], wave)}
-        status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+        status = changes.with_rollout(status, stage=stage, waves=(*rollout.waves[:-1], wave))
         return status, changes.normal("Approved", f"the wave after {wave.name} is approved by {by}")
     step = rollout.steps[-1].model_copy(update={"approved_by": by})
-    update = {"stage": stage, "steps": (*rollout.steps[:-1], step)}
-    status = status.model_copy(update={"rollout": rollout.model_copy(update=update)})
+    status = changes.with_rollout(status, stage=stage, steps=(*rollout.steps[:-1], step))
     last = rollout.step == len(rollout.settings.canary.steps) - 1
     then = "the verdict decides" if last else "the next step is taken when the evidence allows it"
     return status, changes.normal(

@@ -210,19 +210,20 @@ class Situation:
 
         Such a user is no unit of the trial: nothing begins, climbs or is promoted until they are kept.
         """
-        wanted = sticky_by(self.spec, status)
-        if wanted is None:
-            return ()
-        found = []
-        for member in self.reachable:
-            sticky = member.sticky
-            if sticky.problem is None and sticky.by is not None and sticky.by.key == wanted.key:
-                continue
-            why = sticky.problem or (
-                f"no gateway there has taken the BackendTrafficPolicy for {wanted.key} yet"
-            )
-            found.append(EvidenceProblem(member.name, Reason.USERS_NOT_KEPT.value, why))
-        return tuple(found)
+        found = ((member.name, self.user_trouble(member, status)) for member in self.reachable)
+        reason = Reason.USERS_NOT_KEPT.value
+        return tuple(EvidenceProblem(name, reason, why) for name, why in found if why is not None)
+
+    def user_trouble(self, member: MemberView, status: ModelDeploymentStatus) -> str | None:
+        """Return why users are not kept in a member although they should be."""
+        wanted, sticky = sticky_by(self.spec, status), member.sticky
+        if wanted is None or (
+            sticky.problem is None and sticky.by is not None and sticky.by.key == wanted.key
+        ):
+            return None
+        return sticky.problem or (
+            f"no gateway there has taken the BackendTrafficPolicy for {wanted.key} yet"
+        )
 
     def _took_part(self, name: str) -> bool:
         """Return whether the canary may have had traffic in the member in this rollout.
