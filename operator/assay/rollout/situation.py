@@ -136,7 +136,8 @@ class Situation:
 
         When the deadline of a wave is over it may fail in as many members as the wave allows.
         """
-        rollout, canary, members = status.rollout, status.canary, self.trial_members(status)
+        rollout, canary, came = status.rollout, status.canary, self.came(status)
+        members = [item for item in self.reachable if item.name in came]
         if (
             rollout is None
             or canary is None
@@ -145,7 +146,6 @@ class Situation:
             return False
         if len(members) < len(self._due_members(rollout)):
             return False
-        came = self.came(status)
         late = Counter(came[m.name] for m in members if not is_ready(m, canary.revision))
         return all(number <= self._allowance(rollout, index) for index, number in late.items())
 

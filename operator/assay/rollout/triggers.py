@@ -6,6 +6,7 @@ from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, St
 from assay.api.request import Verb
 
 from . import requests, waves
+from .changes import canary_of, rollout_of
 from .situation import Situation, is_ready, shows_only, touches
 from .transitions import TRANSITIONS, Trigger
 
@@ -19,16 +20,8 @@ def trigger(situation: Situation, status: ModelDeploymentStatus) -> Trigger | No
     return None
 
 
-def _rollout(status: ModelDeploymentStatus) -> RolloutStatus:
-    if status.rollout is None:
-        raise AssertionError("only asked while there is a rollout")
-    return status.rollout
-
-
 def _canary(status: ModelDeploymentStatus) -> str:
-    if status.canary is None:
-        raise AssertionError("only asked while there is a canary")
-    return status.canary.revision
+    return canary_of(status).revision
 
 
 def _new_revision(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -47,7 +40,7 @@ def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
     wanted = situation.observed.revision
     if status.stable is None or wanted == _canary(status):
         return False
-    if _rollout(status).undo is not None and wanted == status.stable.revision:
+    if rollout_of(status).undo is not None and wanted == status.stable.revision:
         return False  # the spec names what is undone
     rejected = situation.rejection(status.rejected_revisions, wanted)
     invalid = bool(situation.observed.invalid)
@@ -55,7 +48,7 @@ def _reverted(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _superseded(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    wanted, undo = situation.observed.revision, _rollout(status).undo
+    wanted, undo = situation.observed.revision, rollout_of(status).undo
     return wanted != _canary(status) and (undo is None or wanted != undo.revision)
 
 
@@ -65,22 +58,22 @@ def _has_followers(situation: Situation, rollout: RolloutStatus) -> bool:
 
 
 def _wave_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return situation.canary_ready(status) and situation.soaked(_rollout(status))
+    return situation.canary_ready(status) and situation.soaked(rollout_of(status))
 
 
 def _first_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    last = not _has_followers(situation, _rollout(status))
+    last = not _has_followers(situation, rollout_of(status))
     return status.stable is None and last and _wave_over(situation, status)
 
 
 def _canary_ready(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The canary gets its first traffic: nobody holds it back, and users are kept if they are to be.
     kept = not situation.users_not_kept(status)
-    return kept and _rollout(status).undo is None and _may_take_traffic(situation, status)
+    return kept and rollout_of(status).undo is None and _may_take_traffic(situation, status)
 
 
 def _restored(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return _rollout(status).undo is not None and _may_take_traffic(situation, status)
+    return rollout_of(status).undo is not None and _may_take_traffic(situation, status)
 
 
 def _may_take_traffic(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -90,14 +83,14 @@ def _may_take_traffic(situation: Situation, status: ModelDeploymentStatus) -> bo
 
 def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The verdict is there while members are left; it is one for all of them.
-    rollout = _rollout(status)
+    rollout = rollout_of(status)
     won = rollout.latched is None and _won(situation, status)
     return won and _has_followers(situation, rollout)
 
 
 def _wave_started(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The first revision of all has nothing to be compared with: it goes on by health alone.
-    rollout = _rollout(status)
+    rollout = rollout_of(status)
     follows = status.stable is None or (rollout.latched is not None and _won(situation, status))
     return follows and _wave_over(situation, status) and _has_followers(situation, rollout)
 
@@ -108,14 +101,14 @@ def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # Some member that answers has been given its time. The first start of all goes on waiting.
-    rollout = _rollout(status)
+    rollout = rollout_of(status)
     due = situation.wave_due(rollout, rollout.waves[-1]) if rollout.waves else situation.now
     return status.stable is not None and bool(situation.reachable) and situation.now >= due
 
 
 def _inconclusive(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    late = situation.now >= situation.trial_due(_rollout(status))
-    return status.stable is not None and late and _rollout(status).latched is None
+    late = situation.now >= situation.trial_due(rollout_of(status))
+    return status.stable is not None and late and rollout_of(status).latched is None
 
 
 def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -132,7 +125,7 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
     # The rollback was carried out while the hub could not be written.
     return status.stable is not None and any(
         member.record is not None
-        and member.record.rollout == _rollout(status).id
+        and member.record.rollout == rollout_of(status).id
         and member.record.decision is not None
         and member.record.decision.verdict is Verdict.ROLLBACK
         for member in situation.holders
@@ -142,7 +135,7 @@ def _rollback_recorded(situation: Situation, status: ModelDeploymentStatus) -> b
 def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The present step was shown long enough, to pods that are ready, with evidence in force and
     # every guard kept, and nobody holds it.
-    rollout = _rollout(status)
+    rollout = rollout_of(status)
     return (
         situation.hold(status) is None
         and situation.step_shown(status)
@@ -158,28 +151,28 @@ def _is_last(rollout: RolloutStatus) -> bool:
 
 
 def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return not _is_last(_rollout(status)) and _step_over(situation, status)
+    return not _is_last(rollout_of(status)) and _step_over(situation, status)
 
 
 def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
     # The verdict stands, all steps were taken, and nothing hides evidence; later waves follow it.
-    if _rollout(status).latched is not None:
+    if rollout_of(status).latched is not None:
         kept = situation.step_shown(status) and situation.guards_kept(status)
         return kept and situation.hold(status) is None
     return (
         situation.verdict(status) is Verdict.PROMOTE
-        and _is_last(_rollout(status))
+        and _is_last(rollout_of(status))
         and _step_over(situation, status)
     )
 
 
 def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
     won = _won(situation, status) and _wave_over(situation, status)
-    return won and not _has_followers(situation, _rollout(status))
+    return won and not _has_followers(situation, rollout_of(status))
 
 
 def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    if _rollout(status).stage is Stage.ROLLING_BACK:
+    if rollout_of(status).stage is Stage.ROLLING_BACK:
         canary = _canary(status)
         return not any(touches(member, canary) for member in situation.holders)
     stable = status.stable.revision if status.stable else ""
@@ -189,7 +182,7 @@ def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _lagging(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return situation.now >= situation.promotion_due(_rollout(status))
+    return situation.now >= situation.promotion_due(rollout_of(status))
 
 
 def _paused(situation: Situation, status: ModelDeploymentStatus) -> bool:
