@@ -90,6 +90,15 @@ def test_a_rollback_after_the_latch_takes_all_waves_back() -> None:
     assert [item.revision for item in world.status.rejected_revisions] == [EIGHT]
 
 
+def test_a_canary_that_lost_in_the_first_wave_gets_no_pods_in_the_others() -> None:
+    world = a_world(wave("pilot")).run()
+    world.with_judgement(ROLLBACK).run()
+
+    assert [item.revision for item in world.status.retired_revisions] == [EIGHT]
+    assert with_canary(world) == ["a-pilot"]
+    assert with_canary(world.later(31).run()) == []
+
+
 def test_no_verdict_no_second_wave() -> None:
     world = a_world(wave("pilot"), wave("east")).run()
     world.with_judgement(judged()).later(3600).run()
