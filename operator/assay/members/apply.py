@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.render.member import MemberPlan
-from assay.render.naming import COMPONENT_LABEL, SERVER
+from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest
 from assay.render.serving import RevisionObjects
 
 from . import resources
-from .api import Api
+from .api import METADATA, METADATA_LIST, Api
 from .cache import Cache, Key, digest, live_digest
 from .errors import ApiError
 
+CHECK_SECONDS = 60.0
+"""Between two looks at the metadata of what is not watched, if there is anything to look for."""
+
 RESYNC_SECONDS = 600.0
-"""Kinds that are not watched are written again after so long, in case somebody changed them."""
+"""What can be neither watched nor looked at is written again after so long."""
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +64,14 @@ class Writer:
         self._origin = origin
         self._written: dict[Key, Written] = {}
         self._pruned: dict[tuple[str, str], object] = {}
+        self._checked: dict[tuple[str, str], float] = {}
 
     async def forward(self, plan: MemberPlan) -> None:
         """Apply in the order in which nothing points to what is not there yet.
 
         Stops at the first refusal: weights do not change before the record says so.
         """
+        await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
         await asyncio.gather(*(self._revision(item) for item in plan.revisions))
@@ -97,19 +102,18 @@ class Writer:
         """Remove everything of one ModelDeployment that this hub has made here, traffic first."""
         selector = f"{resources.DEPLOYMENT}={name},{resources.ORIGIN}={self._origin}"
         for kind in (*resources.OWNED, "ControllerRevision"):
-            if self._cache.lacking(kind):
+            if kind in resources.OPTIONAL and self._cache.lacking(kind):
                 continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
             if key[2] == name or key[2].startswith(f"{name}-"):
                 del self._written[key]
         self._pruned.pop((namespace, name), None)
+        self._checked.pop((namespace, name), None)
 
     async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
         """Apply one object unless it is so already; return its uid."""
-        metadata = document["metadata"]
-        key = (document["kind"], metadata["namespace"], metadata["name"])
-        wanted = digest(document)
+        key, wanted = _key(document), digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
@@ -122,10 +126,12 @@ class Writer:
         return uid
 
     def _intact(self, key: Key, before: Written) -> bool:
-        if key[0] in resources.WATCHED:
-            seen = self._cache.get(*key)
-            return seen is not None and seen.digest == before.live
-        return time.monotonic() - before.at < RESYNC_SECONDS
+        if key[0] in resources.CHECKED:
+            return True  # else it would have been forgotten (`_check`)
+        if self._cache.lacking(key[0]):
+            return time.monotonic() - before.at < RESYNC_SECONDS
+        seen = self._cache.get(*key)
+        return seen is not None and seen.digest == before.live
 
     async def _put_all(self, documents: Iterable[dict[str, Any]]) -> None:
         await asyncio.gather(*(self.put(document) for document in documents))
@@ -140,9 +146,58 @@ class Writer:
         elif self._cache.get(kind, namespace, name):
             await self._delete(kind, namespace, name)
 
+    async def _check(self, plan: MemberPlan) -> None:
+        """Forget of what is not watched whatever is not as it was written: it is written again."""
+        metadata = plan.record["metadata"]
+        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        now = time.monotonic()
+        if now - self._checked.get((namespace, name), 0.0) < CHECK_SECONDS:
+            return
+        documents = (plan.record, *plan.ledger, *(item.anchor for item in plan.revisions))
+        keys = {_key(document) for document in documents if document["kind"] in resources.CHECKED}
+        keys &= self._written.keys()
+        found = await self._anchors(namespace, name) if keys else {}
+        alone = [key for key in keys if key[0] != "ControllerRevision"]
+        paths = (resources.path(*key) for key in alone)
+        # From the server's cache: what is a moment old is found the next time.
+        ask = (self._api.find(path, accept=METADATA, resourceVersion="0") for path in paths)
+        found |= dict(zip(alone, await asyncio.gather(*ask), strict=True))
+        for key in keys:
+            document = found.get(key)
+            live = live_digest({**document, "kind": key[0]}) if document else None
+            if live != self._written[key].live:
+                log.warning("%s %s/%s in %s was changed by somebody", *key, self._api.name)
+                del self._written[key]
+        self._checked[namespace, name] = now
+
+    async def _anchors(self, namespace: str, name: str) -> dict[Key, Manifest | None]:
+        kind, selector = "ControllerRevision", f"{resources.DEPLOYMENT}={name}"
+        listed = await self._api.get(
+            resources.path(kind, namespace),
+            accept=METADATA_LIST,
+            labelSelector=selector,
+            resourceVersion="0",
+        )
+        return {(kind, namespace, item["metadata"]["name"]): item for item in listed["items"]}
+
     async def _revision(self, objects: RevisionObjects) -> None:
+        # Who removes an anchor has its Deployment and Service removed by the garbage collector. What
+        # is put back under an owner that is not there any more would be removed again.
+        if any(self._disturbed(_key(item)) for item in objects.owned("")):
+            await self._look_for(_key(objects.anchor))
         uid = await self._anchor(objects.anchor)
         await self._put_all(objects.owned(uid))
+
+    def _disturbed(self, key: Key) -> bool:
+        before = self._written.get(key)
+        return before is not None and not self._intact(key, before)
+
+    async def _look_for(self, key: Key) -> None:
+        """Forget an object that is gone."""
+        before = self._written.get(key)
+        found = await self._api.find(resources.path(*key), accept=METADATA)
+        if before and (found is None or found["metadata"]["uid"] != before.uid):
+            del self._written[key]
 
     async def _anchor(self, document: dict[str, Any]) -> str:
         """Apply a ControllerRevision. Its data cannot change: another one takes its place.
@@ -188,3 +243,8 @@ class Writer:
     async def _delete(self, kind: str, namespace: str, name: str) -> None:
         await self._api.delete(resources.path(kind, namespace, name))
         self._written.pop((kind, namespace, name), None)
+
+
+def _key(document: Manifest) -> Key:
+    metadata = document["metadata"]
+    return document["kind"], metadata["namespace"], metadata["name"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from assay.api import FIELD_MANAGER
 from assay.render.route import read_route
 from assay.render.sticky import read_policy
 from assay.rollout.observation import RouteView, StickyView
@@ -16,7 +17,7 @@ Key = tuple[str, str, str]
 """Kind, namespace, name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One object as the member's API server holds it.
 
@@ -138,7 +139,8 @@ class KindStore:
         self._cache.remove(_key(self._with_kind(document)))
 
     def _with_kind(self, document: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": self._kind, **document}  # items of a list carry no kind
+        # Items of a list carry no kind, and mere metadata another one.
+        return {**document, "kind": self._kind}
 
 
 def summary(document: dict[str, Any]) -> Seen:
@@ -167,17 +169,26 @@ def digest(value: Any) -> str:
 def live_digest(document: dict[str, Any]) -> str:
     """Return a hash of the parts of a live object that we write.
 
-    Status, managedFields and annotations of other controllers change all the time and are left
-    out, so an object whose digest is unchanged since our write still is as we wrote it.
+    Status, what other managers own and their annotations change all the time and are left out, so
+    an object whose digest is unchanged since our write still is as we wrote it. Where only metadata
+    are looked at, the fields that we own stand for what is in them: who changes one takes it over.
     """
     metadata = document["metadata"]
     annotations = metadata.get("annotations") or {}
     ours = {key: value for key, value in annotations.items() if key.startswith("assay.dev/")}
-    content = {
-        key: value
-        for key, value in document.items()
-        if key not in ("apiVersion", "kind", "metadata", "status")
-    }
+    content: Any
+    if document["kind"] in resources.BY_METADATA:
+        content = [
+            entry.get("fieldsV1")
+            for entry in metadata.get("managedFields") or ()
+            if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        ]
+    else:
+        content = {
+            key: value
+            for key, value in document.items()
+            if key not in ("apiVersion", "kind", "metadata", "status")
+        }
     owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
     return digest([metadata.get("labels"), ours, owners, content])
 

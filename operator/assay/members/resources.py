@@ -46,7 +46,15 @@ OWNED = (
 )
 """Kinds that the operator leaves in a member, traffic first; ControllerRevisions come after them."""
 
-WATCHED = ("Deployment", "StatefulSet", "HTTPRoute", "BackendTrafficPolicy")
+WATCHED = ("Deployment", "StatefulSet", "HTTPRoute", "BackendTrafficPolicy", "Service")
+
+BY_METADATA = frozenset({"Service", "ConfigMap", "Secret", "ControllerRevision"})
+"""Kinds of which only metadata are looked at. Who owns which field is in them, so a field of ours that
+somebody else has changed is seen without the object (`cache.live_digest`)."""
+
+CHECKED = ("ConfigMap", "Secret", "ControllerRevision")
+"""Kinds that are not watched but asked for now and then: a watch needs the right to list, and to list
+Secrets is a right of its own."""
 
 OPTIONAL = frozenset({"BackendTrafficPolicy"})
 """Watched kinds that a member may do without; what it lacks is neither written nor removed there."""

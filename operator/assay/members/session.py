@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import Callable
 
 from assay.api.conditions import Reason
@@ -27,6 +28,8 @@ LEASE_SECONDS = 30
 SYNC_SECONDS = 15.0
 
 _PODS_LOOKED_AT = "50"
+
+log = logging.getLogger(__name__)
 
 
 class Session:
@@ -64,7 +67,8 @@ class Session:
                 resources.path(kind),
                 self.cache.store(kind),
                 selector=resources.MANAGED,
-                lacks=functools.partial(self._lacks, kind) if kind in resources.OPTIONAL else None,
+                metadata_only=kind in resources.BY_METADATA,
+                lacks=self._lacking(kind),
             )
             for kind in resources.WATCHED
         ]
@@ -139,6 +143,21 @@ class Session:
     def forget(self, namespace: str, name: str) -> None:
         """Forget a ModelDeployment that is gone from here."""
         self._records.pop((namespace, name), None)
+
+    def _lacking(self, kind: str) -> Callable[[ApiError | None], None] | None:
+        """Return who is told if a kind may not be watched; None: then the member cannot be used."""
+        if kind in resources.OPTIONAL:
+            return functools.partial(self._lacks, kind)
+        return self._lacks_services if kind == "Service" else None
+
+    def _lacks_services(self, error: ApiError | None) -> None:
+        # With the chart of before they were watched they are written again now and then, as before.
+        why = None if error is None else error.message
+        if why and why != self.cache.lacking("Service"):
+            log.warning(
+                "member %s: Services are not watched, upgrade its chart: %s", self._name, why
+            )
+        self.cache.lacks("Service", why)
 
     def _lacks(self, kind: str, error: ApiError | None) -> None:
         why = None

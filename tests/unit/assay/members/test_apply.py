@@ -2,11 +2,15 @@
 
 import asyncio
 import dataclasses
+import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from assay.members.apply import Writer
+from assay.members import apply
+from assay.members.api import METADATA, METADATA_LIST
+from assay.members.apply import CHECK_SECONDS, RESYNC_SECONDS, Writer
 from assay.members.cache import Cache
 from assay.members.errors import ApiError
 from assay.render.member import MemberPlan
@@ -129,9 +133,106 @@ def test_what_somebody_changed_is_written_again() -> None:
             cache.remove(("Deployment", "ml", f"fraud-{R7}"))
             server.requests.clear()
             await writer.forward(a_plan(50, a_revision(R7)))
-            assert kinds(server) == ["deployments", "httproutes"]
+            assert kinds(server) == ["deployments", "httproutes"], "the anchor is there and is left"
 
     asyncio.run(scenario())
+
+
+SECRET = "/api/v1/namespaces/ml/secrets/fraud-receipts"
+RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+ANCHOR = f"/apis/apps/v1/namespaces/ml/controllerrevisions/fraud-{R7}"
+
+
+def remove(server: ApiServer, path: str) -> None:
+    del server.objects[path]
+
+
+def edit(server: ApiServer, path: str) -> None:
+    """Somebody else takes a field over."""
+    found = server.objects[path]
+    entry = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {}}}
+    server.put(path, {**found, "metadata": {**found["metadata"], "managedFields": [entry]}})
+
+
+@pytest.mark.parametrize("path", [SECRET, RECORD, ANCHOR])
+@pytest.mark.parametrize("does", [remove, edit])
+def test_what_is_not_watched_is_looked_at_and_put_back(
+    path: str, does: Callable[[ApiServer, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            plan = a_plan(50, a_revision(R7))
+            await writer.forward(plan)
+            does(server, path)
+            server.requests.clear()
+            server.accepted.clear()
+            await writer.forward(plan)
+            assert server.requests == [], "looked at a moment ago"
+            later(monkeypatch, CHECK_SECONDS)
+            await writer.forward(plan)
+            # A new owner has another uid, so what it owns is written, too.
+            owned = 2 if path == ANCHOR and does is remove else 0
+            assert server.writes()[0] == f"PATCH {path}"
+            assert len(server.writes()) == 1 + owned
+            assert server.accepted == {METADATA, METADATA_LIST}, "no content of a Secret is read"
+            assert server.objects[path]["metadata"]["managedFields"][0]["manager"] == "assay"
+            server.requests.clear()
+            later(monkeypatch, CHECK_SECONDS)
+            await writer.forward(plan)
+            assert server.writes() == []
+
+    asyncio.run(scenario())
+
+
+def test_an_owner_that_is_gone_comes_back_before_what_it_owns() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            # Somebody removes the anchor, and the garbage collector what it owned.
+            remove(server, ANCHOR)
+            for kind in ("Deployment", "Service"):
+                cache.remove((kind, "ml", f"fraud-{R7}"))
+            server.requests.clear()
+            await writer.forward(a_plan(50, a_revision(R7)))
+            first, *owned = kinds(server)
+            assert first == "controllerrevisions"
+            assert sorted(owned) == ["deployments", "services"]
+            uid = server.objects[ANCHOR]["metadata"]["uid"]
+            for kind in ("apps/v1/namespaces/ml/deployments", "v1/namespaces/ml/services"):
+                [path] = [each for each in server.objects if kind in each]
+                [owner] = server.objects[path]["metadata"]["ownerReferences"]
+                assert owner["uid"] == uid
+
+    asyncio.run(scenario())
+
+
+def test_services_that_may_not_be_watched_are_written_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            cache.lacks("Service", "services is forbidden")
+            await writer.forward(a_plan(50, a_revision(R7)))
+            cache.remove(("Service", "ml", f"fraud-{R7}"))
+            server.requests.clear()
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert server.writes() == []
+            later(monkeypatch, RESYNC_SECONDS)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert kinds(server) == ["services"]
+            await writer.remove("ml", "fraud")
+            assert server.objects == {}
+
+    asyncio.run(scenario())
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Time goes by for whoever asks the writer's clock."""
+    now = apply.time.monotonic() + seconds
+    monkeypatch.setattr(apply, "time", types.SimpleNamespace(monotonic=lambda: now))
 
 
 def test_a_revision_that_nobody_needs_is_removed() -> None:

@@ -41,6 +41,39 @@ def test_digest_covers_what_we_write(change: dict[str, Any], *, same: bool) -> N
     assert (live_digest(a_deployment()) == live_digest(a_deployment(**change))) is same
 
 
+def a_service(*managed: tuple[str, str, dict[str, Any]], **metadata: Any) -> dict[str, Any]:
+    """A Service of which only metadata are seen."""
+    entries = [
+        {"manager": manager, "operation": operation, "fieldsV1": fields}
+        for manager, operation, fields in managed
+    ]
+    return {"kind": "Service", "metadata": {"name": "s", "managedFields": entries, **metadata}}
+
+
+PORTS = {"f:spec": {"f:ports": {'k:{"port":80}': {"f:targetPort": {}}}}}
+WRITTEN = ("assay", "Apply", PORTS)
+
+
+@pytest.mark.parametrize(
+    ("service", "same"),
+    [
+        (a_service(WRITTEN, resourceVersion="9"), True),
+        (a_service(WRITTEN, ("cloud", "Update", {"f:status": {}})), True),
+        (a_service(("assay", "Apply", {}), ("kubectl-edit", "Update", PORTS)), False),
+        (a_service(("kubectl-edit", "Update", PORTS)), False),
+        (a_service(("assay", "Update", PORTS)), False),
+        (a_service(WRITTEN, labels={"a": "b"}), False),
+    ],
+)
+def test_of_mere_metadata_who_owns_our_fields_counts(
+    service: dict[str, Any], *, same: bool
+) -> None:
+    assert (live_digest(a_service(WRITTEN)) == live_digest(service)) is same
+    # The answer to a write has the rest, too, and is the same object.
+    whole = {**a_service(WRITTEN), "spec": {"ports": []}}
+    assert live_digest(whole) == live_digest(a_service(WRITTEN))
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
