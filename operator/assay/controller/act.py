@@ -25,6 +25,7 @@ from assay.rollout.traffic import wanted_route
 from .hub import Deployment, Hub
 from .memory import Memory
 from .reservations import Reservations
+from .tombstones import Tombstones
 
 ACT_SECONDS = 2.0
 """A look does not wait longer for members to take a plan; they go on, and wake us when done."""
@@ -46,6 +47,8 @@ class Hands:
         Called with a ModelDeployment's key when a late member has finished.
     policy
         What models may be and hold.
+    tombstones
+        Where deletions are recorded that a member has not followed.
     reservations
         What all ModelDeployments hold in the members.
     """
@@ -55,6 +58,7 @@ class Hands:
     origin: str
     image: str
     wake: Callable[[str, str], None]
+    tombstones: Tombstones
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
 
