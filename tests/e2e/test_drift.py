@@ -22,12 +22,14 @@ AT_ONCE = 30.0
 A_LOOK = 120.0
 """What is not watched is asked for once a minute, at a look; in a trial there is one every 10 s."""
 
+OURS = ("replicas", "selector", "ports", "rules", "maxUnavailable")
 SERVERS = "app.kubernetes.io/component=server"
 KINDS = {
     "httproutes": AT_ONCE,
     "deployments": AT_ONCE,
     "statefulsets": AT_ONCE,
     "services": AT_ONCE,
+    "poddisruptionbudgets": AT_ONCE,
     "controllerrevisions": A_LOOK,
     "configmaps": A_LOOK,
     "secrets": A_LOOK,
@@ -38,7 +40,7 @@ def ours(document: dict[str, Any]) -> dict[str, Any]:
     """What of an object we write, as far as nobody else fills it in."""
     labels = document["metadata"]["labels"]
     spec = document.get("spec", {})
-    told = {key: spec.get(key) for key in ("replicas", "selector", "ports", "rules")}
+    told = {key: spec.get(key) for key in OURS}
     return {"labels": labels, "data": document.get("data"), "spec": told}
 
 
@@ -52,25 +54,24 @@ def snapshot(trial: Trial, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-def patch_of(kind: str) -> str:
-    """Something that changes what we own."""
-    if kind in {"deployments", "statefulsets"}:
-        return json.dumps({"spec": {"replicas": 2}})
-    if kind == "services":
-        ports = [{"port": 80, "protocol": "TCP", "name": "http", "targetPort": 1234}]
-        return json.dumps({"spec": {"ports": ports}})
-    if kind == "httproutes":
-        return json.dumps({"spec": {"rules": [{"matches": [{"path": {"value": "/nowhere"}}]}]}})
-    if kind == "secrets":
-        return json.dumps({"data": {"keys.json": "bm9uc2Vuc2U=", "label-token": "bm9uc2Vuc2U="}})
-    if kind == "configmaps":
-        return json.dumps({"data": {"record.json": "{}"}})
-    return json.dumps({"metadata": {"labels": {"app.kubernetes.io/part-of": "nothing"}}})
+CHANGES: dict[str, dict[str, Any]] = {
+    "httproutes": {"spec": {"rules": [{"matches": [{"path": {"value": "/nowhere"}}]}]}},
+    "deployments": {"spec": {"replicas": 2}},
+    "statefulsets": {"spec": {"replicas": 2}},
+    "services": {
+        "spec": {"ports": [{"port": 80, "protocol": "TCP", "name": "http", "targetPort": 1234}]}
+    },
+    "poddisruptionbudgets": {"spec": {"maxUnavailable": "100%"}},
+    "controllerrevisions": {"metadata": {"labels": {"app.kubernetes.io/part-of": "nothing"}}},
+    "configmaps": {"data": {"record.json": "{}"}},
+    "secrets": {"data": {"keys.json": "bm9uc2Vuc2U=", "label-token": "bm9uc2Vuc2U="}},
+}
+"""Something that we own, by kind."""
 
 
 def change(trial: Trial, kind: str, name: str) -> None:
     east = trial.stage.members["east"]
-    where = ("-n", NAMESPACE, "--type=merge", "-p", patch_of(kind))
+    where = ("-n", NAMESPACE, "--type=merge", "-p", json.dumps(CHANGES[kind]))
     east.kubectl("patch", kind, name, *where)
 
 

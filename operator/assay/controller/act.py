@@ -155,7 +155,9 @@ async def act(
     replicas = _replicas(observed, status)
     running |= {
         member.name: member.submit(
-            *item.key, plan(target, MemberTarget(member.name, replicas[member.name])), urgent=urgent
+            *item.key,
+            plan(target, MemberTarget(member.name, replicas[member.name], member.spec.spot)),
+            urgent=urgent,
         )
         for member in members
     }
