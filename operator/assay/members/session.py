@@ -106,9 +106,9 @@ class Session:
             if key[0] != "Deployment":
                 continue
             failure = None
-            if seen.ready < seen.desired:
+            if seen.ready < seen.desired or seen.rolling:
                 failure = await self._failure(namespace, name, seen.revision)
-            views[seen.revision] = PodsView(seen.desired, seen.ready, failure)
+            views[seen.revision] = PodsView(seen.desired, seen.ready, failure, seen.rolling)
         return views
 
     def route(self, namespace: str, name: str) -> RouteView | None:
