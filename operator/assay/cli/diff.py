@@ -254,7 +254,8 @@ def _in_members(hub: Cluster, members: _Members, item: Deployment, then: _Expect
         wanted = target(hub, name, item, then.status, tuple(sorted(then.shares)), how, candidates)
         seen = 0
         different = 0
-        for change in changes(member, wanted, MemberTarget(name, then.shares[name])):
+        spot = candidates[name].spec.spot if name in candidates else None
+        for change in changes(member, wanted, MemberTarget(name, then.shares[name], spot)):
             seen += 1
             if lines := list(change.lines()):
                 different += 1

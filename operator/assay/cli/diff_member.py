@@ -81,6 +81,7 @@ def _pruned(member: Cluster, target: Target, name: str, wanted: MemberPlan) -> I
     for kind, kept in (
         ("Deployment", wanted.run_revisions),
         ("Service", wanted.run_revisions),
+        ("PodDisruptionBudget", wanted.run_revisions),
         ("ControllerRevision", wanted.keep_revisions),
     ):
         path = resources.path(kind, target.namespace)

@@ -25,6 +25,7 @@ from assay.rollout.traffic import wanted_route
 from .hub import Deployment, Hub
 from .memory import Memory
 from .reservations import Reservations
+from .tombstones import Tombstones
 
 ACT_SECONDS = 2.0
 """A look does not wait longer for members to take a plan; they go on, and wake us when done."""
@@ -46,6 +47,8 @@ class Hands:
         Called with a ModelDeployment's key when a late member has finished.
     policy
         What models may be and hold.
+    tombstones
+        Where deletions are recorded that a member has not followed.
     reservations
         What all ModelDeployments hold in the members.
     """
@@ -55,6 +58,7 @@ class Hands:
     origin: str
     image: str
     wake: Callable[[str, str], None]
+    tombstones: Tombstones
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
 
@@ -150,8 +154,8 @@ async def act(
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
     replicas, inputs = _replicas(observed, status), mark(target)
     for member in members:
-        wanted = MemberTarget(member.name, replicas[member.name])
-        made_of = f"{inputs}/{wanted.replicas}"
+        wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
+        made_of = f"{inputs} {wanted}"
         if urgent or not member.has_applied(*item.key, made_of):
             work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
             running[member.name] = work

@@ -113,7 +113,9 @@ def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float 
     A pod that cannot start changes nothing in its Deployment, so no watch tells.
     """
     starting = any(
-        not pods.is_ready for view in observed.members for pods in view.revisions.values()
+        not pods.is_ready or pods.rolling
+        for view in observed.members
+        for pods in view.revisions.values()
     )
     return _sooner(wanted, RETRY_SECONDS) if starting or memory.failures else wanted
 

@@ -133,7 +133,7 @@ class Writer:
         )
         self._applied[place] = Applied(
             mark,
-            tuple(map(_key, documents)),
+            tuple(_key(item) for item in documents if self._has(item["kind"])),
             plan.sticky is not None,
             self._running(*place),
         )
@@ -159,7 +159,7 @@ class Writer:
         """Remove everything of one ModelDeployment that this hub has made here, traffic first."""
         selector = f"{resources.DEPLOYMENT}={name},{resources.ORIGIN}={self._origin}"
         for kind in (*resources.OWNED, "ControllerRevision"):
-            if kind in resources.OPTIONAL and self._cache.lacking(kind):
+            if not self._has(kind):
                 continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
@@ -182,6 +182,10 @@ class Writer:
         log.debug("applied %s %s/%s in %s", *key, self._api.name)
         return uid
 
+    def _has(self, kind: str) -> bool:
+        """Return whether the member has objects of a kind for us."""
+        return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
+
     def _intact(self, key: Key, before: Written) -> bool:
         if key[0] in resources.CHECKED:
             return True  # else it would have been forgotten (`_check`)
@@ -196,7 +200,7 @@ class Writer:
     async def _keep_users(self, plan: MemberPlan) -> None:
         kind, metadata = "BackendTrafficPolicy", plan.record["metadata"]
         namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-        if self._cache.lacking(kind):
+        if not self._has(kind):
             return
         if plan.sticky:
             await self.put(plan.sticky)
@@ -248,7 +252,7 @@ class Writer:
         if not all(map(self._holds, owned)):
             await self._look_for(_key(objects.anchor))
         uid = await self._anchor(objects.anchor)
-        await self._put_all(objects.owned(uid))
+        await self._put_all(item for item in objects.owned(uid) if self._has(item["kind"]))
 
     def _holds(self, key: Key) -> bool:
         """Return whether an object is as we wrote it."""
@@ -288,8 +292,11 @@ class Writer:
         for kind, wanted in (
             ("Deployment", plan.run_revisions),
             ("Service", plan.run_revisions),
+            ("PodDisruptionBudget", plan.run_revisions),
             ("ControllerRevision", plan.keep_revisions),
         ):
+            if not self._has(kind):
+                continue
             found = await self._api.get(resources.path(kind, namespace), labelSelector=selector)
             for item in found["items"]:
                 if item["metadata"]["labels"].get(resources.REVISION) not in wanted:

@@ -31,6 +31,8 @@ class Seen:
         The ModelDeployment and the revision that its labels name.
     desired, ready
         Pods asked for and ready at the current generation (Deployment, StatefulSet).
+    rolling
+        Whether pods of an older template are still there.
     """
 
     version: int
@@ -39,6 +41,7 @@ class Seen:
     revision: str
     desired: int = 0
     ready: int = 0
+    rolling: bool = False
     route: RouteView | None = None
     sticky: StickyView | None = None
 
@@ -155,6 +158,7 @@ def summary(document: dict[str, Any]) -> Seen:
         revision=labels.get(resources.REVISION, ""),
         desired=desired,
         ready=ready,
+        rolling=rolling(document),
         route=read_route(document) if document["kind"] == "HTTPRoute" else None,
         sticky=read_policy(document) if document["kind"] == "BackendTrafficPolicy" else None,
     )
@@ -205,10 +209,19 @@ def pods(document: dict[str, Any]) -> tuple[int, int]:
     return desired, ready
 
 
+def rolling(document: dict[str, Any]) -> bool:
+    """Return whether a Deployment's pods are being replaced by those of another template."""
+    status = document.get("status") or {}
+    old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
+    return document["kind"] == "Deployment" and old > 0
+
+
 def _key(document: dict[str, Any]) -> Key:
     metadata = document["metadata"]
     return document["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
-    return (seen.digest, seen.desired, seen.ready, seen.sticky) if seen else None
+    if seen is None:
+        return None
+    return seen.digest, seen.desired, seen.ready, seen.rolling, seen.sticky

@@ -106,9 +106,9 @@ class Session:
             if key[0] != "Deployment":
                 continue
             failure = None
-            if seen.ready < seen.desired:
+            if seen.ready < seen.desired or seen.rolling:
                 failure = await self._failure(namespace, name, seen.revision)
-            views[seen.revision] = PodsView(seen.desired, seen.ready, failure)
+            views[seen.revision] = PodsView(seen.desired, seen.ready, failure, seen.rolling)
         return views
 
     def route(self, namespace: str, name: str) -> RouteView | None:
@@ -146,18 +146,17 @@ class Session:
 
     def _lacking(self, kind: str) -> Callable[[ApiError | None], None] | None:
         """Return who is told if a kind may not be watched; None: then the member cannot be used."""
-        if kind in resources.OPTIONAL:
+        if kind == "BackendTrafficPolicy":
             return functools.partial(self._lacks, kind)
-        return self._lacks_services if kind == "Service" else None
+        older = kind in {"Service", "PodDisruptionBudget"}
+        return functools.partial(self._may_not, kind) if older else None
 
-    def _lacks_services(self, error: ApiError | None) -> None:
-        # With the chart of before they were watched they are written again now and then, as before.
+    def _may_not(self, kind: str, error: ApiError | None) -> None:
+        # A member with an older chart, which gives no right to watch them, serves all the same.
         why = None if error is None else error.message
-        if why and why != self.cache.lacking("Service"):
-            log.warning(
-                "member %s: Services are not watched, upgrade its chart: %s", self._name, why
-            )
-        self.cache.lacks("Service", why)
+        if why and why != self.cache.lacking(kind):
+            log.warning("member %s: no %s, upgrade its chart: %s", self._name, kind, why)
+        self.cache.lacks(kind, why)
 
     def _lacks(self, kind: str, error: ApiError | None) -> None:
         why = None

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_route
 
 from .ledger import ledger_objects
+from .local import local
 from .naming import Identity, Manifest
 from .record import record
 from .route import http_route
@@ -58,10 +60,11 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member and how many pods of each revision it runs."""
+    """One member, how many pods of each revision it runs, and its spot nodes if there are any."""
 
     name: str
     replicas: int
+    spot: SpotNodes | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     run = running_revisions(status, member.name)
     view = wanted_route(status, member.name)
     by = sticky_by(deployment.spec, status)
+    where = local(deployment.spec.placement, member.name, member.spot)
     return MemberPlan(
         record=record(identity, deployment.uid, status, member.name),
         ledger=ledger_objects(
@@ -137,7 +141,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 identity,
                 revision,
                 deployment.templates[revision],
-                member.name,
+                where,
                 member.replicas if revision in run else None,
             )
             for revision in (*sorted(run), *sorted(keep - run))

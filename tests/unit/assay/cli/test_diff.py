@@ -1,8 +1,10 @@
 """What a manifest would bring, in words; and two states of an object, with secrets struck out."""
 
+import pathlib
 from typing import Any
 
 import pytest
+import yaml
 
 from assay.api.model_cluster import ModelClusterSpec
 from assay.api.model_deployment import ModelDeploymentSpec
@@ -13,6 +15,7 @@ from assay.render.member import running_revisions
 from assay.render.revision import revision_hash
 
 from ..rollout.world import World, a_spec, judged  # noqa: TID252
+from .test_hands import PATH, call
 
 WAVES = [
     {"name": "pilot", "clusterSelector": {"matchLabels": {"stage": "pilot"}}, "soakSeconds": 60},
@@ -188,3 +191,112 @@ def test_what_an_api_server_keeps_for_itself_is_no_difference() -> None:
         "-  replicas: 1",
         "+  replicas: 2",
     ]
+
+
+class Hub:
+    """A hub with one ModelDeployment that answers dry runs; nobody may read anything else there."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.content_types: list[str | None] = []
+        self.queries: list[str] = []
+        self.refuses = ""
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        path, _, query = path.partition("?")
+        if path == PATH.replace("fraud", "nothing"):
+            return 404, {"message": "not found"}
+        if path != PATH:
+            return 403, {"message": f"{path} is forbidden to alice"}
+        document = {
+            "apiVersion": "assay.dev/v1alpha1",
+            "kind": "ModelDeployment",
+            "metadata": {
+                "name": "fraud",
+                "namespace": "ml",
+                "uid": "uid-1",
+                "resourceVersion": "7",
+                "generation": self.world.generation,
+            },
+            "spec": self.world.spec.to_dict(),
+            "status": self.world.document,
+        }
+        if method == "PATCH":
+            self.queries.append(query)
+            if self.refuses:
+                return 422, {"message": self.refuses}
+            document["spec"] = body[0]["value"]
+        return 200, document
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub(a_world(a_spec("7")))
+
+
+def manifest(path: pathlib.Path, spec: ModelDeploymentSpec, **changes: Any) -> str:
+    document = {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "fraud", "namespace": "ml"},
+        "spec": {**spec.to_dict(), **changes},
+    }
+    file = path / "fraud.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return str(file)
+
+
+def test_a_manifest_is_tried_by_a_dry_run(
+    hub: Hub, kubeconfig: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    found = call(kubeconfig, "diff", manifest(tmp_path, a_spec("8")))
+    assert found.exit_code == 1, found.output
+    assert {"-    version: '7'", "+    version: '8'"} <= set(found.stdout.splitlines())
+    assert "is new: its trial begins when its pods are ready" in found.stdout
+    assert "members are those of status" in found.stdout
+    assert "objects in east, west are not compared" in found.stdout
+    assert hub.queries == ["dryRun=All&fieldManager=kubectl-assay&fieldValidation=Strict"]
+    assert "application/json-patch+json" in hub.content_types
+
+    same = call(kubeconfig, "diff", manifest(tmp_path, hub.world.spec))
+    assert same.exit_code == 0, same.output
+    assert call(kubeconfig, "diff", "fraud", "-n", "ml").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "refuses", "message"),
+    [
+        ({"serving": {"replicas": 0}}, "", "spec.serving.replicas: "),
+        ({"traffic": {}}, "", "spec.traffic.parentRefs: Field required"),
+        ({}, "spec: Invalid value: the weights must not decrease", "weights must not decrease"),
+    ],
+    ids=["a value", "a field that is missing", "a rule of the hub"],
+)
+def test_what_is_wrong_with_a_manifest_is_said_by_field(
+    hub: Hub,
+    kubeconfig: pathlib.Path,
+    tmp_path: pathlib.Path,
+    changes: dict[str, Any],
+    refuses: str,
+    message: str,
+) -> None:
+    hub.refuses = refuses
+    found = call(kubeconfig, "diff", manifest(tmp_path, a_spec("8"), **changes))
+    assert found.exit_code == 2
+    assert message in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "there is no ModelDeployment ml/nothing"),
+        (["./nothing.yaml"], "./nothing.yaml: No such file or directory"),
+        ([], "Missing argument"),
+    ],
+)
+def test_what_is_not_there_is_an_error(
+    kubeconfig: pathlib.Path, words: list[str], message: str
+) -> None:
+    found = call(kubeconfig, "diff", *words)
+    assert found.exit_code == 2
+    assert message in found.stderr

@@ -87,6 +87,19 @@ def test_ready_pods(status: dict[str, int], expected: tuple[int, int]) -> None:
     assert pods(a_deployment(status=status)) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"replicas": 2, "updatedReplicas": 2}, False),
+        ({"replicas": 3, "updatedReplicas": 1}, True),
+        ({"replicas": 1}, True),
+        ({}, False),
+    ],
+)
+def test_pods_that_are_being_replaced(status: dict[str, int], *, expected: bool) -> None:
+    assert summary(a_deployment(status=status)).rolling is expected
+
+
 def test_wakes_on_change_only() -> None:
     woken: list[tuple[str, str]] = []
     cache = Cache(lambda namespace, name: woken.append((namespace, name)))

@@ -136,7 +136,11 @@ def test_the_objects_of_a_revision_are_owned_by_its_controller_revision() -> Non
     plan = a_plan(on_trial())
 
     for item in plan.revisions:
-        assert [owned["kind"] for owned in item.owned(UID)] == ["Deployment", "Service"]
+        assert [owned["kind"] for owned in item.owned(UID)] == [
+            "Deployment",
+            "Service",
+            "PodDisruptionBudget",
+        ]
         for owned in item.owned(UID):
             assert owned["metadata"]["labels"]["assay.dev/revision"] == item.revision
             assert owned["metadata"]["ownerReferences"] == [
