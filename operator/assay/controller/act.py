@@ -16,7 +16,7 @@ from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import Plan
-from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
+from assay.render.member import MemberTarget, Target, kept_revisions, mark, plan, traffic_plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation, PodsView
@@ -152,15 +152,13 @@ async def act(
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
-    replicas = _replicas(observed, status)
-    running |= {
-        member.name: member.submit(
-            *item.key,
-            plan(target, MemberTarget(member.name, replicas[member.name], member.spec.spot)),
-            urgent=urgent,
-        )
-        for member in members
-    }
+    replicas, inputs = _replicas(observed, status), mark(target)
+    for member in members:
+        wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
+        made_of = f"{inputs}/{wanted.replicas}/{wanted.spot}"
+        if urgent or not member.has_applied(*item.key, made_of):
+            work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
+            running[member.name] = work
     await _settle(hands, item, memory, running)
 
 
@@ -258,9 +256,9 @@ def _serves(view: MemberView, stable: str) -> bool:
 async def _settle(
     hands: Hands, item: Deployment, memory: Memory, running: Mapping[str, asyncio.Future[None]]
 ) -> None:
-    if not running:
-        return
-    done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
+    done, late = set[asyncio.Future[None]](), set[asyncio.Future[None]]()
+    if running:
+        done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
     for future in late:
         future.add_done_callback(lambda _: hands.wake(*item.key))
     failures = {}

@@ -19,6 +19,9 @@ from .errors import ApiError
 CHECK_SECONDS = 60.0
 """Between two looks at the metadata of what is not watched, if there is anything to look for."""
 
+CHECK_SHARE = 0.6
+"""With many ModelDeployments it is so many seconds times their number: a thousand take ten minutes."""
+
 RESYNC_SECONDS = 600.0
 """What can be neither watched nor looked at is written again after so long."""
 
@@ -47,6 +50,31 @@ class Written:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A plan that was applied whole.
+
+    Attributes
+    ----------
+    mark
+        Of what it was made of.
+    keys
+        Of its objects, but the policy that keeps users.
+    sticky
+        Whether it has that policy.
+    running
+        Revisions that ran then.
+    lacking
+        Kinds that the member has not for us, and of which nothing was written.
+    """
+
+    mark: str
+    keys: tuple[Key, ...]
+    sticky: bool
+    running: frozenset[str]
+    lacking: frozenset[str]
+
+
 class Writer:
     """Writes to one member.
 
@@ -65,12 +93,33 @@ class Writer:
         self._written: dict[Key, Written] = {}
         self._pruned: dict[tuple[str, str], object] = {}
         self._checked: dict[tuple[str, str], float] = {}
+        self._applied: dict[tuple[str, str], Applied] = {}
 
-    async def forward(self, plan: MemberPlan) -> None:
+    def has_applied(self, namespace: str, name: str, mark: str) -> bool:
+        """Return whether the plan with this mark was applied and nothing has changed since.
+
+        Nothing is rendered to find that out: most looks find everything as it should be.
+        """
+        done = self._applied.get((namespace, name))
+        return (
+            done is not None
+            and done.mark == mark
+            and not self._check_due(namespace, name)
+            and done.running == self._running(namespace, name)
+            and done.lacking == self._lacking()
+            and all(self._holds(key) for key in done.keys)
+            and (done.sticky or not self._cache.get("BackendTrafficPolicy", namespace, name))
+        )
+
+    async def forward(self, plan: MemberPlan, mark: str = "") -> None:
         """Apply in the order in which nothing points to what is not there yet.
 
-        Stops at the first refusal: weights do not change before the record says so.
+        Stops at the first refusal: weights do not change before the record says so. `mark` stands
+        for all that the plan was made of, to ask `has_applied` for.
         """
+        metadata = plan.record["metadata"]
+        place = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        self._applied.pop(place, None)
         await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
@@ -80,6 +129,19 @@ class Writer:
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
         await self._keep_users(plan)
         await self._prune(plan)
+        documents = (
+            plan.record,
+            *plan.ledger,
+            *(each for item in plan.revisions for each in (item.anchor, *item.owned(""))),
+            *((plan.route,) if plan.route else ()),
+        )
+        self._applied[place] = Applied(
+            mark,
+            tuple(_key(document) for document in documents if self._has(document["kind"])),
+            plan.sticky is not None,
+            self._running(*place),
+            self._lacking(),
+        )
 
     async def back(self, plan: MemberPlan) -> None:
         """Take the traffic away first, then leave the record, then the rest.
@@ -108,8 +170,8 @@ class Writer:
         for key in [key for key in self._written if key[1] == namespace]:
             if key[2] == name or key[2].startswith(f"{name}-"):
                 del self._written[key]
-        self._pruned.pop((namespace, name), None)
-        self._checked.pop((namespace, name), None)
+        for known in (self._pruned, self._checked, self._applied):
+            known.pop((namespace, name), None)
 
     async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
         """Apply one object unless it is so already; return its uid."""
@@ -128,6 +190,9 @@ class Writer:
     def _has(self, kind: str) -> bool:
         """Return whether the member has objects of a kind for us."""
         return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
+
+    def _lacking(self) -> frozenset[str]:
+        return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
 
     def _intact(self, key: Key, before: Written) -> bool:
         if key[0] in resources.CHECKED:
@@ -154,9 +219,9 @@ class Writer:
         """Forget of what is not watched whatever is not as it was written: it is written again."""
         metadata = plan.record["metadata"]
         namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-        now = time.monotonic()
-        if now - self._checked.get((namespace, name), 0.0) < CHECK_SECONDS:
+        if not self._check_due(namespace, name):
             return
+        now = time.monotonic()
         documents = (plan.record, *plan.ledger, *(item.anchor for item in plan.revisions))
         keys = {_key(document) for document in documents if document["kind"] in resources.CHECKED}
         keys &= self._written.keys()
@@ -174,6 +239,10 @@ class Writer:
                 del self._written[key]
         self._checked[namespace, name] = now
 
+    def _check_due(self, namespace: str, name: str) -> bool:
+        seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
+        return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+
     async def _anchors(self, namespace: str, name: str) -> dict[Key, Manifest | None]:
         kind, selector = "ControllerRevision", f"{resources.DEPLOYMENT}={name}"
         listed = await self._api.get(
@@ -187,14 +256,16 @@ class Writer:
     async def _revision(self, objects: RevisionObjects) -> None:
         # Who removes an anchor has its Deployment and Service removed by the garbage collector. What
         # is put back under an owner that is not there any more would be removed again.
-        if any(self._disturbed(_key(item)) for item in objects.owned("")):
+        owned = [key for item in objects.owned("") if (key := _key(item)) in self._written]
+        if not all(map(self._holds, owned)):
             await self._look_for(_key(objects.anchor))
         uid = await self._anchor(objects.anchor)
         await self._put_all(item for item in objects.owned(uid) if self._has(item["kind"]))
 
-    def _disturbed(self, key: Key) -> bool:
+    def _holds(self, key: Key) -> bool:
+        """Return whether an object is as we wrote it."""
         before = self._written.get(key)
-        return before is not None and not self._intact(key, before)
+        return before is not None and self._intact(key, before)
 
     async def _look_for(self, key: Key) -> None:
         """Forget an object that is gone."""

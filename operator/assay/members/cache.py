@@ -58,6 +58,8 @@ class Cache:
     def __init__(self, wake: Callable[[str, str], None]) -> None:
         self._wake = wake
         self._seen: dict[Key, Seen] = {}
+        # Thousands of objects are here, some ten of one ModelDeployment, which is looked at often.
+        self._keys: dict[tuple[str, str], set[Key]] = {}
         self._lacking: dict[str, str] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Seen | None:
@@ -66,11 +68,7 @@ class Cache:
 
     def of(self, namespace: str, deployment: str) -> dict[Key, Seen]:
         """Return everything that belongs to one ModelDeployment."""
-        return {
-            key: seen
-            for key, seen in self._seen.items()
-            if key[1] == namespace and seen.deployment == deployment
-        }
+        return {key: self._seen[key] for key in self._keys.get((namespace, deployment), ())}
 
     def put(self, document: dict[str, Any]) -> None:
         """Take an object from a watch or from the answer to a write; older news is dropped."""
@@ -78,13 +76,18 @@ class Cache:
         before = self._seen.get(key)
         if before and before.version >= seen.version:
             return
+        if before and before.deployment != seen.deployment:
+            self._drop(key, before)
+            self._wake(key[1], before.deployment)
         self._seen[key] = seen
+        self._keys.setdefault((key[1], seen.deployment), set()).add(key)
         if _meaning(before) != _meaning(seen):
             self._wake(key[1], seen.deployment)
 
     def remove(self, key: Key) -> None:
         """Forget an object."""
         if before := self._seen.pop(key, None):
+            self._drop(key, before)
             self._wake(key[1], before.deployment)
 
     def lacks(self, kind: str, why: str | None) -> None:
@@ -93,7 +96,7 @@ class Cache:
         if why is not None:
             self._lacking[kind] = why
         if before != why:
-            for place in {(key[1], seen.deployment) for key, seen in self._seen.items()}:
+            for place in tuple(self._keys):
                 self._wake(*place)
 
     def lacking(self, kind: str) -> str | None:
@@ -107,6 +110,12 @@ class Cache:
     def keys(self, kind: str) -> set[Key]:
         """Return the keys of one kind."""
         return {key for key in self._seen if key[0] == kind}
+
+    def _drop(self, key: Key, seen: Seen) -> None:
+        place = (key[1], seen.deployment)
+        self._keys[place].discard(key)
+        if not self._keys[place]:
+            del self._keys[place]
 
 
 class KindStore:

@@ -4,6 +4,7 @@ Nothing here acts: `plan` says what should be, whoever applies it compares that 
 member that was away, a new one, and one in the middle of a promotion are all the same case.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,6 +95,24 @@ class MemberPlan:
     keep_revisions: frozenset[str]
     run_revisions: frozenset[str]
     sticky: Manifest | None = None
+
+
+def mark(deployment: Target) -> str:
+    """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
+
+    What status says of evidence and conditions is in no object.
+    """
+    status = deployment.status.model_copy(update={"analysis": (), "guards": (), "conditions": ()})
+    inputs = (
+        deployment.uid,
+        deployment.spec.model_dump_json(),
+        status.model_dump_json(),
+        repr(deployment.templates),
+        deployment.keys,
+        repr(deployment.feedback_urls),
+        deployment.image,
+    )
+    return hashlib.blake2b("\0".join(inputs).encode(), digest_size=16).hexdigest()
 
 
 def plan(deployment: Target, member: MemberTarget) -> MemberPlan:

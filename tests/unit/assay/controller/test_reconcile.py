@@ -151,6 +151,31 @@ def test_a_first_start_is_recorded_before_it_is_made(monkeypatch: pytest.MonkeyP
     asyncio.run(scenario())
 
 
+def test_what_the_hub_holds_is_not_read_while_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            first = world.memory.last
+            assert first is not None
+            assert first.status.rollout is not None  # with what was written since it was read
+            assert first.finalizers
+            await world.look()
+            world.memory.unchanged = True
+            before = len(world.hub.requests)
+            await world.look()
+            assert world.hub.requests[before:] == []
+            world.hub.put(PATH, {**a_document(), "spec": {"model": None}})
+            await world.look()
+            assert world.hub.requests[before:] == []
+            world.memory.unchanged = False
+            await world.look()
+            assert f"GET {PATH}" in world.hub.requests[before:]
+            assert world.memory.last is not None
+            assert world.memory.last.spec is None
+
+    asyncio.run(scenario())
+
+
 def test_nothing_is_made_while_the_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with a_world(monkeypatch) as world:

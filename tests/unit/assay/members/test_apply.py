@@ -19,6 +19,7 @@ from assay.render.serving import RevisionObjects
 from .apiserver import ApiServer, running
 
 ORIGIN = "origin-1"
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
 R7, R8 = "7" * 10, "8" * 10
 
 
@@ -99,8 +100,7 @@ def test_back_writes_the_route_first() -> None:
 def test_back_leaves_the_record_although_the_route_is_refused() -> None:
     async def scenario() -> None:
         async with running() as (server, api):
-            route = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
-            server.refuse[f"PATCH {route}"] = (500, "etcd is away")
+            server.refuse[f"PATCH {ROUTE}"] = (500, "etcd is away")
             writer, _ = a_writer(api)
             with pytest.raises(ApiError, match="etcd is away"):
                 await writer.back(a_plan(50, a_revision(R7)))
@@ -123,12 +123,56 @@ def test_what_is_so_already_is_not_written_again() -> None:
     asyncio.run(scenario())
 
 
+def test_a_plan_that_was_applied_is_known_by_its_mark_until_something_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            policy = an_object("BackendTrafficPolicy", "fraud")
+            policy["metadata"]["resourceVersion"] = "900"
+            plan = a_plan(50, a_revision(R7))
+
+            def known(mark: str = "one") -> bool:
+                return writer.has_applied("ml", "fraud", mark)
+
+            assert not known()
+            server.refuse[f"PATCH {ROUTE}"] = (500, "etcd is away")
+            with pytest.raises(ApiError):
+                await writer.forward(plan, "one")
+            assert not known()
+            server.refuse.clear()
+            await writer.forward(plan, "one")
+            assert known()
+            assert not known("other")
+            cache.put(policy)  # nobody wants it
+            assert not known()
+            cache.remove(("BackendTrafficPolicy", "ml", "fraud"))
+            assert known()
+            cache.put(server.put(ROUTE, {**server.objects[ROUTE], "spec": {"weight": 0}}))
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            cache.remove(("Deployment", "ml", f"fraud-{R7}"))
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            later(monkeypatch, CHECK_SECONDS)
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            await writer.remove("ml", "fraud")
+            assert not known()
+
+    asyncio.run(scenario())
+
+
 def test_what_somebody_changed_is_written_again() -> None:
     async def scenario() -> None:
         async with running() as (server, api):
             writer, cache = a_writer(api)
             await writer.forward(a_plan(50, a_revision(R7)))
-            path = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
+            path = ROUTE
             cache.put(server.put(path, {**server.objects[path], "spec": {"weight": 1}}))
             cache.remove(("Deployment", "ml", f"fraud-{R7}"))
             server.requests.clear()
@@ -140,6 +184,7 @@ def test_what_somebody_changed_is_written_again() -> None:
 
 SECRET = "/api/v1/namespaces/ml/secrets/fraud-receipts"
 RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+SERVICE = f"/api/v1/namespaces/ml/services/fraud-{R7}"
 ANCHOR = f"/apis/apps/v1/namespaces/ml/controllerrevisions/fraud-{R7}"
 
 
@@ -225,6 +270,30 @@ def test_services_that_may_not_be_watched_are_written_now_and_then(
             assert kinds(server) == ["services"]
             await writer.remove("ml", "fraud")
             assert server.objects == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_may_have_no_budgets_has_everything_else_until_it_may() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            budget = an_object("PodDisruptionBudget", f"fraud-{R7}", R7, spec={})
+            plan = a_plan(50, dataclasses.replace(a_revision(R7), budget=budget))
+            cache.lacks("PodDisruptionBudget", "poddisruptionbudgets is forbidden")
+            await writer.forward(plan, "mark")
+            assert "poddisruptionbudgets" not in kinds(server)
+            assert "httproutes" in kinds(server)
+            cache.put(server.put(SERVICE, server.objects[SERVICE]))
+            assert writer.has_applied("ml", "fraud", "mark")
+            # Its chart was upgraded.
+            cache.lacks("PodDisruptionBudget", None)
+            assert not writer.has_applied("ml", "fraud", "mark")
+            server.requests.clear()
+            await writer.forward(plan, "mark")
+            assert kinds(server) == ["poddisruptionbudgets"]
+            await writer.forward(a_plan(50))
+            assert not [path for path in server.objects if "poddisruptionbudgets" in path]
 
     asyncio.run(scenario())
 

@@ -132,6 +132,17 @@ def test_a_list_forgets_what_is_not_in_it() -> None:
     assert woken == ["fraud", "fraud"]
 
 
+def test_an_object_is_of_the_deployment_that_it_names_now() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda _, name: woken.append(name))
+    cache.put(a_deployment(1))
+    moved = {"resourceVersion": "2", "labels": {"assay.dev/deployment": "churn"}}
+    cache.put(a_deployment(2, metadata=moved))
+    assert cache.of("ml", "fraud") == {}
+    assert len(cache.of("ml", "churn")) == 1
+    assert woken == ["fraud", "fraud", "churn"]
+
+
 def test_only_little_is_kept() -> None:
     seen = summary(a_deployment())
     assert (seen.deployment, seen.revision, seen.desired) == ("fraud", "7777777777", 2)
