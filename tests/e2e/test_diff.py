@@ -72,8 +72,8 @@ def test_what_a_manifest_would_do_and_what_drifted(
     trial: Trial, pilot: Stage, person: Person
 ) -> None:
     stage = pilot
-    new = trial.manifest(artifact(Version.FIRST), {"serving.replicas": 2})
-    first = person.diff("-", person.contexts, stdin=yaml.safe_dump(new))
+    unborn = trial.manifest(artifact(Version.FIRST), {"serving.replicas": 2})
+    first = person.diff("-", person.contexts, stdin=yaml.safe_dump(unborn))
     assert first.returncode == 1, first.stderr
     assert "is the first of all: no trial" in first.stdout
     assert f"+++ west/StatefulSet/{trial.name}-ledger (then)" in first.stdout
