@@ -155,7 +155,7 @@ async def act(
     replicas, inputs = _replicas(observed, status), mark(target)
     for member in members:
         wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
-        made_of = f"{inputs}/{wanted.replicas}/{wanted.spot}"
+        made_of = f"{inputs} {wanted}"
         if urgent or not member.has_applied(*item.key, made_of):
             work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
             running[member.name] = work

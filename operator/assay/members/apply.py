@@ -137,7 +137,7 @@ class Writer:
         )
         self._applied[place] = Applied(
             mark,
-            tuple(_key(document) for document in documents if self._has(document["kind"])),
+            tuple(_key(item) for item in documents if self._has(item["kind"])),
             plan.sticky is not None,
             self._running(*place),
             self._lacking(),
