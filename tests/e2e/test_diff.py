@@ -72,6 +72,12 @@ def test_what_a_manifest_would_do_and_what_drifted(
     trial: Trial, pilot: Stage, person: Person
 ) -> None:
     stage = pilot
+    unborn = trial.manifest(artifact(Version.FIRST), {"serving.replicas": 2})
+    first = person.diff("-", person.contexts, stdin=yaml.safe_dump(unborn))
+    assert first.returncode == 1, first.stderr
+    assert "is the first of all: no trial" in first.stdout
+    assert f"+++ west/StatefulSet/{trial.name}-ledger (then)" in first.stdout
+    assert not trial.objects("west", "all,cm,secrets")
     trial.start(artifact(Version.FIRST), {"serving.replicas": 2})
     found = stage.read(trial.name)
     assert found is not None

@@ -19,7 +19,7 @@ from assay.placement import Candidate
 from assay.render.member import MemberTarget
 
 from .cluster import JSON_PATCH, Cluster, Refused
-from .diff_hub import Fleet, Outlook, outlook
+from .diff_hub import Fleet, outlook
 from .diff_member import changes
 from .diff_sources import fleet, operator, target
 from .diff_text import Change
@@ -153,9 +153,9 @@ def _manifest(
     change = Change(f"hub/ModelDeployment/{name}", before, after)
     lines = list(change.lines())
     _print(lines)
-    item = deployment(after)
-    then = _expected(hub, item, item.generation)
-    differs = _in_members(hub, members, item, then)
+    # What a dry run creates has no version yet.
+    item = deployment({**after, "metadata": {"resourceVersion": "", **after["metadata"]}})
+    differs = _in_members(hub, members, item, _expected(hub, item))
     return bool(lines) or differs
 
 
@@ -188,11 +188,9 @@ def _admitted(
         if error.status != 403 or "is forbidden" not in error.message:
             raise
         _say(f"  note: the hub's rules were not asked, only the schema: {error.message}")
-    rest = before or {"metadata": {"uid": "", "resourceVersion": "", "generation": 0}}
-    wanted["metadata"] = rest["metadata"] | wanted["metadata"]
-    if before is not None and before["spec"] != wanted["spec"]:
-        wanted["metadata"]["generation"] += 1
-    return {**wanted, "status": rest.get("status", {})}
+    rest = before or {"metadata": {"uid": ""}}
+    metadata = {**rest["metadata"], **wanted["metadata"]}
+    return {**wanted, "metadata": metadata, "status": rest.get("status", {})}
 
 
 def _drift(hub: Cluster, members: _Members, space: str, name: str) -> bool:
@@ -204,7 +202,7 @@ def _drift(hub: Cluster, members: _Members, space: str, name: str) -> bool:
     item = deployment(found)
     if item.deleting:
         raise click.ClickException(f"{space}/{name} is being deleted: nothing of it is wanted")
-    then = _expected(hub, item, item.generation)
+    then = _expected(hub, item)
     # Status says what is wanted now; what follows from the spec next is told above.
     shares = {
         cluster.name: held(item.status).get(cluster.name, 0) for cluster in item.status.clusters
@@ -221,15 +219,13 @@ class _Expected:
     shares: dict[str, int]
 
 
-def _expected(hub: Cluster, item: Deployment, generation: int) -> _Expected:
+def _expected(hub: Cluster, item: Deployment) -> _Expected:
     """Show what the operator would decide, and return it."""
     if item.spec is None:
         raise click.ClickException(f"{item.namespace}/{item.name}: {item.invalid}")
     known = fleet(hub, item)
     now = datetime.datetime.now(datetime.UTC)
-    then: Outlook = outlook(
-        item.namespace, item.uid, generation, item.spec, item.status, known, now
-    )
+    then = outlook(item.namespace, item.uid, item.generation, item.spec, item.status, known, now)
     for key, text in then.lines:
         _say(f"  {key}: {text}")
     return _Expected(known, then.status, dict(then.shares))

@@ -64,12 +64,15 @@ class Applied:
         Whether it has that policy.
     running
         Revisions that ran then.
+    lacking
+        Kinds that the member has not for us, and of which nothing was written.
     """
 
     mark: str
     keys: tuple[Key, ...]
     sticky: bool
     running: frozenset[str]
+    lacking: frozenset[str]
 
 
 class Writer:
@@ -103,6 +106,7 @@ class Writer:
             and done.mark == mark
             and not self._check_due(namespace, name)
             and done.running == self._running(namespace, name)
+            and done.lacking == self._lacking()
             and all(self._holds(key) for key in done.keys)
             and (done.sticky or not self._cache.get("BackendTrafficPolicy", namespace, name))
         )
@@ -136,6 +140,7 @@ class Writer:
             tuple(_key(item) for item in documents if self._has(item["kind"])),
             plan.sticky is not None,
             self._running(*place),
+            self._lacking(),
         )
 
     async def back(self, plan: MemberPlan) -> None:
@@ -185,6 +190,9 @@ class Writer:
     def _has(self, kind: str) -> bool:
         """Return whether the member has objects of a kind for us."""
         return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
+
+    def _lacking(self) -> frozenset[str]:
+        return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
 
     def _intact(self, key: Key, before: Written) -> bool:
         if key[0] in resources.CHECKED:

@@ -184,6 +184,7 @@ def test_what_somebody_changed_is_written_again() -> None:
 
 SECRET = "/api/v1/namespaces/ml/secrets/fraud-receipts"
 RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+SERVICE = f"/api/v1/namespaces/ml/services/fraud-{R7}"
 ANCHOR = f"/apis/apps/v1/namespaces/ml/controllerrevisions/fraud-{R7}"
 
 
@@ -269,6 +270,30 @@ def test_services_that_may_not_be_watched_are_written_now_and_then(
             assert kinds(server) == ["services"]
             await writer.remove("ml", "fraud")
             assert server.objects == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_may_have_no_budgets_has_everything_else_until_it_may() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            budget = an_object("PodDisruptionBudget", f"fraud-{R7}", R7, spec={})
+            plan = a_plan(50, dataclasses.replace(a_revision(R7), budget=budget))
+            cache.lacks("PodDisruptionBudget", "poddisruptionbudgets is forbidden")
+            await writer.forward(plan, "mark")
+            assert "poddisruptionbudgets" not in kinds(server)
+            assert "httproutes" in kinds(server)
+            cache.put(server.put(SERVICE, server.objects[SERVICE]))
+            assert writer.has_applied("ml", "fraud", "mark")
+            # Its chart was upgraded.
+            cache.lacks("PodDisruptionBudget", None)
+            assert not writer.has_applied("ml", "fraud", "mark")
+            server.requests.clear()
+            await writer.forward(plan, "mark")
+            assert kinds(server) == ["poddisruptionbudgets"]
+            await writer.forward(a_plan(50))
+            assert not [path for path in server.objects if "poddisruptionbudgets" in path]
 
     asyncio.run(scenario())
 
