@@ -78,7 +78,7 @@ class TolerationOperator(enum.StrEnum):
 
 
 class Toleration(Model):
-    """Taints that keep this ModelDeployment from no member, as in a pod's spec."""
+    """Taints that are tolerated, as in a pod's spec."""
 
     key: TaintKey | None = pydantic.Field(
         None, description="Key of the taint; every key when left out, which needs operator Exists."
