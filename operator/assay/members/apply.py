@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.render.member import MemberPlan
-from assay.render.naming import COMPONENT_LABEL, SERVER
+from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name
 from assay.render.serving import RevisionObjects
 
 from . import resources
@@ -73,7 +73,10 @@ class Writer:
         if plan.route:
             await self.put(plan.route)
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
-        await self._keep_users(plan)
+        namespace, name = _deployment(plan)
+        await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
+        if not self._cache.lacking("BackendTrafficPolicy"):
+            await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
 
     async def back(self, plan: MemberPlan) -> None:
@@ -101,7 +104,7 @@ class Writer:
                 continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
-            if key[2] == name or key[2].startswith(f"{name}-"):
+            if key[2] == name or key[2].startswith((f"{name}-", f"{name}.")):
                 del self._written[key]
         self._pruned.pop((namespace, name), None)
 
@@ -130,13 +133,12 @@ class Writer:
     async def _put_all(self, documents: Iterable[dict[str, Any]]) -> None:
         await asyncio.gather(*(self.put(document) for document in documents))
 
-    async def _keep_users(self, plan: MemberPlan) -> None:
-        kind, metadata = "BackendTrafficPolicy", plan.record["metadata"]
-        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-        if self._cache.lacking(kind):
-            return
-        if plan.sticky:
-            await self.put(plan.sticky)
+    async def _put_or_delete(
+        self, document: dict[str, Any] | None, kind: str, namespace: str, name: str
+    ) -> None:
+        """Apply an object of a kind that is watched, or see to it that there is none."""
+        if document:
+            await self.put(document)
         elif self._cache.get(kind, namespace, name):
             await self._delete(kind, namespace, name)
 
@@ -160,8 +162,7 @@ class Writer:
 
     async def _prune(self, plan: MemberPlan) -> None:
         """Remove revisions that nobody needs; asks the member only when the plan says otherwise."""
-        metadata = plan.record["metadata"]
-        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        namespace, name = _deployment(plan)
         state = (plan.keep_revisions, plan.run_revisions, self._running(namespace, name))
         if self._pruned.get((namespace, name)) == state:
             return
@@ -188,3 +189,9 @@ class Writer:
     async def _delete(self, kind: str, namespace: str, name: str) -> None:
         await self._api.delete(resources.path(kind, namespace, name))
         self._written.pop((kind, namespace, name), None)
+
+
+def _deployment(plan: MemberPlan) -> tuple[str, str]:
+    """Return namespace and name of the ModelDeployment that a plan is of."""
+    metadata = plan.record["metadata"]
+    return metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]

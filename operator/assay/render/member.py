@@ -10,12 +10,12 @@ from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.rollout.traffic import cluster_of, sticky_by, wanted_route
+from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
 from .ledger import ledger_objects
 from .naming import Identity, Manifest
 from .record import record
-from .route import http_route
+from .route import http_route, preview_route
 from .serving import RevisionObjects, revision_objects
 from .sticky import sticky_policy
 
@@ -67,8 +67,8 @@ class MemberTarget:
 class MemberPlan:
     """What should exist in one member, in the groups in which it is applied.
 
-    A rollout goes forward as record, ledger, revisions, route, sticky, prune; back as route, record,
-    the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
+    A rollout goes forward as record, ledger, revisions, route, preview, sticky, prune; back as route,
+    record, the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
     ``app.kubernetes.io/component=server``, the ControllerRevisions whose revision is not in
     `keep_revisions` and the Deployments and Services whose revision is not in `run_revisions`.
 
@@ -80,8 +80,9 @@ class MemberPlan:
         None while no revision is ready in the member; a route that is there already is left alone.
     keep_revisions, run_revisions
         Also names revisions whose template is not known: what is not known is not removed.
-    sticky
-        The policy that keeps users; one that is there is removed if this is None.
+    preview, sticky
+        The route of the preview hosts and the policy that keeps users; one that is there is removed
+        if this is None.
     """
 
     record: Manifest
@@ -90,6 +91,7 @@ class MemberPlan:
     route: Manifest | None
     keep_revisions: frozenset[str]
     run_revisions: frozenset[str]
+    preview: Manifest | None = None
     sticky: Manifest | None = None
 
 
@@ -100,6 +102,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     keep = kept_revisions(deployment.spec, status)
     run = running_revisions(status, member.name)
     view = wanted_route(status, member.name)
+    preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
     return MemberPlan(
         record=record(identity, deployment.uid, status, member.name),
@@ -133,6 +136,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             _version(status, view.stable),
             deployment.spec.feedback.exposure,
         ),
+        preview=None
+        if preview is None
+        else preview_route(identity, deployment.spec.traffic, preview),
         sticky=None if by is None else sticky_policy(identity, by),
         keep_revisions=keep | run,
         run_revisions=run,
