@@ -110,6 +110,16 @@ def cluster(path: str, value: object) -> Callable[[], Document]:
     return lambda: with_(a_cluster(), f"spec.{path}", value)
 
 
+def by_guards(**rollout: object) -> Callable[[], Document]:
+    """A rollout without metrics and with one guard."""
+    guards = [{"name": "p99", "query": "up", "max": "0.2"}]
+    return deployment("rollout", {"analysis": {"metrics": [], "guards": guards}, **rollout})
+
+
+def blue_green(**settings: object) -> Callable[[], Document]:
+    return by_guards(type="BlueGreen", blueGreen=settings)
+
+
 GUARDS = "spec.rollout.analysis.guards[0]"
 METRICS = "spec.rollout.analysis.metrics[0]"
 
@@ -188,6 +198,11 @@ VALID = {
         ],
     ),
     "a guard": guard(forSeconds=30, minRequests=0),
+    "guards only": by_guards(),
+    "blue-green": by_guards(type="BlueGreen"),
+    "blue-green with previews": blue_green(
+        previewHostnames=["preview.example.com"], approval="Manual", scaleDownDelaySeconds=600
+    ),
     "a lower limit below zero": guard(max=None, min="-0.5", mode="DryRun"),
     "every placeholder of a guard": guard(
         query="{{namespace}}{{deployment}}{{revision}}{{stableRevision}}{{rollout}}[{{window}}]"
@@ -601,6 +616,41 @@ INVALID = {
             [{"name": "p99", "query": "up", "max": limit} for limit in ("1", "2")],
         ),
         'spec.rollout.analysis.guards[1]: Duplicate value: {"name":"p99"}',
+    ),
+    "neither metrics nor guards": (
+        deployment("rollout.analysis", {"metrics": []}),
+        "without metrics at least one guard with mode Decide is needed",
+    ),
+    "a guard that only watches and no metrics": (
+        deployment(
+            "rollout.analysis",
+            {
+                "metrics": [],
+                "guards": [{"name": "p99", "query": "up", "max": "1", "mode": "DryRun"}],
+            },
+        ),
+        "without metrics at least one guard with mode Decide is needed",
+    ),
+    "blue-green by metrics": (
+        deployment("rollout.type", "BlueGreen"),
+        "rollout.type BlueGreen decides by health and guards only: its two versions never take the "
+        "same traffic at the same time",
+    ),
+    "blue-green settings of a canary": (
+        by_guards(blueGreen={"scaleDownDelaySeconds": 60}),
+        "rollout.blueGreen is for rollout.type BlueGreen",
+    ),
+    "a preview where the live version answers": (
+        lambda: with_(
+            blue_green(previewHostnames=["a.example.com", "b.example.com"])(),
+            "spec.traffic.hostnames",
+            ["b.example.com"],
+        ),
+        "rollout.blueGreen.previewHostnames must be others than traffic.hostnames",
+    ),
+    "a type that does not work yet": (
+        by_guards(type="Shadow"),
+        'spec.rollout.type: Unsupported value: "Shadow": supported values: "Canary", "BlueGreen"',
     ),
     "nine guards": (
         deployment(

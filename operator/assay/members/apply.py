@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.render.member import MemberPlan
-from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest
+from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest, preview_name
 from assay.render.serving import RevisionObjects
 
 from . import resources
@@ -59,19 +59,16 @@ class Applied:
     mark
         Of what it was made of.
     keys
-        Of its objects, but the policy that keeps users.
-    sticky
-        Whether it has that policy.
-    running
-        Revisions that ran then.
+        Of its objects.
+    watched
+        Of all objects of watched kinds that were seen of the ModelDeployment, wanted or not.
     lacking
         Kinds that the member has not for us, and of which nothing was written.
     """
 
     mark: str
     keys: tuple[Key, ...]
-    sticky: bool
-    running: frozenset[str]
+    watched: frozenset[Key]
     lacking: frozenset[str]
 
 
@@ -105,10 +102,9 @@ class Writer:
             done is not None
             and done.mark == mark
             and not self._check_due(namespace, name)
-            and done.running == self._running(namespace, name)
+            and done.watched == self._watched(namespace, name)
             and done.lacking == self._lacking()
             and all(self._holds(key) for key in done.keys)
-            and (done.sticky or not self._cache.get("BackendTrafficPolicy", namespace, name))
         )
 
     async def forward(self, plan: MemberPlan, mark: str = "") -> None:
@@ -117,9 +113,8 @@ class Writer:
         Stops at the first refusal: weights do not change before the record says so. `mark` stands
         for all that the plan was made of, to ask `has_applied` for.
         """
-        metadata = plan.record["metadata"]
-        place = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-        self._applied.pop(place, None)
+        namespace, name = _deployment(plan)
+        self._applied.pop((namespace, name), None)
         await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
@@ -127,19 +122,20 @@ class Writer:
         if plan.route:
             await self.put(plan.route)
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
-        await self._keep_users(plan)
+        await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
+        if self._has("BackendTrafficPolicy"):
+            await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
         documents = (
             plan.record,
             *plan.ledger,
             *(each for item in plan.revisions for each in (item.anchor, *item.owned(""))),
-            *((plan.route,) if plan.route else ()),
+            *(each for each in (plan.route, plan.preview, plan.sticky) if each),
         )
-        self._applied[place] = Applied(
+        self._applied[namespace, name] = Applied(
             mark,
             tuple(_key(item) for item in documents if self._has(item["kind"])),
-            plan.sticky is not None,
-            self._running(*place),
+            self._watched(namespace, name),
             self._lacking(),
         )
 
@@ -168,7 +164,7 @@ class Writer:
                 continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
-            if key[2] == name or key[2].startswith(f"{name}-"):
+            if key[2] == name or key[2].startswith((f"{name}-", f"{name}.")):
                 del self._written[key]
         for known in (self._pruned, self._checked, self._applied):
             known.pop((namespace, name), None)
@@ -191,6 +187,9 @@ class Writer:
         """Return whether the member has objects of a kind for us."""
         return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
 
+    def _watched(self, namespace: str, name: str) -> frozenset[Key]:
+        return frozenset(self._cache.of(namespace, name))
+
     def _lacking(self) -> frozenset[str]:
         return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
 
@@ -205,20 +204,18 @@ class Writer:
     async def _put_all(self, documents: Iterable[dict[str, Any]]) -> None:
         await asyncio.gather(*(self.put(document) for document in documents))
 
-    async def _keep_users(self, plan: MemberPlan) -> None:
-        kind, metadata = "BackendTrafficPolicy", plan.record["metadata"]
-        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-        if not self._has(kind):
-            return
-        if plan.sticky:
-            await self.put(plan.sticky)
+    async def _put_or_delete(
+        self, document: dict[str, Any] | None, kind: str, namespace: str, name: str
+    ) -> None:
+        """Apply an object of a kind that is watched, or see to it that there is none."""
+        if document:
+            await self.put(document)
         elif self._cache.get(kind, namespace, name):
             await self._delete(kind, namespace, name)
 
     async def _check(self, plan: MemberPlan) -> None:
         """Forget of what is not watched whatever is not as it was written: it is written again."""
-        metadata = plan.record["metadata"]
-        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        namespace, name = _deployment(plan)
         if not self._check_due(namespace, name):
             return
         now = time.monotonic()
@@ -290,8 +287,7 @@ class Writer:
 
     async def _prune(self, plan: MemberPlan) -> None:
         """Remove revisions that nobody needs; asks the member only when the plan says otherwise."""
-        metadata = plan.record["metadata"]
-        namespace, name = metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+        namespace, name = _deployment(plan)
         state = (plan.keep_revisions, plan.run_revisions, self._running(namespace, name))
         if self._pruned.get((namespace, name)) == state:
             return
@@ -321,6 +317,12 @@ class Writer:
     async def _delete(self, kind: str, namespace: str, name: str) -> None:
         await self._api.delete(resources.path(kind, namespace, name))
         self._written.pop((kind, namespace, name), None)
+
+
+def _deployment(plan: MemberPlan) -> tuple[str, str]:
+    """Return namespace and name of the ModelDeployment that a plan is of."""
+    metadata = plan.record["metadata"]
+    return metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
 
 
 def _key(document: Manifest) -> Key:

@@ -12,13 +12,13 @@ from typing import Any
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.rollout.traffic import cluster_of, sticky_by, wanted_route
+from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
 from .ledger import ledger_objects
 from .local import local
 from .naming import Identity, Manifest
 from .record import record
-from .route import http_route
+from .route import http_route, preview_route
 from .serving import RevisionObjects, revision_objects
 from .sticky import sticky_policy
 
@@ -71,8 +71,8 @@ class MemberTarget:
 class MemberPlan:
     """What should exist in one member, in the groups in which it is applied.
 
-    A rollout goes forward as record, ledger, revisions, route, sticky, prune; back as route, record,
-    the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
+    A rollout goes forward as record, ledger, revisions, route, preview, sticky, prune; back as route,
+    record, the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
     ``app.kubernetes.io/component=server``, the ControllerRevisions whose revision is not in
     `keep_revisions` and the Deployments and Services whose revision is not in `run_revisions`.
 
@@ -84,8 +84,9 @@ class MemberPlan:
         None while no revision is ready in the member; a route that is there already is left alone.
     keep_revisions, run_revisions
         Also names revisions whose template is not known: what is not known is not removed.
-    sticky
-        The policy that keeps users; one that is there is removed if this is None.
+    preview, sticky
+        The route of the preview hosts and the policy that keeps users; one that is there is removed
+        if this is None.
     """
 
     record: Manifest
@@ -94,6 +95,7 @@ class MemberPlan:
     route: Manifest | None
     keep_revisions: frozenset[str]
     run_revisions: frozenset[str]
+    preview: Manifest | None = None
     sticky: Manifest | None = None
 
 
@@ -122,6 +124,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     keep = kept_revisions(deployment.spec, status)
     run = running_revisions(status, member.name)
     view = wanted_route(status, member.name)
+    preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
     where = local(deployment.spec.placement, member.name, member.spot)
     return MemberPlan(
@@ -156,6 +159,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             _version(status, view.stable),
             deployment.spec.feedback.exposure,
         ),
+        preview=None
+        if preview is None
+        else preview_route(identity, deployment.spec.traffic, preview),
         sticky=None if by is None else sticky_policy(identity, by),
         keep_revisions=keep | run,
         run_revisions=run,

@@ -356,6 +356,29 @@ def a_sticky_plan(*, sticky: bool) -> MemberPlan:
     return dataclasses.replace(a_plan(50, a_revision(R7)), sticky=policy if sticky else None)
 
 
+def test_the_preview_comes_after_the_live_route_and_goes_before_the_pods_behind_it() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            preview = an_object("HTTPRoute", "fraud.preview", R8)
+            plan = a_plan(50, a_revision(R7), a_revision(R8))
+            await writer.forward(dataclasses.replace(plan, preview=preview))
+            written = [item for item in server.writes() if "httproutes" in item]
+            assert [item.rsplit("/", 1)[-1].split("?")[0] for item in written] == [
+                "fraud",
+                "fraud.preview",
+            ]
+            [path] = [item for item in server.objects if item.endswith("fraud.preview")]
+            cache.put(server.objects[path])
+            server.requests.clear()
+            await writer.forward(a_plan(50, a_revision(R7)))
+            deleted = [item for item in server.writes() if item.startswith("DELETE")]
+            assert "fraud.preview" in deleted[0]
+            assert any(R8 in item for item in deleted[1:])
+
+    asyncio.run(scenario())
+
+
 def test_the_policy_that_keeps_users_comes_after_the_route_and_goes_when_nobody_wants_it() -> None:
     async def scenario() -> None:
         async with running() as (server, api):

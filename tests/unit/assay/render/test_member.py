@@ -391,6 +391,53 @@ def test_a_record_that_cannot_be_read_says_nothing(data: Any) -> None:
     assert read_record({"data": data}) is None
 
 
+def blue_green(step: int, weight: int, stage: str = "Trial") -> MemberPlan:
+    """Version 8 at a step of a blue-green trial, with a preview host."""
+    settings = {
+        "type": "BlueGreen",
+        "blueGreen": {"previewHostnames": ["preview.example.com"]},
+        "analysis": {"metrics": [], "guards": [{"name": "p99", "query": "x", "max": "1"}]},
+    }
+    steps = [{"weight": each, "startedAt": "2026-11-23T12:00:00Z"} for each in (0, 100)]
+    trial = {**rollout(stage, step), "settings": settings, "steps": steps[: step + 1]}
+    east = {"name": "east", "reachable": True, "revision": SEVEN, "weight": weight, "wave": 0}
+    return a_plan(a_status(canary=ref(EIGHT), rollout=trial, clusters=[east]))
+
+
+def test_a_preview_host_reaches_the_new_version_alone_while_live_traffic_stays() -> None:
+    plan = blue_green(0, 0)
+    assert plan.route is not None
+    assert plan.preview is not None
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert plan.preview["metadata"]["name"] == "fraud.preview"
+    spec = plan.preview["spec"]
+    assert spec["hostnames"] == ["preview.example.com"]
+    assert spec["parentRefs"] == plan.route["spec"]["parentRefs"]
+    [rule] = spec["rules"]
+    assert rule["matches"] == plan.route["spec"]["rules"][0]["matches"]
+    [backend] = rule["backendRefs"]
+    assert (backend["name"], backend["weight"]) == (f"fraud-{EIGHT}", 100)
+    [modifier] = backend["filters"]
+    assert modifier["requestHeaderModifier"]["set"] == [
+        {"name": "assay-stratum", "value": "0123456789/0"}
+    ]
+
+
+def test_the_switch_points_both_slots_to_the_new_version_and_keeps_the_old_pods() -> None:
+    plan = blue_green(1, 100)
+    assert plan.route is not None
+    assert read_route(plan.route) == RouteView(EIGHT, EIGHT, 50, "0123456789/1")
+    assert {SEVEN, EIGHT} <= plan.run_revisions
+    assert plan.preview == blue_green(0, 0).preview
+
+
+def test_the_way_back_is_one_write_and_ends_the_preview() -> None:
+    plan = blue_green(1, 0, "RollingBack")
+    assert plan.route is not None
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert plan.preview is None
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / "trial.yaml").write_text(golden())
