@@ -110,6 +110,16 @@ def cluster(path: str, value: object) -> Callable[[], Document]:
     return lambda: with_(a_cluster(), f"spec.{path}", value)
 
 
+def by_guards(**rollout: object) -> Callable[[], Document]:
+    """A rollout without metrics and with one guard."""
+    guards = [{"name": "p99", "query": "up", "max": "0.2"}]
+    return deployment("rollout", {"analysis": {"metrics": [], "guards": guards}, **rollout})
+
+
+def blue_green(**settings: object) -> Callable[[], Document]:
+    return by_guards(type="BlueGreen", blueGreen=settings)
+
+
 GUARDS = "spec.rollout.analysis.guards[0]"
 METRICS = "spec.rollout.analysis.metrics[0]"
 
@@ -188,6 +198,11 @@ VALID = {
         ],
     ),
     "a guard": guard(forSeconds=30, minRequests=0),
+    "guards only": by_guards(),
+    "blue-green": by_guards(type="BlueGreen"),
+    "blue-green with previews": blue_green(
+        previewHostnames=["preview.example.com"], approval="Manual", scaleDownDelaySeconds=600
+    ),
     "a lower limit below zero": guard(max=None, min="-0.5", mode="DryRun"),
     "every placeholder of a guard": guard(
         query="{{namespace}}{{deployment}}{{revision}}{{stableRevision}}{{rollout}}[{{window}}]"
@@ -214,6 +229,32 @@ VALID = {
     "the cheapest members": placement(objective="Cheapest"),
     "a member with a number of its own": placement(
         overrides=[{"clusterName": "east", "replicas": 1}]
+    ),
+    "everything that can be different in a member": placement(
+        spot="Use",
+        overrides=[
+            {
+                "clusterName": "east",
+                "replicas": 1,
+                "image": "mirror.example.com/assay-server:1",
+                "resources": {"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}},
+                "nodeSelector": {"kubernetes.io/arch": "arm64"},
+                "spot": "Avoid",
+            },
+            {"clusterName": "west", "spot": "Use"},
+        ],
+    ),
+    "a member with spot nodes": lambda: with_(
+        a_cluster(),
+        "spec",
+        {
+            **a_cluster()["spec"],
+            "cost": {"perReplicaHour": "0.031", "spotPerReplicaHour": "0.009"},
+            "spot": {
+                "nodeSelector": {"cloud.google.com/gke-spot": "true"},
+                "tolerations": [{"key": "cloud.google.com/gke-spot", "value": "true"}],
+            },
+        },
     ),
     "as many overrides as there can be": placement(
         overrides=[{"clusterName": f"member-{number}", "replicas": 0} for number in range(100)]
@@ -576,6 +617,41 @@ INVALID = {
         ),
         'spec.rollout.analysis.guards[1]: Duplicate value: {"name":"p99"}',
     ),
+    "neither metrics nor guards": (
+        deployment("rollout.analysis", {"metrics": []}),
+        "without metrics at least one guard with mode Decide is needed",
+    ),
+    "a guard that only watches and no metrics": (
+        deployment(
+            "rollout.analysis",
+            {
+                "metrics": [],
+                "guards": [{"name": "p99", "query": "up", "max": "1", "mode": "DryRun"}],
+            },
+        ),
+        "without metrics at least one guard with mode Decide is needed",
+    ),
+    "blue-green by metrics": (
+        deployment("rollout.type", "BlueGreen"),
+        "rollout.type BlueGreen decides by health and guards only: its two versions never take the "
+        "same traffic at the same time",
+    ),
+    "blue-green settings of a canary": (
+        by_guards(blueGreen={"scaleDownDelaySeconds": 60}),
+        "rollout.blueGreen is for rollout.type BlueGreen",
+    ),
+    "a preview where the live version answers": (
+        lambda: with_(
+            blue_green(previewHostnames=["a.example.com", "b.example.com"])(),
+            "spec.traffic.hostnames",
+            ["b.example.com"],
+        ),
+        "rollout.blueGreen.previewHostnames must be others than traffic.hostnames",
+    ),
+    "a type that does not work yet": (
+        by_guards(type="Shadow"),
+        'spec.rollout.type: Unsupported value: "Shadow": supported values: "Canary", "BlueGreen"',
+    ),
     "nine guards": (
         deployment(
             "rollout.analysis.guards",
@@ -653,6 +729,18 @@ INVALID = {
     "overrides of more than there is": (
         placement(overrides=[{"clusterName": "east", "replicas": 2}]),
         "placement.overrides must not give more replicas than serving.replicas",
+    ),
+    "an override of nothing": (
+        placement(overrides=[{"clusterName": "east"}]),
+        "an override must say what is different: replicas, image, resources, nodeSelector or spot",
+    ),
+    "a price of spot nodes that are not named": (
+        cluster("cost", {"perReplicaHour": "0.031", "spotPerReplicaHour": "0.009"}),
+        "cost.spotPerReplicaHour needs spec.spot: which nodes they are",
+    ),
+    "spot nodes without labels": (
+        cluster("spot", {"nodeSelector": {}}),
+        "spec.spot.nodeSelector in body should have at least 1 properties",
     ),
     "two numbers of one member": (
         placement(

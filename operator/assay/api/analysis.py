@@ -264,6 +264,15 @@ class Guard(Model):
 class Analysis(Model):
     """How the two versions are compared."""
 
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.metrics.size() > 0 || (has(self.guards) && self.guards.exists(guard, guard.mode == 'Decide'))",
+                "without metrics at least one guard with mode Decide is needed: something must be able to roll back",
+            )
+        )
+    )
+
     interval_seconds: int = int32(10, "Seconds between two looks at the evidence.", ge=1, le=3600)
     confidence: Fraction = pydantic.Field(
         "0.95",
@@ -291,16 +300,15 @@ class Analysis(Model):
             Metric(name="f1", type=MetricType.F1, margin="0.02"),
             Metric(name="auc", type=MetricType.ROC_AUC, margin="0.01"),
         ),
-        description="All that decide must be good to promote; any one of them that is bad rolls back.",
-        min_length=1,
+        description="All that decide must be good to promote; any one of them that is bad rolls back. [] for a trial on health and guards only.",
         max_length=8,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["name"],
             **rules(
                 (
-                    "self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
-                    "at least one metric must have mode Decide",
+                    "self.size() == 0 || self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
+                    "at least one metric must have mode Decide; for a trial on guards only leave out all (metrics: [])",
                 )
             ),
         },

@@ -136,6 +136,8 @@ class Reason(enum.StrEnum):
     """Somebody holds the rollout; kubectl assay resume ends it."""
     WAITING_FOR_APPROVAL = "WaitingForApproval"
     """The trial has come to a manual pause; kubectl assay approve ends it."""
+    GUARDS_KEPT = "GuardsKept"
+    """A trial on health and guards only went through its last step with every guard kept."""
     PROMOTED_BY_HAND = "PromotedByHand"
     """Somebody took the canary although there was no verdict."""
     ABORTED_BY_HAND = "AbortedByHand"

@@ -3,6 +3,7 @@
 Only fields that work are here; the schema grows additively (docs/decisions).
 """
 
+import dataclasses
 import enum
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import pydantic
 from .analysis import Analysis
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
 from .placement import PLACEMENT_RULES, ClusterSelector, Placement
+from .resources import Image, Quantity, Resources
 
 
 class ModelFormat(enum.StrEnum):
@@ -150,37 +152,11 @@ _MODEL_RULES = (
 )
 
 
-Quantity = Annotated[
-    str, pydantic.Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$")
-]
-
-
-class ResourceAmounts(Model):
-    """Amounts of CPU and memory in Kubernetes quantities."""
-
-    cpu: Quantity | None = pydantic.Field(None, description='CPU, for instance "250m".')
-    memory: Quantity | None = pydantic.Field(None, description='Memory, for instance "256Mi".')
-
-
-class Resources(Model):
-    """What one serving pod asks for and may use."""
-
-    requests: ResourceAmounts = pydantic.Field(
-        ResourceAmounts(cpu="100m", memory="192Mi"), description="What is reserved for each pod."
-    )
-    limits: ResourceAmounts = pydantic.Field(
-        ResourceAmounts(memory="512Mi"), description="What each pod may use at most."
-    )
-
-
 class Serving(Model):
     """The pods that serve."""
 
-    image: str | None = pydantic.Field(
-        None,
-        description="Image of the model server; the operator's own choice when left out.",
-        max_length=512,
-        min_length=1,
+    image: Image | None = pydantic.Field(
+        None, description="Image of the model server; the operator's own choice when left out."
     )
     replicas: int = int32(
         1,
@@ -441,10 +417,76 @@ class Wave(Model):
     )
 
 
+class RolloutType(enum.StrEnum):
+    """How traffic comes to a new version."""
+
+    CANARY = "Canary"
+    """By shares of the traffic, step by step."""
+    BLUE_GREEN = "BlueGreen"
+    """All of it at once, to a second full set of pods."""
+
+
+Hostname = Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+
+
+class BlueGreen(Model):
+    """A second full set of pods, seen by testers first, then by all at once."""
+
+    preview_hostnames: tuple[Hostname, ...] = pydantic.Field(
+        (),
+        description="Host names under which only the new version answers during its trial. The switch then waits until every guard is kept on what comes there.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    approval: Approval = pydantic.Field(
+        Approval.NONE,
+        description="Manual: the live traffic is switched only when a person approves it (kubectl assay approve).",
+    )
+    scale_down_delay_seconds: int = int32(
+        30,
+        "The old set stays whole for at least this long behind the switched traffic, and a guard that is breached switches back.",
+        ge=0,
+        le=86400,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of a trial of any type: percent of the live traffic, least seconds, whether a person ends it."""
+
+    weight: int
+    min_seconds: int = 0
+    pause: bool = False
+
+
+ALL_TRAFFIC = 100
+"""The weight at which the new version has the live traffic for itself."""
+
+_ROLLOUT_RULES = (
+    (
+        "!has(self.blueGreen) || self.type == 'BlueGreen'",
+        "rollout.blueGreen is for rollout.type BlueGreen",
+    ),
+    (
+        "self.type != 'BlueGreen' || self.analysis.metrics.size() == 0",
+        "rollout.type BlueGreen decides by health and guards only: its two versions never take the same traffic at the same time, so no metric can compare them; write analysis.metrics: [], or use type Canary",
+    ),
+)
+
+
 class Rollout(Model):
     """How a new version is tried. Copied when a rollout starts: edits count from the next one."""
 
-    canary: Canary = pydantic.Field(Canary(), description="The steps of the trial.")
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*_ROLLOUT_RULES))
+
+    type: RolloutType = pydantic.Field(
+        RolloutType.CANARY,
+        description="Canary: the new version gets shares of the traffic, step by step. BlueGreen: a full second set gets all of it at once, and the old set stays warm; without metrics, so analysis.metrics must be [].",
+    )
+    canary: Canary = pydantic.Field(Canary(), description="The steps of a trial of type Canary.")
+    blue_green: BlueGreen | None = pydantic.Field(
+        None, description="How a trial of type BlueGreen goes."
+    )
     waves: tuple[Wave, ...] = pydantic.Field(
         (),
         description="The order in which members get the canary. The first wave takes the steps and gets the verdict; the later ones follow with the last step's weight, and all keep stable beside it until the last one is in. Members in none of them follow at the end. One wave of all when empty.",
@@ -484,6 +526,23 @@ class Rollout(Model):
         Analysis(), description="How the two versions are compared."
     )
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the trial; a blue-green one has two, before and after the switch."""
+        if self.type is RolloutType.CANARY:
+            shares = zip(self.canary.weights, self.canary.steps, strict=True)
+            return tuple(Step(each, it.min_seconds, it.pause is not None) for each, it in shares)
+        settings = self.blue_green or BlueGreen()
+        return (
+            Step(0, pause=settings.approval is Approval.MANUAL),
+            Step(ALL_TRAFFIC, settings.scale_down_delay_seconds),
+        )
+
+    @property
+    def preview_hostnames(self) -> tuple[str, ...]:
+        """Where only the new version answers during its trial."""
+        return self.blue_green.preview_hostnames if self.blue_green else ()
+
 
 class Paused(enum.StrEnum):
     """What the operator must not do."""
@@ -495,10 +554,16 @@ class Paused(enum.StrEnum):
     """Nothing changes in the members."""
 
 
+_HOSTS_RULE = (
+    "!has(self.rollout.blueGreen) || !has(self.traffic.hostnames) || !self.rollout.blueGreen.previewHostnames.exists(host, host in self.traffic.hostnames)",
+    "rollout.blueGreen.previewHostnames must be others than traffic.hostnames: there the live version answers",
+)
+
+
 class ModelDeploymentSpec(Model):
     """What the user asks for."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra=rules(*PLACEMENT_RULES))
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*PLACEMENT_RULES, _HOSTS_RULE))
 
     model: ModelSource = pydantic.Field(
         description="Which artifact serves.", json_schema_extra=rules(*_MODEL_RULES)

@@ -173,9 +173,9 @@ def _manifest(document: dict[str, Any], given: Given) -> Asked:
         first = error.errors()[0]
         path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
         fail(f"spec{path}", first["msg"])
-    rollout = settings.by_labels(spec).rollout
-    analysis = rollout.analysis
     try:
+        rollout = settings.by_labels(spec).rollout
+        analysis = rollout.analysis
         metrics, policy = settings.metric_specs(spec, analysis), settings.policy(analysis)
     except ValueError as error:
         fail(_ANALYSIS, str(error))

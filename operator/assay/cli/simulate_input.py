@@ -89,8 +89,9 @@ def read(file: str, given: Given) -> Asked:
         fail("--label-delay", f"{traffic.label_delay:g} is negative")
     if not 0.0 < traffic.label_coverage <= 1.0:
         fail("--label-coverage", f"{traffic.label_coverage:g} is not above 0 and at most 1")
-    spec = by_labels(_without_people(_spec(_deployment(_documents(file), file))))
+    spec = _without_people(_spec(_deployment(_documents(file), file)))
     try:
+        spec = by_labels(spec)
         yardsticks = yardsticks_of(spec)
     except (UnsupportedError, ValueError) as error:
         fail(f"{_ANALYSIS}.metrics", str(error))

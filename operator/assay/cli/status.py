@@ -63,7 +63,7 @@ def _facts(status: ModelDeploymentStatus) -> Iterator[tuple[str, str]]:
     if rollout is not None and status.canary is not None:
         yield "canary", _named(status.canary)
     if rollout is not None and rollout.stage is not Stage.DONE:
-        steps = rollout.settings.canary.weights
+        steps = rollout.settings.steps
         where = f", step {rollout.step + 1} of {len(steps)}" if rollout.stage is Stage.TRIAL else ""
         yield "rollout", f"{rollout.id}, {rollout.stage.value}{where}"
     if (last := status.last_request) is not None:

@@ -68,18 +68,19 @@ async def observe(
     chosen = [member for name in names if (member := members.get(name))]
     leaving = _leaving(members, names, item)
     rollout = _on_trial(item, spec)
+    counted = rollout if rollout and rollout.settings.analysis.metrics else None
     views, answers, guards, _ = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
-        _read(item, spec, rollout, [*chosen, *leaving], now),
+        _read(item, spec, counted, [*chosen, *leaving], now),
         read_guards(item, rollout, chosen, now),
         memory.history.read(
-            item.key, rollout, [*chosen, *leaving], now, spec.feedback.label_age_seconds
+            item.key, counted, [*chosen, *leaving], now, spec.feedback.label_age_seconds
         ),
     )
     left = {member.name for member in leaving}
     look = Look()
-    if rollout is not None:
-        look = await _look(item, spec, rollout, memory, views, left, answers, now)
+    if counted is not None:
+        look = await _look(item, spec, counted, memory, views, left, answers, now)
     stores = dict(look.stores)
     labels = {candidate.name: candidate.labels for candidate in members.candidates()}
     views = [

@@ -4,18 +4,21 @@ Nothing here acts: `plan` says what should be, whoever applies it compares that 
 member that was away, a new one, and one in the middle of a promotion are all the same case.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.rollout.traffic import cluster_of, sticky_by, wanted_route
+from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
 from .ledger import ledger_objects
+from .local import local
 from .naming import Identity, Manifest
 from .record import record
-from .route import http_route
+from .route import http_route, preview_route
 from .serving import RevisionObjects, revision_objects
 from .sticky import sticky_policy
 
@@ -57,18 +60,19 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member and how many pods of each revision it runs."""
+    """One member, how many pods of each revision it runs, and its spot nodes if there are any."""
 
     name: str
     replicas: int
+    spot: SpotNodes | None = None
 
 
 @dataclass(frozen=True)
 class MemberPlan:
     """What should exist in one member, in the groups in which it is applied.
 
-    A rollout goes forward as record, ledger, revisions, route, sticky, prune; back as route, record,
-    the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
+    A rollout goes forward as record, ledger, revisions, route, preview, sticky, prune; back as route,
+    record, the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
     ``app.kubernetes.io/component=server``, the ControllerRevisions whose revision is not in
     `keep_revisions` and the Deployments and Services whose revision is not in `run_revisions`.
 
@@ -80,8 +84,9 @@ class MemberPlan:
         None while no revision is ready in the member; a route that is there already is left alone.
     keep_revisions, run_revisions
         What stays. Also names revisions whose template is not known: what is not known is not removed.
-    sticky
-        The policy that keeps users; one that is there is removed if this is None.
+    preview, sticky
+        The route of the preview hosts and the policy that keeps users; one that is there is removed
+        if this is None.
     """
 
     record: Manifest
@@ -90,7 +95,26 @@ class MemberPlan:
     route: Manifest | None
     keep_revisions: frozenset[str]
     run_revisions: frozenset[str]
+    preview: Manifest | None = None
     sticky: Manifest | None = None
+
+
+def mark(deployment: Target) -> str:
+    """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
+
+    What status says of evidence and conditions is in no object.
+    """
+    status = deployment.status.model_copy(update={"analysis": (), "guards": (), "conditions": ()})
+    inputs = (
+        deployment.uid,
+        deployment.spec.model_dump_json(),
+        status.model_dump_json(),
+        repr(deployment.templates),
+        deployment.keys,
+        repr(deployment.feedback_urls),
+        deployment.image,
+    )
+    return hashlib.blake2b("\0".join(inputs).encode(), digest_size=16).hexdigest()
 
 
 def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
@@ -101,7 +125,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     run = running_revisions(status, member.name)
     stay = staying_revisions(status, member.name)
     view = wanted_route(status, member.name)
+    preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
+    where = local(deployment.spec.placement, member.name, member.spot)
     return MemberPlan(
         record=record(identity, deployment.uid, status, member.name),
         ledger=ledger_objects(
@@ -119,7 +145,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 identity,
                 revision,
                 deployment.templates[revision],
-                member.name,
+                where,
                 member.replicas if revision in run else None,
             )
             for revision in (*sorted(run), *sorted((keep | stay) - run))
@@ -134,6 +160,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             _version(status, view.stable),
             deployment.spec.feedback.exposure,
         ),
+        preview=None
+        if preview is None
+        else preview_route(identity, deployment.spec.traffic, preview),
         sticky=None if by is None else sticky_policy(identity, by),
         keep_revisions=keep | stay,
         run_revisions=stay,

@@ -38,6 +38,11 @@ def revision_of(object_name: str) -> str:
     return object_name.rsplit("-", 1)[-1]
 
 
+def preview_name(name: str) -> str:
+    """Return the name of the HTTPRoute of the preview hosts; no other ModelDeployment can have it."""
+    return f"{name}.preview"
+
+
 def ledger_name(name: str) -> str:
     """Return the name of the ledger's StatefulSet and Service."""
     return f"{name}-ledger"

@@ -2,7 +2,7 @@
 
 It keeps one shape (design 5): its first rule has two backendRefs, both with a positive weight and a
 filter of their own. The first is stable, the second the canary slot, which points to stable too
-outside of a trial. Measured on Envoy Gateway 1.9.1: changing positive weights and switching the
+outside of a trial, and while one revision has all of the traffic in one. Measured on Envoy Gateway 1.9.1: changing positive weights and switching the
 slot lose no request, adding and removing a backendRef does. A second rule brings labels to the
 ledger where they may come through the Gateway.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from assay.api.model_deployment import Exposure, Traffic
 from assay.rollout.observation import RouteView
+from assay.rollout.traffic import PreviewView
 
 from .naming import (
     ROUTE,
@@ -18,11 +19,14 @@ from .naming import (
     Manifest,
     ledger_name,
     metadata,
+    preview_name,
     revision_name,
     revision_of,
 )
 
 STRATUM_HEADER = "assay-stratum"
+
+_PREVIEW_WEIGHT = 100
 
 USER_BY_HEADER = "assay-user-by"
 """Tells servers where a request names its user: in the same write as the weight, so that both arms
@@ -41,9 +45,7 @@ def http_route(
         "parentRefs": [item.to_dict() for item in traffic.parent_refs],
         "rules": [
             {
-                "matches": [
-                    {"path": {"type": "PathPrefix", "value": f"/v2/models/{identity.name}"}}
-                ],
+                "matches": _matches(identity),
                 "backendRefs": [
                     _backend(identity, view.stable, 100 - view.weight, view),
                     _backend(identity, view.canary_slot, view.weight, view),
@@ -61,6 +63,30 @@ def http_route(
         "metadata": metadata(identity, identity.name, ROUTE, view.stable, version),
         "spec": spec,
     }
+
+
+def preview_route(identity: Identity, traffic: Traffic, view: PreviewView) -> Manifest:
+    """Return the HTTPRoute by which testers reach the new version and nobody else does."""
+    route = RouteView(view.revision, view.revision, _PREVIEW_WEIGHT, view.stratum)
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": metadata(identity, preview_name(identity.name), ROUTE, view.revision),
+        "spec": {
+            "parentRefs": [item.to_dict() for item in traffic.parent_refs],
+            "hostnames": list(view.hostnames),
+            "rules": [
+                {
+                    "matches": _matches(identity),
+                    "backendRefs": [_backend(identity, view.revision, route.weight, route)],
+                }
+            ],
+        },
+    }
+
+
+def _matches(identity: Identity) -> list[dict[str, Any]]:
+    return [{"path": {"type": "PathPrefix", "value": f"/v2/models/{identity.name}"}}]
 
 
 def _labels(identity: Identity) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def to_step(
 ) -> ModelDeploymentStatus:
     """Return `status` in a step that is taken now."""
     rollout = rollout_of(status)
-    weight = rollout.settings.canary.weights[step]
+    weight = rollout.settings.steps[step].weight
     taken = StepRecord(weight=weight, started_at=situation.now, by=by)
     return with_rollout(status, stage=stage, step=step, steps=(*rollout.steps, taken))
 
@@ -133,7 +133,7 @@ def to_step(
 def step_message(status: ModelDeploymentStatus) -> str:
     """Say what the present step is."""
     rollout = rollout_of(status)
-    last, steps = rollout.steps[-1], rollout.settings.canary.steps
+    last, steps = rollout.steps[-1], rollout.settings.steps
     waits = " until a person approves" if steps[rollout.step].pause else ""
     return (
         f"{named(status.canary)} gets {last.weight} % of the traffic from {moment(last.started_at)}"

@@ -1,7 +1,7 @@
 """The members in status: what each should route where, and what it runs."""
 
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
-from assay.api.model_deployment import Paused
+from assay.api.model_deployment import ALL_TRAFFIC, Paused
 
 from .changes import with_rollout
 from .observation import MemberView
@@ -57,7 +57,7 @@ def _cluster(
     situation: Situation, status: ModelDeploymentStatus, member: MemberView, wave: int | None
 ) -> ClusterStatus:
     before = cluster_of(situation.before, member.name)
-    serving = _serving(status, member, before)
+    serving = _serving(situation, status, member, before)
     weight = _weight(situation, status, member, before, serving) if wave is not None else 0
     if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
         serving, weight = (before.revision, before.weight) if before else (None, 0)
@@ -106,7 +106,10 @@ def _revisions(status: ModelDeploymentStatus) -> list[str]:
 
 
 def _serving(
-    status: ModelDeploymentStatus, member: MemberView, before: ClusterStatus | None
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    member: MemberView,
+    before: ClusterStatus | None,
 ) -> str | None:
     """Return the revision that serves as stable in the member.
 
@@ -118,6 +121,9 @@ def _serving(
     stable = status.stable.revision if status.stable else None
     if member.reachable and stable is not None and is_ready(member, stable):
         return stable
+    was = situation.before.canary
+    if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
+        return stable  # it has all traffic already: to become stable must not take that away
     shown = member.route.stable if member.reachable and member.route else None
     if shown is not None and is_ready(member, shown):
         return shown

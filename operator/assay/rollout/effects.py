@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import (
+    DecisionRecord,
     ModelDeploymentStatus,
     RolloutStatus,
     Stage,
@@ -15,7 +16,7 @@ from .guards import summary
 from .observation import Event
 from .situation import Situation
 from .transitions import BY_HAND, Trigger, next_stage
-from .wording import named, sentences, users_mixed
+from .wording import moment, named, sentences, users_mixed
 
 _Effect = Callable[[Situation, ModelDeploymentStatus, Stage], tuple[ModelDeploymentStatus, Event]]
 
@@ -95,13 +96,25 @@ def _begin_trial(
 def _latch(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
+    latched = _won(situation, status)
+    status = changes.with_rollout(status, stage=stage, latched=latched)
+    text = f"{named(status.canary)} has won in the first wave, the others follow"
+    return status, changes.normal("VerdictLatched", sentences(text, latched.message))
+
+
+def _won(situation: Situation, status: ModelDeploymentStatus) -> DecisionRecord:
+    """Return the verdict Promote: the judge's, or that of guards and time."""
+    if situation.by_guards(status):
+        step = changes.rollout_of(status).steps[-1]
+        message = (
+            f"every guard is kept; {named(status.canary)} has had {step.weight} % of the traffic"
+            f" since {moment(step.started_at)}"
+        )
+        return changes.decision_now(situation, Verdict.PROMOTE, Reason.GUARDS_KEPT, message)
     judgement = situation.judgement(status)
     if judgement is None:
         raise AssertionError("the trigger saw a judgement")
-    latched = changes.decision_now(situation, Verdict.PROMOTE, judgement.reason, judgement.message)
-    status = changes.with_rollout(status, stage=stage, latched=latched)
-    text = f"{named(status.canary)} has won in the first wave, the others follow"
-    return status, changes.normal("VerdictLatched", sentences(text, judgement.message))
+    return changes.decision_now(situation, Verdict.PROMOTE, judgement.reason, judgement.message)
 
 
 def _start_wave(
@@ -132,9 +145,7 @@ def _promote_first(
 def _promote_winner(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
-    verdict = changes.rollout_of(status).latched or situation.judgement(status)
-    if verdict is None:
-        raise AssertionError("the trigger saw a verdict")
+    verdict = changes.rollout_of(status).latched or _won(situation, status)
     return changes.promote(situation, status, stage, verdict.reason, verdict.message)
 
 
@@ -200,8 +211,10 @@ def _end_inconclusive(
     limit = changes.rollout_of(status).settings.max_seconds
     judgement = situation.judgement(status)
     known = f"Last: {judgement.message}" if judgement else ""
+    guard = situation.guard_hold(status)
+    guarded = summary(guard) if guard else ""
     holds = "; ".join(f"{item.member}: {item.reason}" for item in situation.problems(status))
-    message = sentences(f"there was no verdict within {limit} s", known, holds)
+    message = sentences(f"there was no verdict within {limit} s", known, guarded, holds)
     decision = changes.decision_now(situation, Verdict.ROLLBACK, Reason.INCONCLUSIVE, message)
     return changes.reject(situation, status, stage, decision)
 

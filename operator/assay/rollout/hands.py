@@ -119,7 +119,7 @@ def approve(
         return status, changes.normal("Approved", f"the wave after {wave.name} is approved by {by}")
     step = rollout.steps[-1].model_copy(update={"approved_by": by})
     status = changes.with_rollout(status, stage=stage, steps=(*rollout.steps[:-1], step))
-    last = rollout.step == len(rollout.settings.canary.steps) - 1
+    last = rollout.step == len(rollout.settings.steps) - 1
     then = "the verdict decides" if last else "the next step is taken when the evidence allows it"
     return status, changes.normal(
         "Approved", f"step {rollout.step + 1} is approved by {by}; {then}"

@@ -151,7 +151,7 @@ def _promote(
 def _next_step(
     situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
 ) -> str | None:
-    if rollout.step >= len(rollout.settings.canary.steps) - 1:
+    if rollout.step >= len(rollout.settings.steps) - 1:
         return "this is the last step, which waits for the verdict; --full takes the canary without"
     if not situation.step_shown(status):
         return "the routes do not all show the present step yet: ask again in a moment"
@@ -177,7 +177,7 @@ def _retry(
         return f"the spec names revision {wanted}, which was not rejected"
     if not situation.reachable:
         return "no member can be reached"
-    steps = len(situation.spec.rollout.canary.steps)
+    steps = len(situation.spec.rollout.steps)
     if rejected.trials is not None and (
         len(rejected.trials.rollouts) >= MOST_TRIALS
         or len(rejected.trials.steps) + steps > MOST_STEPS

@@ -33,9 +33,17 @@ def metric_specs(
 
 
 def by_labels(spec: ModelDeploymentSpec) -> ModelDeploymentSpec:
-    """Return `spec` with nothing but what decides by labels: for plans and simulations."""
+    """Return `spec` with nothing but what decides by labels: for plans and simulations.
+
+    Raises
+    ------
+    ValueError
+        If nothing does: the trial is on health and guards only.
+    """
     analysis = spec.rollout.analysis
     deciding = tuple(metric for metric in analysis.metrics if metric.mode is Mode.DECIDE)
+    if not deciding:
+        raise ValueError("no metric decides: a trial on health and guards only needs no labels")
     analysis = analysis.model_copy(update={"metrics": deciding, "guards": ()})
     rollout = spec.rollout.model_copy(update={"analysis": analysis})
     return spec.model_copy(update={"rollout": rollout})

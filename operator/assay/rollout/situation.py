@@ -3,7 +3,7 @@
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
@@ -21,7 +21,7 @@ from assay.judge import Judgement
 from . import waves
 from .guards import BREACHED, KEPT, deciding, evaluate
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
-from .traffic import cluster_of, sticky_by
+from .traffic import cluster_of, sticky_by, trial_route
 from .wording import moment, sentences
 
 _ADOPTION_SECONDS = 120.0
@@ -269,9 +269,19 @@ class Situation:
         return judged.stage is Stage.TRIAL and present.stage is Stage.TRIAL
 
     def verdict(self, status: ModelDeploymentStatus) -> Verdict:
-        """Return the verdict on the trial in `status`; without a judgement it is Hold."""
+        """Return the verdict on the trial in `status`; without a judgement it is Hold.
+
+        A trial without metrics has won as soon as its last step is over: guards and time are asked
+        with every step, and nothing else is.
+        """
+        if self.by_guards(status):
+            return Verdict.PROMOTE
         judgement = self.judgement(status)
         return Verdict.HOLD if judgement is None else Verdict(judgement.verdict.value)
+
+    def by_guards(self, status: ModelDeploymentStatus) -> bool:
+        """Return whether the trial in `status` is on health and guards only."""
+        return status.rollout is not None and not status.rollout.settings.analysis.metrics
 
     def guards(self, status: ModelDeploymentStatus) -> tuple[GuardStatus, ...]:
         """Return what the guards say now of the trial in `status`; nothing when it just began."""
@@ -296,7 +306,12 @@ class Situation:
         return next((item for item in states if item.reason == BREACHED), None)
 
     def guard_hold(self, status: ModelDeploymentStatus) -> GuardStatus | None:
-        """Return the first guard that is not kept, or not known to be, where the canary is ready."""
+        """Return the first guard that is not kept, or not known to be, where the canary is ready.
+
+        None while no request can come to the canary: a guard could only say that there are none.
+        """
+        if status.rollout is None or not _may_get_requests(status.rollout):
+            return None
         canary = status.canary.revision if status.canary else ""
         names = {item.name for item in self.trial_members(status) if is_ready(item, canary)}
         states = deciding(self.guards(status), names)
@@ -307,10 +322,13 @@ class Situation:
         rollout = status.rollout
         if rollout is None or not rollout.settings.analysis.guards:
             return True
-        return self.observed.guards is not None and self.guard_hold(status) is None
+        asked = self.observed.guards is not None and self._is_judged(status)
+        return (asked or not _may_get_requests(rollout)) and self.guard_hold(status) is None
 
     def evidence_holds(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the evidence is complete and every rollback test is in force."""
+        if self.by_guards(status):
+            return True
         judgement = self.judgement(status)
         return judgement is not None and not self.problems(status) and judgement.past_burn_in
 
@@ -320,20 +338,15 @@ class Situation:
         if rollout is None or stable is None or canary is None:
             return False
         members = [m for m in self.trial_members(status) if is_ready(m, canary.revision)]
-        weight = rollout.steps[-1].weight
-        stratum = rollout.stratum
+        wanted = trial_route(stable.revision, canary.revision, rollout, rollout.steps[-1].weight)
         return bool(members) and all(
-            member.route is not None
-            and member.route.stable == stable.revision
-            and member.route.canary_slot == canary.revision
-            and member.route.weight == weight
-            and member.route.stratum == stratum
+            member.route is not None and replace(member.route, user_by=wanted.user_by) == wanted
             for member in members
         )
 
     def step_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return when the present step has lasted its minSeconds."""
-        wanted = rollout.settings.canary.steps[rollout.step].min_seconds
+        wanted = rollout.settings.steps[rollout.step].min_seconds
         return rollout.steps[-1].started_at + seconds(wanted)
 
     def wave_due(self, rollout: RolloutStatus, record: WaveRecord) -> datetime.datetime:
@@ -417,8 +430,8 @@ class Situation:
         rollout = status.rollout
         if rollout is None or rollout.stage is not Stage.TRIAL:
             return False
-        step = rollout.settings.canary.steps[rollout.step]
-        return step.pause is not None and rollout.steps[-1].approved_by is None
+        step = rollout.settings.steps[rollout.step]
+        return step.pause and rollout.steps[-1].approved_by is None
 
     def promotion_due(self, rollout: RolloutStatus) -> datetime.datetime:
         """Return until when a promotion waits for members that lag behind."""
@@ -433,6 +446,13 @@ class Situation:
             if item.revision == revision and item.generation in {None, self.generation}:
                 return item
         return None
+
+
+def _may_get_requests(rollout: RolloutStatus) -> bool:
+    """Return whether any request can come to the canary in the present step."""
+    return bool(rollout.steps) and (
+        rollout.steps[-1].weight > 0 or bool(rollout.settings.preview_hostnames)
+    )
 
 
 def pods_of(member: MemberView, revision: str) -> PodsView:

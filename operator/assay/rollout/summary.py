@@ -17,7 +17,7 @@ from assay.placement import Constraint
 from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
-from .traffic import cluster_of, sticky_by
+from .traffic import sticky_by, wanted_route
 from .wording import members, moment, named, sentences, users_mixed
 
 _PLACEMENT_REASONS = {
@@ -201,7 +201,7 @@ def _on_trial(
     ]
     message = sentences(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
-        f" the traffic, step {rollout.step + 1} of {len(rollout.settings.canary.steps)},"
+        f" the traffic, step {rollout.step + 1} of {len(rollout.settings.steps)},"
         f" since {moment(step.started_at)}",
         _wave(situation, rollout),
         hold.message if hold else "",
@@ -306,17 +306,19 @@ def _available(situation: Situation, status: ModelDeploymentStatus) -> Condition
         return condition(kind, False, Reason.NOT_AVAILABLE, "no revision serves yet")
     if not situation.reachable:
         return condition(kind, None, Reason.MEMBERS_UNREACHABLE, "no member can be reached")
-    missing = []
+    missing, switched = [], []
     for member in situation.reachable:
-        cluster = cluster_of(status, member.name)
-        revision = cluster.revision if cluster else None
-        if revision is None or member.route is None or not pods_of(member, revision).ready:
+        wanted = wanted_route(status, member.name)
+        if wanted is None or member.route is None or not pods_of(member, wanted.stable).ready:
             missing.append(member.name)
+        elif status.canary is not None and wanted.stable == status.canary.revision:
+            switched.append(member.name)
     if missing:
         message = f"no ready pod behind the route in {', '.join(missing)}"
         return condition(kind, False, Reason.NOT_AVAILABLE, message)
     count = members(len(situation.reachable))
-    return condition(kind, True, Reason.SERVING, f"{named(status.stable)} answers in {count}")
+    by = f", in {', '.join(switched)} {named(status.canary)}" if switched else ""
+    return condition(kind, True, Reason.SERVING, f"{named(status.stable)} answers in {count}{by}")
 
 
 def _promoted(situation: Situation, status: ModelDeploymentStatus, line: Headline) -> Condition:
@@ -333,6 +335,8 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
     kind = ConditionType.EVIDENCE_SUFFICIENT
     if status.rollout is None or status.rollout.stage is not Stage.TRIAL:
         return condition(kind, None, Reason.NO_TRIAL, "nothing is on trial")
+    if situation.by_guards(status):
+        return _by_guards(situation, status)
     if problems := situation.problems(status):
         message = "; ".join(f"{item.member}: {item.reason}: {item.message}" for item in problems)
         return condition(kind, False, problems[0].reason, message)
@@ -347,6 +351,17 @@ def _evidence(situation: Situation, status: ModelDeploymentStatus) -> Condition:
     reason = guard.reason if enough else judgement.reason
     message = sentences(summary(guard), judgement.message)
     return condition(kind, False, reason, message)
+
+
+def _by_guards(situation: Situation, status: ModelDeploymentStatus) -> Condition:
+    """Say what the guards of a trial without metrics say."""
+    kind = ConditionType.EVIDENCE_SUFFICIENT
+    if (guard := situation.guard_hold(status)) is not None:
+        return condition(kind, False, guard.reason, summary(guard))
+    if not situation.guards_kept(status):
+        return condition(kind, None, Reason.NOT_READ, "the guards have not been asked yet")
+    message = "every guard is kept" if situation.guards(status) else "no request comes to it yet"
+    return condition(kind, True, Reason.GUARDS_KEPT, message)
 
 
 def _reachable(situation: Situation) -> Condition:

@@ -1,7 +1,14 @@
 """Which traffic each member should have, as the status that was decided says it."""
 
-from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec, StickyBy
+from dataclasses import dataclass
+
+from assay.api.deployment_status import (
+    ClusterStatus,
+    ModelDeploymentStatus,
+    RolloutStatus,
+    Stage,
+)
+from assay.api.model_deployment import ALL_TRAFFIC, ModelDeploymentSpec, StickyBy
 
 from .observation import RouteView
 
@@ -9,6 +16,15 @@ IDLE_STRATUM = "idle/0"
 """Value of the assay-stratum header outside of a trial; such requests are no evidence."""
 
 _IDLE_WEIGHT = 50
+
+
+@dataclass(frozen=True)
+class PreviewView:
+    """The route of the preview hosts of one member: to which revision, for which hosts, as what stratum."""
+
+    revision: str
+    hostnames: tuple[str, ...]
+    stratum: str
 
 
 def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None:
@@ -21,10 +37,43 @@ def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None
     if cluster is None or cluster.revision is None:
         return None
     rollout, canary = status.rollout, status.canary
-    if canary is None or rollout is None or rollout.stage is not Stage.TRIAL or not cluster.weight:
-        return RouteView(cluster.revision, cluster.revision, _IDLE_WEIGHT, IDLE_STRATUM)
+    if canary is None or rollout is None or rollout.stage is not Stage.TRIAL:
+        return _one(cluster.revision)
+    return trial_route(cluster.revision, canary.revision, rollout, cluster.weight)
+
+
+def trial_route(stable: str, canary: str, rollout: RolloutStatus, weight: int) -> RouteView:
+    """Return what a route does while the canary has `weight` percent of the traffic.
+
+    With none or all of it both slots point to one revision: the route keeps its shape, and the
+    switch of a blue-green rollout is one write, as the way back is.
+    """
+    if not weight:
+        return _one(stable)
     user_by = rollout.sticky_by.key if rollout.sticky_by else None
-    return RouteView(cluster.revision, canary.revision, cluster.weight, rollout.stratum, user_by)
+    if weight == ALL_TRAFFIC:
+        return RouteView(canary, canary, _IDLE_WEIGHT, rollout.stratum, user_by)
+    return RouteView(stable, canary, weight, rollout.stratum, user_by)
+
+
+def _one(revision: str) -> RouteView:
+    return RouteView(revision, revision, _IDLE_WEIGHT, IDLE_STRATUM)
+
+
+def wanted_preview(status: ModelDeploymentStatus, member: str) -> PreviewView | None:
+    """Return what the member's preview route should do; None while there should be none.
+
+    It is there during the trial only: a preview that answers with the old version would be a test
+    of nothing. Its stratum is that of the first step, before and after the switch.
+    """
+    cluster, rollout, canary = cluster_of(status, member), status.rollout, status.canary
+    if cluster is None or cluster.wave is None or canary is None or rollout is None:
+        return None
+    hostnames = rollout.settings.preview_hostnames
+    if rollout.stage is not Stage.TRIAL or not hostnames:
+        return None
+    first = len(rollout.steps) - 1 - rollout.step
+    return PreviewView(canary.revision, hostnames, f"{rollout.id}/{first}")
 
 
 def sticky_by(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> StickyBy | None:

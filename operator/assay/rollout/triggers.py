@@ -152,7 +152,7 @@ def _step_over(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _is_last(rollout: RolloutStatus) -> bool:
-    return rollout.step >= len(rollout.settings.canary.steps) - 1
+    return rollout.step >= len(rollout.settings.steps) - 1
 
 
 def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:

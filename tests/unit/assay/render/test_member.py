@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.render.member import MemberPlan, kept_revisions, running_revisions, traffic_plan
+from assay.api.deployment_status import ModelDeploymentStatus
+from assay.render.member import (
+    MemberPlan,
+    MemberTarget,
+    kept_revisions,
+    mark,
+    plan,
+    running_revisions,
+    traffic_plan,
+)
 from assay.render.record import read_record
 from assay.render.revision import pod_template
 from assay.render.route import read_route
@@ -54,6 +63,47 @@ def the(plan: MemberPlan, kind: str, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uid": "another"},
+        {"spec": a_spec(feedback__exposure="Gateway")},
+        {"status": on_trial(weight=21)},
+        {"templates": {}},
+        {"keys": '{"active":"k2","keys":{"k2":"c2VjcmV0"},"salt":"c2FsdA=="}'},
+        {"feedback_urls": {"east": "http://feedback.example.com"}},
+        {"image": "example.com/assay-server:2"},
+    ],
+)
+def test_what_changes_a_plan_changes_its_mark(changes: dict[str, Any]) -> None:
+    target = a_target(status=on_trial())
+    changed = replace(target, **changes)
+    assert plan(changed, MemberTarget("east", 2)) != plan(target, MemberTarget("east", 2))
+    assert mark(changed) != mark(target)
+
+
+def test_evidence_and_conditions_change_neither_plan_nor_mark() -> None:
+    status = on_trial()
+    seen = {
+        **status.to_dict(),
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Serving",
+                "message": "",
+                "lastTransitionTime": "2026-11-23T12:00:00Z",
+            }
+        ],
+        "analysis": [{"metric": "f1", "verdict": "Hold", "reason": "TooFewLabels"}],
+    }
+    told = ModelDeploymentStatus.model_validate(seen)
+    assert told != status
+    one, other = a_target(status=status), a_target(status=told)
+    assert mark(one) == mark(other)
+    assert plan(one, MemberTarget("east", 2)) == plan(other, MemberTarget("east", 2))
+
+
 def test_a_member_in_the_middle_of_a_trial_is_the_golden_one() -> None:
     """Regenerate with ``python -m tests.unit.assay.render.test_member`` and read the difference."""
     assert golden() == (GOLDEN / "trial.yaml").read_text()
@@ -86,7 +136,11 @@ def test_the_objects_of_a_revision_are_owned_by_its_controller_revision() -> Non
     plan = a_plan(on_trial())
 
     for item in plan.revisions:
-        assert [owned["kind"] for owned in item.owned(UID)] == ["Deployment", "Service"]
+        assert [owned["kind"] for owned in item.owned(UID)] == [
+            "Deployment",
+            "Service",
+            "PodDisruptionBudget",
+        ]
         for owned in item.owned(UID):
             assert owned["metadata"]["labels"]["assay.dev/revision"] == item.revision
             assert owned["metadata"]["ownerReferences"] == [
@@ -335,6 +389,53 @@ def test_the_record_lets_a_rebuilt_hub_go_on() -> None:
 @pytest.mark.parametrize("data", [{}, {"record.json": "{"}, {"record.json": "{}"}, None])
 def test_a_record_that_cannot_be_read_says_nothing(data: Any) -> None:
     assert read_record({"data": data}) is None
+
+
+def blue_green(step: int, weight: int, stage: str = "Trial") -> MemberPlan:
+    """Version 8 at a step of a blue-green trial, with a preview host."""
+    settings = {
+        "type": "BlueGreen",
+        "blueGreen": {"previewHostnames": ["preview.example.com"]},
+        "analysis": {"metrics": [], "guards": [{"name": "p99", "query": "x", "max": "1"}]},
+    }
+    steps = [{"weight": each, "startedAt": "2026-11-23T12:00:00Z"} for each in (0, 100)]
+    trial = {**rollout(stage, step), "settings": settings, "steps": steps[: step + 1]}
+    east = {"name": "east", "reachable": True, "revision": SEVEN, "weight": weight, "wave": 0}
+    return a_plan(a_status(canary=ref(EIGHT), rollout=trial, clusters=[east]))
+
+
+def test_a_preview_host_reaches_the_new_version_alone_while_live_traffic_stays() -> None:
+    plan = blue_green(0, 0)
+    assert plan.route is not None
+    assert plan.preview is not None
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert plan.preview["metadata"]["name"] == "fraud.preview"
+    spec = plan.preview["spec"]
+    assert spec["hostnames"] == ["preview.example.com"]
+    assert spec["parentRefs"] == plan.route["spec"]["parentRefs"]
+    [rule] = spec["rules"]
+    assert rule["matches"] == plan.route["spec"]["rules"][0]["matches"]
+    [backend] = rule["backendRefs"]
+    assert (backend["name"], backend["weight"]) == (f"fraud-{EIGHT}", 100)
+    [modifier] = backend["filters"]
+    assert modifier["requestHeaderModifier"]["set"] == [
+        {"name": "assay-stratum", "value": "0123456789/0"}
+    ]
+
+
+def test_the_switch_points_both_slots_to_the_new_version_and_keeps_the_old_pods() -> None:
+    plan = blue_green(1, 100)
+    assert plan.route is not None
+    assert read_route(plan.route) == RouteView(EIGHT, EIGHT, 50, "0123456789/1")
+    assert {SEVEN, EIGHT} <= plan.run_revisions
+    assert plan.preview == blue_green(0, 0).preview
+
+
+def test_the_way_back_is_one_write_and_ends_the_preview() -> None:
+    plan = blue_green(1, 0, "RollingBack")
+    assert plan.route is not None
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert plan.preview is None
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from assay.api.deployment_status import ModelDeploymentStatus, RejectedTrials, S
 from assay.api.model_deployment import Paused
 from assay.api.request import Verb, parse
 from assay.judge import Judgement
+from assay.render.member import running_revisions
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
 from assay.rollout import Order
 from assay.rollout.situation import is_ready
-from assay.rollout.traffic import wanted_route
+from assay.rollout.traffic import IDLE_STRATUM, wanted_preview, wanted_route
 
 from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
 
@@ -37,7 +38,12 @@ WAVES = st.sampled_from(
         ],
     )
 )
-GUARDED = {"analysis": {"guards": [{"name": "p99", "query": "x", "max": "0.2", "forSeconds": 60}]}}
+P99 = {"name": "p99", "query": "x", "max": "0.2", "forSeconds": 60}
+GUARDED = {"analysis": {"guards": [P99]}}
+BY_GUARDS = {"analysis": {"metrics": [], "guards": [P99]}}
+SWITCHED = {"type": "BlueGreen", **BY_GUARDS}
+PREVIEWED = {**SWITCHED, "blueGreen": {"previewHostnames": ["preview.example.com"]}}
+KINDS = st.sampled_from((GUARDED, GUARDED, BY_GUARDS, SWITCHED, PREVIEWED))
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
@@ -52,13 +58,15 @@ class Rollouts(RuleBasedStateMachine):
         self.answered: set[str] = set()
         self.served: set[str] = set()
 
-    @initialize(step=st.sampled_from((None, -1, 0, 1, 2)))
-    def begins(self, step: int | None) -> None:
+    @initialize(step=st.sampled_from((None, -1, 0, 1, 2)), kind=KINDS)
+    def begins(self, step: int | None, kind: dict[str, Any]) -> None:
         """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
         if step == -1:
             self.world = serving(members=NAMES).reads(0.1)
         elif step is not None:
             self.world = on_trial(step, members=NAMES, **GUARDED)
+            if kind is not GUARDED:
+                self.world.asks_for(NINE, **kind).run()
         self.world.keeps_records = True
         for name, member in self.world.members.items():
             member.labels = {"name": name}
@@ -66,9 +74,11 @@ class Rollouts(RuleBasedStateMachine):
 
     # What the world does
 
-    @rule(revision=REVISIONS, waves=WAVES)
-    def user_asks_for(self, revision: str, waves: list[dict[str, Any]]) -> None:
-        self.world.asks_for(revision, waves=waves, **GUARDED)
+    @rule(revision=REVISIONS, waves=WAVES, kind=KINDS)
+    def user_asks_for(
+        self, revision: str, waves: list[dict[str, Any]], kind: dict[str, Any]
+    ) -> None:
+        self.world.asks_for(revision, waves=waves, **kind)
 
     @rule(name=MEMBERS)
     def member_goes(self, name: str) -> None:
@@ -220,13 +230,16 @@ class Rollouts(RuleBasedStateMachine):
             else:
                 assert old.rollout.paused is None or by_hand == "resume"
                 assert ready <= kept
-                if old.rollout.latched is None:
+                by_metrics = bool(old.rollout.settings.analysis.metrics)
+                if not by_metrics:
+                    assert ready
+                elif old.rollout.latched is None:
                     assert judgement is not None
                     assert judgement.verdict == Verdict.PROMOTE
                     assert not any(item.member in reachable | weighted for item in problems)
                 else:
                     assert judgement is None or judgement.verdict != Verdict.ROLLBACK
-                assert old.rollout.step == len(old.rollout.settings.canary.steps) - 1
+                assert old.rollout.step == len(old.rollout.settings.steps) - 1
         # A rollback ends when no route that can be reached shows the canary, chosen or not.
         ended = new.rollout is not None and new.rollout.stage is Stage.DONE
         if old.rollout and old.rollout.stage is Stage.ROLLING_BACK and ended:
@@ -241,8 +254,23 @@ class Rollouts(RuleBasedStateMachine):
             if len(new.rollout.waves) > len(old.rollout.waves) and old.stable is not None:
                 assert new.rollout.latched is not None
                 promoted = judgement is not None and judgement.verdict == Verdict.PROMOTE
-                assert old.rollout.latched is not None or promoted
+                by_guards = not old.rollout.settings.analysis.metrics
+                assert old.rollout.latched is not None or promoted or by_guards
         self._retried(old, new, by_hand)
+        self._switched(old, new, kept, by_hand)
+
+    def _switched(
+        self, old: ModelDeploymentStatus, new: ModelDeploymentStatus, kept: set[str], by_hand: str
+    ) -> None:
+        """All traffic is switched while every guard is kept on what the preview brought, or by hand."""
+        if old.rollout is None or new.rollout is None or old.canary is None or by_hand == "promote":
+            return
+        if old.rollout.id != new.rollout.id or new.rollout.step == old.rollout.step:
+            return
+        if old.rollout.settings.preview_hostnames:
+            came = {item.name for item in old.clusters if item.wave is not None}
+            views = [it.view() for name, it in self.world.members.items() if name in came]
+            assert {it.name for it in views if is_ready(it, old.canary.revision)} <= kept
 
     def _answered(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> str:
         """Every request is answered by the next look, and once; return the verb of one that is done."""
@@ -334,10 +362,17 @@ class Rollouts(RuleBasedStateMachine):
         on_trial = status.rollout is not None and status.rollout.stage is Stage.TRIAL
         for name in NAMES:
             view = wanted_route(status, name)
-            if view is not None and view.stable != view.canary_slot:
+            if view is not None and view.stratum != IDLE_STRATUM:
                 assert on_trial
                 assert status.canary is not None
                 assert view.canary_slot == status.canary.revision
+            elif view is not None:
+                assert view.stable == view.canary_slot
+            if (preview := wanted_preview(status, name)) is not None:
+                assert on_trial
+                assert status.canary is not None
+                assert preview.revision == status.canary.revision
+                assert preview.revision in running_revisions(status, name)
 
     @invariant()
     def the_canary_is_only_where_its_wave_is(self) -> None:
