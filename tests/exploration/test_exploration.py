@@ -9,12 +9,12 @@ import pytest
 
 from assay.api.deployment_status import ModelDeploymentStatus, Stage
 from assay.render.member import staying_revisions
-from assay.rollout import Order, RouteView, changes, clusters, decision, traffic, triggers, waves
+from assay.rollout import Order, RouteView, changes, decision, traffic, triggers, waves
 from assay.rollout.situation import Situation
 from assay.rollout.transitions import Trigger
 
 from . import look
-from .__main__ import DOCUMENT, number
+from .__main__ import DOCUMENT
 from .explorer import Explorer
 from .scope import QUICK, SCOPES, WAVES, Budget, Scope
 
@@ -37,14 +37,10 @@ def test_every_property_holds(scope: Scope, capsys: pytest.CaptureFixture[str]) 
     assert {"way_out_with_luck", "way_out_without_luck", "rollback_absorbs"} <= counts.checks.keys()
 
 
-def test_the_document_tells_of_the_scopes_that_are_there() -> None:
-    text = DOCUMENT.read_text()
-    for scope in SCOPES:
-        row = re.search(rf"^\| {re.escape(scope.name)} \|.*$", text, re.MULTILINE)
-        assert row, f"{scope.name}: run make explore"
-        assert scope.budget.changes
-    assert "No property was violated." in text
-    assert number(1234567) == "1 234 567"
+def test_the_document_tells_of_scopes_that_are_there() -> None:
+    rows = re.findall(r"^\| ([a-z, ]+) \| \d", DOCUMENT.read_text(), re.MULTILINE)
+    assert rows
+    assert set(rows) <= {scope.name for scope in SCOPES}
 
 
 # Each breaks one rule of the operator
@@ -126,10 +122,6 @@ def retired_everywhere(patch: Patch) -> None:
     patch.setattr(look, "running_revisions", staying_revisions)
 
 
-def route_before_pods(patch: Patch) -> None:
-    patch.setattr(clusters, "is_ready", lambda _member, _revision: True)
-
-
 def forget_the_answer(patch: Patch) -> None:
     patch.setattr("assay.rollout.effects.requests.done", lambda _s, status, _m: status)
     patch.setattr("assay.rollout.decision.refused", lambda _s, status: (status, ()))
@@ -148,7 +140,6 @@ BROKEN: list[tuple[Callable[[Patch], None], Scope, str]] = [
     (all_the_traffic, Scope("", Budget(changes=1)), "weights [0, 100]"),
     (everywhere_at_once, Scope("", Budget(changes=1), waves=WAVES), "a wave is ahead in status"),
     (retired_everywhere, Scope("", ROLL_BACK, waves=WAVES), "has the canary before its wave"),
-    (route_before_pods, Scope("", Budget(changes=1)), "switched to pods that are not ready"),
     (
         forget_the_answer,
         Scope("", Budget(changes=1, requests=1), verbs=("abort",)),

@@ -43,9 +43,7 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     last = last.model_copy(
         update={
             "ready": max(ready, last.ready),
-            "progressed_at": situation.now
-            if ready > last.ready or stopped
-            else last.progressed_at,
+            "progressed_at": situation.now if ready > last.ready or stopped else last.progressed_at,
             "arrived_at": last.arrived_at or (situation.now if serves else None),
             "serving_since": (last.serving_since or situation.now) if serves else None,
         }
