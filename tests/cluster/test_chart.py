@@ -206,6 +206,10 @@ def may(cluster: Cluster, verb: str, resource: str, namespace: str = "") -> bool
         ("watch", "backendtrafficpolicies.gateway.envoyproxy.io", ""),
         ("delete", "backendtrafficpolicies.gateway.envoyproxy.io", "ml"),
         ("deletecollection", "services", "ml"),
+        ("delete", "httproutes.gateway.networking.k8s.io", "ml"),
+        ("watch", "services", ""),
+        ("watch", "poddisruptionbudgets.policy", ""),
+        ("delete", "poddisruptionbudgets.policy", "ml"),
         ("get", "secrets", "ml"),
         ("list", "pods", "ml"),
         ("update", "leases.coordination.k8s.io:assay", SYSTEM),
@@ -219,6 +223,7 @@ def test_a_hub_may(member: Cluster, verb: str, resource: str, namespace: str) ->
     ("verb", "resource", "namespace"),
     [
         ("list", "secrets", "ml"),
+        ("watch", "configmaps", "ml"),
         ("get", "secrets", "kube-system"),
         ("get", "secrets", SYSTEM),
         ("patch", "deployments.apps", "default"),

@@ -230,6 +230,32 @@ VALID = {
     "a member with a number of its own": placement(
         overrides=[{"clusterName": "east", "replicas": 1}]
     ),
+    "everything that can be different in a member": placement(
+        spot="Use",
+        overrides=[
+            {
+                "clusterName": "east",
+                "replicas": 1,
+                "image": "mirror.example.com/assay-server:1",
+                "resources": {"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}},
+                "nodeSelector": {"kubernetes.io/arch": "arm64"},
+                "spot": "Avoid",
+            },
+            {"clusterName": "west", "spot": "Use"},
+        ],
+    ),
+    "a member with spot nodes": lambda: with_(
+        a_cluster(),
+        "spec",
+        {
+            **a_cluster()["spec"],
+            "cost": {"perReplicaHour": "0.031", "spotPerReplicaHour": "0.009"},
+            "spot": {
+                "nodeSelector": {"cloud.google.com/gke-spot": "true"},
+                "tolerations": [{"key": "cloud.google.com/gke-spot", "value": "true"}],
+            },
+        },
+    ),
     "as many overrides as there can be": placement(
         overrides=[{"clusterName": f"member-{number}", "replicas": 0} for number in range(100)]
     ),
@@ -703,6 +729,18 @@ INVALID = {
     "overrides of more than there is": (
         placement(overrides=[{"clusterName": "east", "replicas": 2}]),
         "placement.overrides must not give more replicas than serving.replicas",
+    ),
+    "an override of nothing": (
+        placement(overrides=[{"clusterName": "east"}]),
+        "an override must say what is different: replicas, image, resources, nodeSelector or spot",
+    ),
+    "a price of spot nodes that are not named": (
+        cluster("cost", {"perReplicaHour": "0.031", "spotPerReplicaHour": "0.009"}),
+        "cost.spotPerReplicaHour needs spec.spot: which nodes they are",
+    ),
+    "spot nodes without labels": (
+        cluster("spot", {"nodeSelector": {}}),
+        "spec.spot.nodeSelector in body should have at least 1 properties",
     ),
     "two numbers of one member": (
         placement(

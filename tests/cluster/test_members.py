@@ -26,7 +26,10 @@ from fleet import Cluster, Fleet
 pytestmark = pytest.mark.cluster
 
 NAME, NAMESPACE, LEASE = "members", "ml", "assay-members-test"
-EVERYTHING = "deployments,statefulsets,services,httproutes,configmaps,secrets,controllerrevisions"
+EVERYTHING = (
+    "deployments,statefulsets,services,poddisruptionbudgets,httproutes,configmaps,secrets,"
+    "controllerrevisions"
+)
 SPEC = ModelDeploymentSpec.model_validate(
     {
         "model": {
@@ -154,6 +157,7 @@ def test_a_plan_becomes_objects_and_goes_again(east: Cluster) -> None:
                 f"ControllerRevision/{NAME}-{REVISION}",
                 f"Deployment/{NAME}-{REVISION}",
                 f"Service/{NAME}-{REVISION}",
+                f"PodDisruptionBudget/{NAME}-{REVISION}",
                 f"StatefulSet/{NAME}-ledger",
                 f"Service/{NAME}-ledger",
                 f"HTTPRoute/{NAME}",

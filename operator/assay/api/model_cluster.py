@@ -6,7 +6,7 @@ import pydantic
 
 from .conditions import Condition
 from .fields import Amount, Model, Name, ObjectName, Word, int32, rules
-from .placement import Taint
+from .placement import CheckedToleration, Taint
 
 _ONE = ".filter(there, there).size() == 1"
 
@@ -96,6 +96,26 @@ class Cost(Model):
     per_replica_hour: Amount = pydantic.Field(
         description='Price of one serving pod for an hour, in any currency that all ModelClusters share, as a decimal string such as "0.031".'
     )
+    spot_per_replica_hour: Amount | None = pydantic.Field(
+        None,
+        description="The same on a spot node, for ModelDeployments with placement.spot Use; perReplicaHour when left out.",
+    )
+
+
+class SpotNodes(Model):
+    """How pods get to the nodes that the provider takes back at short notice."""
+
+    node_selector: dict[str, Annotated[str, pydantic.Field(max_length=63)]] = pydantic.Field(
+        description="Labels of the spot nodes. Pods that may use them prefer them, and run elsewhere while there is none.",
+        min_length=1,
+        max_length=16,
+    )
+    tolerations: tuple[CheckedToleration, ...] = pydantic.Field(
+        (),
+        description="Taints of the spot nodes that pods have to tolerate.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class Capacity(Model):
@@ -111,6 +131,15 @@ class Capacity(Model):
 
 class ModelClusterSpec(Model):
     """How to reach a member and what is in it."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.cost) || !has(self.cost.spotPerReplicaHour) || has(self.spot)",
+                "cost.spotPerReplicaHour needs spec.spot: which nodes they are",
+            )
+        )
+    )
 
     cluster_source: ClusterSource = pydantic.Field(
         description="How the operator reaches the member.",
@@ -143,6 +172,10 @@ class ModelClusterSpec(Model):
     cost: Cost | None = pydantic.Field(
         None,
         description="For placement.objective Cheapest; a member without it counts as dearer than any with it.",
+    )
+    spot: SpotNodes | None = pydantic.Field(
+        None,
+        description="Its spot nodes, for ModelDeployments with placement.spot Use; there are none when left out.",
     )
     capacity: Capacity | None = pydantic.Field(
         None, description="How much it has room for; no limit when left out."

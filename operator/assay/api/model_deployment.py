@@ -12,6 +12,7 @@ import pydantic
 from .analysis import Analysis
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
 from .placement import PLACEMENT_RULES, ClusterSelector, Placement
+from .resources import Image, Quantity, Resources
 
 
 class ModelFormat(enum.StrEnum):
@@ -151,37 +152,11 @@ _MODEL_RULES = (
 )
 
 
-Quantity = Annotated[
-    str, pydantic.Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$")
-]
-
-
-class ResourceAmounts(Model):
-    """Amounts of CPU and memory in Kubernetes quantities."""
-
-    cpu: Quantity | None = pydantic.Field(None, description='CPU, for instance "250m".')
-    memory: Quantity | None = pydantic.Field(None, description='Memory, for instance "256Mi".')
-
-
-class Resources(Model):
-    """What one serving pod asks for and may use."""
-
-    requests: ResourceAmounts = pydantic.Field(
-        ResourceAmounts(cpu="100m", memory="192Mi"), description="What is reserved for each pod."
-    )
-    limits: ResourceAmounts = pydantic.Field(
-        ResourceAmounts(memory="512Mi"), description="What each pod may use at most."
-    )
-
-
 class Serving(Model):
     """The pods that serve."""
 
-    image: str | None = pydantic.Field(
-        None,
-        description="Image of the model server; the operator's own choice when left out.",
-        max_length=512,
-        min_length=1,
+    image: Image | None = pydantic.Field(
+        None, description="Image of the model server; the operator's own choice when left out."
     )
     replicas: int = int32(
         1,

@@ -6,6 +6,7 @@ from typing import Annotated
 import pydantic
 
 from .fields import Model, Name, Word, int32, rules
+from .resources import Image, Resources
 
 TaintKey = Annotated[
     str,
@@ -77,7 +78,7 @@ class TolerationOperator(enum.StrEnum):
 
 
 class Toleration(Model):
-    """Taints that keep this ModelDeployment from no member, as in a pod's spec."""
+    """Taints that are tolerated, as in a pod's spec."""
 
     key: TaintKey | None = pydantic.Field(
         None, description="Key of the taint; every key when left out, which needs operator Exists."
@@ -90,6 +91,24 @@ class Toleration(Model):
     effect: TaintEffect | None = pydantic.Field(
         None, description="Effect of the taint; both when left out."
     )
+
+
+CheckedToleration = Annotated[
+    Toleration,
+    pydantic.Field(
+        json_schema_extra=rules(
+            (
+                "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+                "a toleration without a key needs operator Exists",
+            ),
+            (
+                "!has(self.value) || !has(self.operator) || self.operator == 'Equal'",
+                "a toleration with operator Exists has no value",
+            ),
+        )
+    ),
+]
+"""A toleration, with the rules of Kubernetes for it."""
 
 
 class SpreadField(enum.StrEnum):
@@ -126,15 +145,47 @@ class Objective(enum.StrEnum):
     """Replicas go where they cost least."""
 
 
+class Spot(enum.StrEnum):
+    """Whether pods may run on nodes that the provider takes back at short notice."""
+
+    AVOID = "Avoid"
+    USE = "Use"
+
+
 class Override(Model):
-    """What is different in one member."""
+    """What is different in one member. It makes no other revision: evidence is pooled over members."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.replicas) || has(self.image) || has(self.resources) || has(self.nodeSelector) || has(self.spot)",
+                "an override must say what is different: replicas, image, resources, nodeSelector or spot",
+            )
+        )
+    )
 
     cluster_name: Name = pydantic.Field(description="Name of the ModelCluster.")
-    replicas: int = int32(
-        ...,
-        "The member runs exactly so many pods per revision, if it may serve at all; the rest of serving.replicas is for the others.",
+    replicas: int | None = int32(
+        None,
+        "The member runs exactly so many pods per revision, if it may serve at all; the rest of serving.replicas is for the others. A share like any other's when left out.",
         ge=0,
         le=1000,
+    )
+    image: Image | None = pydantic.Field(
+        None,
+        description="Image of the model server in this member, in place of serving.image: the same server from another registry or for another kind of processor. It is no part of the revision and not tried; what may change a prediction belongs in serving.image.",
+    )
+    resources: Resources | None = pydantic.Field(
+        None, description="Resources of each pod in this member, in place of serving.resources."
+    )
+    node_selector: dict[str, Annotated[str, pydantic.Field(max_length=63)]] | None = pydantic.Field(
+        None,
+        description="Pods in this member run only on nodes with all of these labels.",
+        min_length=1,
+        max_length=16,
+    )
+    spot: Spot | None = pydantic.Field(
+        None, description="In this member, in place of placement.spot."
     )
 
 
@@ -154,24 +205,7 @@ class Placement(Model):
             )
         ),
     )
-    tolerations: tuple[
-        Annotated[
-            Toleration,
-            pydantic.Field(
-                json_schema_extra=rules(
-                    (
-                        "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
-                        "a toleration without a key needs operator Exists",
-                    ),
-                    (
-                        "!has(self.value) || !has(self.operator) || self.operator == 'Equal'",
-                        "a toleration with operator Exists has no value",
-                    ),
-                )
-            ),
-        ],
-        ...,
-    ] = pydantic.Field(
+    tolerations: tuple[CheckedToleration, ...] = pydantic.Field(
         (),
         description="Taints of ModelClusters that keep this ModelDeployment from none.",
         max_length=16,
@@ -203,6 +237,10 @@ class Placement(Model):
         Objective.SPREAD,
         description="Spread: every member that may serve does, with equal shares. Cheapest: new replicas go where spec.cost of the ModelCluster is lowest, and no replica moves for its price alone.",
     )
+    spot: Spot = pydantic.Field(
+        Spot.AVOID,
+        description="Use: pods may run on the spot nodes of ModelClusters that name some (spec.spot), and prefer them; objective Cheapest counts spec.cost.spotPerReplicaHour there. Avoid: pods tolerate no spot node's taint.",
+    )
     toleration_seconds: int | None = pydantic.Field(
         None,
         description="A member that cannot be reached for so long is lost: its replicas are placed in the others until it is back. When left out they stay where they are.",
@@ -212,7 +250,7 @@ class Placement(Model):
     )
     overrides: tuple[Override, ...] = pydantic.Field(
         (),
-        description="Members with a number of replicas of their own.",
+        description="What is different in single members. What changes the pods of a member rolls them there, and nowhere else.",
         max_length=100,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
@@ -220,10 +258,20 @@ class Placement(Model):
         },
     )
 
+    def override(self, cluster: str) -> Override | None:
+        """Return what is different in a member; None if nothing is."""
+        return next((item for item in self.overrides if item.cluster_name == cluster), None)
+
+    def uses_spot(self, cluster: str) -> bool:
+        """Return whether pods may run on the spot nodes of a member."""
+        override = self.override(cluster)
+        own = override.spot if override else None
+        return (own or self.spot) is Spot.USE
+
 
 PLACEMENT_RULES = (
     (
-        "self.placement.overrides.map(item, item.replicas).sum() <= self.serving.replicas",
+        "self.placement.overrides.filter(item, has(item.replicas)).map(item, item.replicas).sum() <= self.serving.replicas",
         "placement.overrides must not give more replicas than serving.replicas",
     ),
     (

@@ -16,7 +16,7 @@ from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import Plan
-from assay.render.member import MemberTarget, Target, kept_revisions, plan, traffic_plan
+from assay.render.member import MemberTarget, Target, kept_revisions, mark, plan, traffic_plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation, PodsView
@@ -25,6 +25,7 @@ from assay.rollout.traffic import wanted_route
 from .hub import Deployment, Hub
 from .memory import Memory
 from .reservations import Reservations
+from .tombstones import Tombstones
 
 ACT_SECONDS = 2.0
 """A look does not wait longer for members to take a plan; they go on, and wake us when done."""
@@ -46,6 +47,8 @@ class Hands:
         Called with a ModelDeployment's key when a late member has finished.
     policy
         What models may be and hold.
+    tombstones
+        Where deletions are recorded that a member has not followed.
     reservations
         What all ModelDeployments hold in the members.
     """
@@ -55,6 +58,7 @@ class Hands:
     origin: str
     image: str
     wake: Callable[[str, str], None]
+    tombstones: Tombstones
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
 
@@ -148,13 +152,13 @@ async def act(
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
-    replicas = _replicas(observed, status)
-    running |= {
-        member.name: member.submit(
-            *item.key, plan(target, MemberTarget(member.name, replicas[member.name])), urgent=urgent
-        )
-        for member in members
-    }
+    replicas, inputs = _replicas(observed, status), mark(target)
+    for member in members:
+        wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
+        made_of = f"{inputs} {wanted}"
+        if urgent or not member.has_applied(*item.key, made_of):
+            work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
+            running[member.name] = work
     await _settle(hands, item, memory, running)
 
 
@@ -252,9 +256,9 @@ def _serves(view: MemberView, stable: str) -> bool:
 async def _settle(
     hands: Hands, item: Deployment, memory: Memory, running: Mapping[str, asyncio.Future[None]]
 ) -> None:
-    if not running:
-        return
-    done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
+    done, late = set[asyncio.Future[None]](), set[asyncio.Future[None]]()
+    if running:
+        done, late = await asyncio.wait(running.values(), timeout=ACT_SECONDS)
     for future in late:
         future.add_done_callback(lambda _: hands.wake(*item.key))
     failures = {}

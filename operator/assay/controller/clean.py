@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import logging
 
+from assay.api import FINALIZER
 from assay.api.conditions import Condition, ConditionType, Reason, condition, update
 from assay.api.deployment_status import ClusterStatus
 from assay.members.errors import ApiError, MemberError
@@ -24,7 +25,7 @@ async def clean(hands: Hands, item: Deployment, memory: Memory) -> float | None:
     """Remove everything from every member; return when to try again, None when all is done.
 
     A member that cannot be reached is waited for, by name, until the annotation
-    ``assay.dev/abandon`` lets go of it.
+    ``assay.dev/abandon`` lets go of it: then a tombstone remembers it.
     """
     concerned = {cluster.name for cluster in item.status.clusters} | {
         member.name for member in hands.members.all()
@@ -33,7 +34,8 @@ async def clean(hands: Hands, item: Deployment, memory: Memory) -> float | None:
     answers = await asyncio.gather(*(_clean_member(hands, item, name) for name in names))
     left = {name: why for name, why in zip(names, answers, strict=True) if why}
     if not left:
-        if item.finalizers:
+        if FINALIZER in item.finalizers:
+            await hands.tombstones.write(item, sorted(item.abandoned))
             await hands.hub.release(item)
         log.info("deleted")
         return None

@@ -30,6 +30,8 @@ class Memory:
     ----------
     last
         As it was read last; used while the hub does not answer.
+    unchanged
+        Whether `last`, with what we wrote since, is still what the hub holds as far as is known.
     version
         The resourceVersion that our own last write made.
     templates
@@ -57,6 +59,7 @@ class Memory:
     """
 
     last: Deployment | None = None
+    unchanged: bool = False
     version: str = ""
     templates: dict[str, dict[str, Any]] | None = None
     keys: str | None = field(default=None, repr=False)
@@ -86,6 +89,14 @@ class Memory:
             self.latched = None
             return item
         return dataclasses.replace(item, status=self.latched)
+
+    def held(self, item: Deployment) -> Deployment:
+        """Remember that `item` has our finalizer now; return it."""
+        if self.last:
+            self.last = dataclasses.replace(
+                self.last, version=item.version, finalizers=item.finalizers
+            )
+        return item
 
     def with_guards(self, item: Deployment) -> Deployment:
         """Return `item` with what its guards said last, whether or not the hub took it."""

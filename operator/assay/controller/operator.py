@@ -28,6 +28,7 @@ from .profiles import Profiles
 from .reconcile import Next, reconcile
 from .reservations import Reservations
 from .settings import Settings
+from .tombstones import Tombstones
 from .worker import Workers
 
 # Releases of Helm are large and change at every upgrade.
@@ -85,6 +86,7 @@ async def _serve(
 
     def changed(_: str) -> None:
         clusters.changed()
+        tombstones.wake()
         workers.wake_all()
 
     def profile_changed(namespace: str, name: str) -> None:
@@ -104,12 +106,14 @@ async def _serve(
         settings.providers,
     )
     clusters = Clusters(hub, members, profiles)
+    tombstones = Tombstones(hub, members, settings.namespace)
     hands = Hands(
         hub,
         members,
         origin,
         settings.server_image,
         wake,
+        tombstones,
         settings.policy,
         Reservations(wake),
     )
@@ -121,8 +125,9 @@ async def _serve(
     stack.push_async_callback(members.close)
     await _watch_hub(stack, api, settings, health, clusters, Secrets(members))
     _watch_profiles(stack, api, settings, health, profiles)
-    background = asyncio.create_task(clusters.run(), name="status of ModelClusters")
-    _cancelled_at_exit(stack, health.watch(background))
+    for work, name in ((clusters, "status of ModelClusters"), (tombstones, "tombstones")):
+        background = asyncio.create_task(work.run(), name=name)
+        _cancelled_at_exit(stack, health.watch(background))
     hands.reservations.fill(await hub.read_all())
     await members.settle()
     await kopf.operator(

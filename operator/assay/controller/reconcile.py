@@ -48,7 +48,7 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     spec = item.spec
     if spec is None:
         return await _stall(hands, item, memory)
-    item = memory.with_guards(await hands.hub.hold(item))
+    item = memory.with_guards(memory.held(await hands.hub.hold(item)))
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
     moment = now()
@@ -113,7 +113,9 @@ def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float 
     A pod that cannot start changes nothing in its Deployment, so no watch tells.
     """
     starting = any(
-        not pods.is_ready for view in observed.members for pods in view.revisions.values()
+        not pods.is_ready or pods.rolling
+        for view in observed.members
+        for pods in view.revisions.values()
     )
     return _sooner(wanted, RETRY_SECONDS) if starting or memory.failures else wanted
 
@@ -133,6 +135,8 @@ def _sooner(one: float | None, other: float | None) -> float | None:
 async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
     """Read the object; while the hub is away a trial is judged on by what was read last."""
     last = memory.last
+    if last is not None and memory.unchanged and not last.deleting:
+        return last
     try:
         return await hands.hub.read(key, urgent=last is not None and on_trial(last.status))
     except (MemberError, ApiError) as error:

@@ -23,6 +23,12 @@ from .reconcile import Next, on_trial
 LONGEST_SECONDS = 300.0
 """Everything is looked at this often although nothing seems to change."""
 
+KNOWN_SECONDS = 60.0
+"""For so long what was read of the hub counts as known while no event says otherwise.
+
+A watch may be blind for about as long; a thousand trials that read every few seconds are a load.
+"""
+
 _FIRST_RETRY = 0.1
 _LONGEST_RETRY = 15.0
 
@@ -40,6 +46,14 @@ class Worker:
         self._look = look
         self._woken = asyncio.Event()
         self._due = 0.0
+        self._news = True
+        self._read = 0.0
+
+    def see(self, version: str) -> None:
+        """Take notice of the object's resourceVersion; our own last write is no news."""
+        if self.memory.version != version:
+            self._news = True
+            self.wake()
 
     def wake(self) -> None:
         """Look soon."""
@@ -66,6 +80,9 @@ class Worker:
     async def _one(self) -> Next:
         """Look once; an error is tried again a little later each time."""
         began = time.monotonic()
+        self.memory.unchanged = not self._news and began - self._read < KNOWN_SECONDS
+        if not self.memory.unchanged:
+            self._news, self._read = False, began
         try:
             with metrics.RECONCILE_SECONDS.time():
                 found = await self._look(self.key, self.memory)
@@ -81,6 +98,7 @@ class Worker:
         return found
 
     def _again(self, began: float, error: Exception | None) -> Next:
+        self._news = True  # what was known may be what is wrong
         if error is not None:
             metrics.RECONCILE_ERRORS.labels(*self.key).inc()
             log.warning("to be tried again: %s", error)
@@ -114,8 +132,8 @@ class Workers:
             task = asyncio.create_task(worker.run(), name=f"deployment {namespace}/{name}")
             task.add_done_callback(lambda _: self._ended(key, worker))
             self._tasks[key] = task
-        elif worker.memory.version != version:
-            worker.wake()
+        else:
+            worker.see(version)
 
     def wake(self, namespace: str, name: str) -> None:
         """Something changed for one ModelDeployment."""

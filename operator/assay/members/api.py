@@ -34,6 +34,10 @@ from .resolver import Resolver
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Asks for who and when, without what: little to send, and no secret."""
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -103,7 +107,8 @@ class Api:
         *,
         query: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         seconds: float = READ_SECONDS,
         urgent: bool = False,
         fenced: bool = True,
@@ -123,7 +128,15 @@ class Api:
         """
         credential, login = await self._signed_in(seconds), self.credentials.login
         send = functools.partial(
-            self._request, method, path, query, body, content_type, seconds, urgent, fenced
+            self._request,
+            method,
+            path,
+            query,
+            body,
+            (content_type, accept),
+            seconds,
+            urgent,
+            fenced,
         )
         status, data = await send()
         if status == 401 and login and await login.refused(credential, seconds):
@@ -139,7 +152,7 @@ class Api:
         path: str,
         query: dict[str, str] | None,
         body: dict[str, Any] | None,
-        content_type: str,
+        types: tuple[str, str],
         seconds: float,
         urgent: bool,  # noqa: FBT001
         fenced: bool,  # noqa: FBT001
@@ -153,17 +166,17 @@ class Api:
                 seconds = min((seconds, *(fence() for fence in self.fences)))
             timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
             stack.enter_context(self._translated(seconds))
-            response = await self._send(method, path, query, body, content_type, timeout)
+            response = await self._send(method, path, query, body, types, timeout)
             return response.status, await response.read()
 
-    async def get(self, path: str, **query: str) -> dict[str, Any]:
+    async def get(self, path: str, *, accept: str = JSON, **query: str) -> dict[str, Any]:
         """Read an object or a collection."""
-        return await self.request("GET", path, query=query)
+        return await self.request("GET", path, query=query, accept=accept)
 
-    async def find(self, path: str, **query: str) -> dict[str, Any] | None:
+    async def find(self, path: str, *, accept: str = JSON, **query: str) -> dict[str, Any] | None:
         """Read an object; None if it is not there."""
         try:
-            return await self.get(path, **query)
+            return await self.get(path, accept=accept, **query)
         except ApiError as error:
             if error.missing:
                 return None
@@ -198,7 +211,7 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, path: str, query: dict[str, str], silence_seconds: float
+        self, path: str, query: dict[str, str], silence_seconds: float, accept: str = JSON
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Open a stream of JSON lines (a watch) that ends when it is silent for too long.
 
@@ -211,7 +224,7 @@ class Api:
         if self._limiter:
             await self._limiter.wait(urgent=False)
         with self._translated(silence_seconds):
-            response = await self._send("GET", path, query, None, "application/json", timeout)
+            response = await self._send("GET", path, query, None, (JSON, accept), timeout)
             try:
                 if response.status >= 300:
                     raise self._refusal(response.status, await response.read())
@@ -225,11 +238,11 @@ class Api:
         path: str,
         query: dict[str, str] | None,
         body: dict[str, Any] | None,
-        content_type: str,
+        types: tuple[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
     ) -> aiohttp.ClientResponse:
         url = self.credentials.server + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        headers = dict(zip(("Content-Type", "Accept"), types, strict=True))
         if token := self._token():
             headers["Authorization"] = f"Bearer {token}"
         answer = await self._client.call_api(

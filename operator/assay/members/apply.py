@@ -8,16 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.render.member import MemberPlan
-from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name
+from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest, preview_name
 from assay.render.serving import RevisionObjects
 
 from . import resources
-from .api import Api
+from .api import METADATA, METADATA_LIST, Api
 from .cache import Cache, Key, digest, live_digest
 from .errors import ApiError
 
+CHECK_SECONDS = 60.0
+"""Between two looks at the metadata of what is not watched, if there is anything to look for."""
+
+CHECK_SHARE = 0.6
+"""With many ModelDeployments it is so many seconds times their number: a thousand take ten minutes."""
+
 RESYNC_SECONDS = 600.0
-"""Kinds that are not watched are written again after so long, in case somebody changed them."""
+"""What can be neither watched nor looked at is written again after so long."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,31 @@ class Written:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A plan that was applied whole.
+
+    Attributes
+    ----------
+    mark
+        Of what it was made of.
+    keys
+        Of its objects, but the policy that keeps users.
+    sticky
+        Whether it has that policy.
+    running
+        Revisions that ran then.
+    lacking
+        Kinds that the member has not for us, and of which nothing was written.
+    """
+
+    mark: str
+    keys: tuple[Key, ...]
+    sticky: bool
+    running: frozenset[str]
+    lacking: frozenset[str]
+
+
 class Writer:
     """Writes to one member.
 
@@ -61,23 +92,56 @@ class Writer:
         self._origin = origin
         self._written: dict[Key, Written] = {}
         self._pruned: dict[tuple[str, str], object] = {}
+        self._checked: dict[tuple[str, str], float] = {}
+        self._applied: dict[tuple[str, str], Applied] = {}
 
-    async def forward(self, plan: MemberPlan) -> None:
+    def has_applied(self, namespace: str, name: str, mark: str) -> bool:
+        """Return whether the plan with this mark was applied and nothing has changed since.
+
+        Nothing is rendered to find that out: most looks find everything as it should be.
+        """
+        done = self._applied.get((namespace, name))
+        return (
+            done is not None
+            and done.mark == mark
+            and not self._check_due(namespace, name)
+            and done.running == self._running(namespace, name)
+            and done.lacking == self._lacking()
+            and all(self._holds(key) for key in done.keys)
+            and (done.sticky or not self._cache.get("BackendTrafficPolicy", namespace, name))
+        )
+
+    async def forward(self, plan: MemberPlan, mark: str = "") -> None:
         """Apply in the order in which nothing points to what is not there yet.
 
-        Stops at the first refusal: weights do not change before the record says so.
+        Stops at the first refusal: weights do not change before the record says so. `mark` stands
+        for all that the plan was made of, to ask `has_applied` for.
         """
+        place = namespace, name = _deployment(plan)
+        self._applied.pop(place, None)
+        await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
         await asyncio.gather(*(self._revision(item) for item in plan.revisions))
         if plan.route:
             await self.put(plan.route)
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
-        namespace, name = _deployment(plan)
         await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
-        if not self._cache.lacking("BackendTrafficPolicy"):
-            await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
+        await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
+        documents = (
+            plan.record,
+            *plan.ledger,
+            *(each for item in plan.revisions for each in (item.anchor, *item.owned(""))),
+            *(each for each in (plan.route, plan.preview) if each),
+        )
+        self._applied[place] = Applied(
+            mark,
+            tuple(_key(item) for item in documents if self._has(item["kind"])),
+            plan.sticky is not None,
+            self._running(*place),
+            self._lacking(),
+        )
 
     async def back(self, plan: MemberPlan) -> None:
         """Take the traffic away first, then leave the record, then the rest.
@@ -100,19 +164,18 @@ class Writer:
         """Remove everything of one ModelDeployment that this hub has made here, traffic first."""
         selector = f"{resources.DEPLOYMENT}={name},{resources.ORIGIN}={self._origin}"
         for kind in (*resources.OWNED, "ControllerRevision"):
-            if self._cache.lacking(kind):
+            if not self._has(kind):
                 continue
             await self._api.delete(resources.path(kind, namespace), labelSelector=selector)
         for key in [key for key in self._written if key[1] == namespace]:
             if key[2] == name or key[2].startswith((f"{name}-", f"{name}.")):
                 del self._written[key]
-        self._pruned.pop((namespace, name), None)
+        for known in (self._pruned, self._checked, self._applied):
+            known.pop((namespace, name), None)
 
     async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
         """Apply one object unless it is so already; return its uid."""
-        metadata = document["metadata"]
-        key = (document["kind"], metadata["namespace"], metadata["name"])
-        wanted = digest(document)
+        key, wanted = _key(document), digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
@@ -124,27 +187,92 @@ class Writer:
         log.debug("applied %s %s/%s in %s", *key, self._api.name)
         return uid
 
+    def _has(self, kind: str) -> bool:
+        """Return whether the member has objects of a kind for us."""
+        return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
+
+    def _lacking(self) -> frozenset[str]:
+        return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
+
     def _intact(self, key: Key, before: Written) -> bool:
-        if key[0] in resources.WATCHED:
-            seen = self._cache.get(*key)
-            return seen is not None and seen.digest == before.live
-        return time.monotonic() - before.at < RESYNC_SECONDS
+        if key[0] in resources.CHECKED:
+            return True  # else it would have been forgotten (`_check`)
+        if self._cache.lacking(key[0]):
+            return time.monotonic() - before.at < RESYNC_SECONDS
+        seen = self._cache.get(*key)
+        return seen is not None and seen.digest == before.live
 
     async def _put_all(self, documents: Iterable[dict[str, Any]]) -> None:
         await asyncio.gather(*(self.put(document) for document in documents))
 
     async def _put_or_delete(
-        self, document: dict[str, Any] | None, kind: str, namespace: str, name: str
+        self, document: Manifest | None, kind: str, namespace: str, name: str
     ) -> None:
         """Apply an object of a kind that is watched, or see to it that there is none."""
+        if not self._has(kind):
+            return
         if document:
             await self.put(document)
         elif self._cache.get(kind, namespace, name):
             await self._delete(kind, namespace, name)
 
+    async def _check(self, plan: MemberPlan) -> None:
+        """Forget of what is not watched whatever is not as it was written: it is written again."""
+        namespace, name = _deployment(plan)
+        if not self._check_due(namespace, name):
+            return
+        now = time.monotonic()
+        documents = (plan.record, *plan.ledger, *(item.anchor for item in plan.revisions))
+        keys = {_key(document) for document in documents if document["kind"] in resources.CHECKED}
+        keys &= self._written.keys()
+        found = await self._anchors(namespace, name) if keys else {}
+        alone = [key for key in keys if key[0] != "ControllerRevision"]
+        paths = (resources.path(*key) for key in alone)
+        # From the server's cache: what is a moment old is found the next time.
+        ask = (self._api.find(path, accept=METADATA, resourceVersion="0") for path in paths)
+        found |= dict(zip(alone, await asyncio.gather(*ask), strict=True))
+        for key in keys:
+            document = found.get(key)
+            live = live_digest({**document, "kind": key[0]}) if document else None
+            if live != self._written[key].live:
+                log.warning("%s %s/%s in %s was changed by somebody", *key, self._api.name)
+                del self._written[key]
+        self._checked[namespace, name] = now
+
+    def _check_due(self, namespace: str, name: str) -> bool:
+        seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
+        return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+
+    async def _anchors(self, namespace: str, name: str) -> dict[Key, Manifest | None]:
+        kind, selector = "ControllerRevision", f"{resources.DEPLOYMENT}={name}"
+        listed = await self._api.get(
+            resources.path(kind, namespace),
+            accept=METADATA_LIST,
+            labelSelector=selector,
+            resourceVersion="0",
+        )
+        return {(kind, namespace, item["metadata"]["name"]): item for item in listed["items"]}
+
     async def _revision(self, objects: RevisionObjects) -> None:
+        # Who removes an anchor has its Deployment and Service removed by the garbage collector. What
+        # is put back under an owner that is not there any more would be removed again.
+        owned = [key for item in objects.owned("") if (key := _key(item)) in self._written]
+        if not all(map(self._holds, owned)):
+            await self._look_for(_key(objects.anchor))
         uid = await self._anchor(objects.anchor)
-        await self._put_all(objects.owned(uid))
+        await self._put_all(item for item in objects.owned(uid) if self._has(item["kind"]))
+
+    def _holds(self, key: Key) -> bool:
+        """Return whether an object is as we wrote it."""
+        before = self._written.get(key)
+        return before is not None and self._intact(key, before)
+
+    async def _look_for(self, key: Key) -> None:
+        """Forget an object that is gone."""
+        before = self._written.get(key)
+        found = await self._api.find(resources.path(*key), accept=METADATA)
+        if before and (found is None or found["metadata"]["uid"] != before.uid):
+            del self._written[key]
 
     async def _anchor(self, document: dict[str, Any]) -> str:
         """Apply a ControllerRevision. Its data cannot change: another one takes its place.
@@ -171,8 +299,11 @@ class Writer:
         for kind, wanted in (
             ("Deployment", plan.run_revisions),
             ("Service", plan.run_revisions),
+            ("PodDisruptionBudget", plan.run_revisions),
             ("ControllerRevision", plan.keep_revisions),
         ):
+            if not self._has(kind):
+                continue
             found = await self._api.get(resources.path(kind, namespace), labelSelector=selector)
             for item in found["items"]:
                 if item["metadata"]["labels"].get(resources.REVISION) not in wanted:
@@ -195,3 +326,8 @@ def _deployment(plan: MemberPlan) -> tuple[str, str]:
     """Return namespace and name of the ModelDeployment that a plan is of."""
     metadata = plan.record["metadata"]
     return metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
+
+
+def _key(document: Manifest) -> Key:
+    metadata = document["metadata"]
+    return document["kind"], metadata["namespace"], metadata["name"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from assay.api import FIELD_MANAGER
 from assay.render.route import read_route
 from assay.render.sticky import read_policy
 from assay.rollout.observation import RouteView, StickyView
@@ -16,7 +17,7 @@ Key = tuple[str, str, str]
 """Kind, namespace, name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One object as the member's API server holds it.
 
@@ -30,6 +31,8 @@ class Seen:
         The ModelDeployment and the revision that its labels name.
     desired, ready
         Pods asked for and ready at the current generation (Deployment, StatefulSet).
+    rolling
+        Whether pods of an older template are still there.
     """
 
     version: int
@@ -38,6 +41,7 @@ class Seen:
     revision: str
     desired: int = 0
     ready: int = 0
+    rolling: bool = False
     route: RouteView | None = None
     sticky: StickyView | None = None
 
@@ -54,6 +58,8 @@ class Cache:
     def __init__(self, wake: Callable[[str, str], None]) -> None:
         self._wake = wake
         self._seen: dict[Key, Seen] = {}
+        # Thousands of objects are here, some ten of one ModelDeployment, which is looked at often.
+        self._keys: dict[tuple[str, str], set[Key]] = {}
         self._lacking: dict[str, str] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Seen | None:
@@ -62,11 +68,7 @@ class Cache:
 
     def of(self, namespace: str, deployment: str) -> dict[Key, Seen]:
         """Return everything that belongs to one ModelDeployment."""
-        return {
-            key: seen
-            for key, seen in self._seen.items()
-            if key[1] == namespace and seen.deployment == deployment
-        }
+        return {key: self._seen[key] for key in self._keys.get((namespace, deployment), ())}
 
     def put(self, document: dict[str, Any]) -> None:
         """Take an object from a watch or from the answer to a write; older news is dropped."""
@@ -74,13 +76,18 @@ class Cache:
         before = self._seen.get(key)
         if before and before.version >= seen.version:
             return
+        if before and before.deployment != seen.deployment:
+            self._drop(key, before)
+            self._wake(key[1], before.deployment)
         self._seen[key] = seen
+        self._keys.setdefault((key[1], seen.deployment), set()).add(key)
         if _meaning(before) != _meaning(seen):
             self._wake(key[1], seen.deployment)
 
     def remove(self, key: Key) -> None:
         """Forget an object."""
         if before := self._seen.pop(key, None):
+            self._drop(key, before)
             self._wake(key[1], before.deployment)
 
     def lacks(self, kind: str, why: str | None) -> None:
@@ -89,7 +96,7 @@ class Cache:
         if why is not None:
             self._lacking[kind] = why
         if before != why:
-            for place in {(key[1], seen.deployment) for key, seen in self._seen.items()}:
+            for place in tuple(self._keys):
                 self._wake(*place)
 
     def lacking(self, kind: str) -> str | None:
@@ -103,6 +110,12 @@ class Cache:
     def keys(self, kind: str) -> set[Key]:
         """Return the keys of one kind."""
         return {key for key in self._seen if key[0] == kind}
+
+    def _drop(self, key: Key, seen: Seen) -> None:
+        place = (key[1], seen.deployment)
+        self._keys[place].discard(key)
+        if not self._keys[place]:
+            del self._keys[place]
 
 
 class KindStore:
@@ -129,7 +142,8 @@ class KindStore:
         self._cache.remove(_key(self._with_kind(document)))
 
     def _with_kind(self, document: dict[str, Any]) -> dict[str, Any]:
-        return {"kind": self._kind, **document}  # items of a list carry no kind
+        # Items of a list carry no kind, and mere metadata another one.
+        return {**document, "kind": self._kind}
 
 
 def summary(document: dict[str, Any]) -> Seen:
@@ -144,6 +158,7 @@ def summary(document: dict[str, Any]) -> Seen:
         revision=labels.get(resources.REVISION, ""),
         desired=desired,
         ready=ready,
+        rolling=rolling(document),
         route=read_route(document) if document["kind"] == "HTTPRoute" else None,
         sticky=read_policy(document) if document["kind"] == "BackendTrafficPolicy" else None,
     )
@@ -158,17 +173,26 @@ def digest(value: Any) -> str:
 def live_digest(document: dict[str, Any]) -> str:
     """Return a hash of the parts of a live object that we write.
 
-    Status, managedFields and annotations of other controllers change all the time and are left
-    out, so an object whose digest is unchanged since our write still is as we wrote it.
+    Status, what other managers own and their annotations change all the time and are left out, so
+    an object whose digest is unchanged since our write still is as we wrote it. Where only metadata
+    are looked at, the fields that we own stand for what is in them: who changes one takes it over.
     """
     metadata = document["metadata"]
     annotations = metadata.get("annotations") or {}
     ours = {key: value for key, value in annotations.items() if key.startswith("assay.dev/")}
-    content = {
-        key: value
-        for key, value in document.items()
-        if key not in ("apiVersion", "kind", "metadata", "status")
-    }
+    content: Any
+    if document["kind"] in resources.BY_METADATA:
+        content = [
+            entry.get("fieldsV1")
+            for entry in metadata.get("managedFields") or ()
+            if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        ]
+    else:
+        content = {
+            key: value
+            for key, value in document.items()
+            if key not in ("apiVersion", "kind", "metadata", "status")
+        }
     owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
     return digest([metadata.get("labels"), ours, owners, content])
 
@@ -185,10 +209,19 @@ def pods(document: dict[str, Any]) -> tuple[int, int]:
     return desired, ready
 
 
+def rolling(document: dict[str, Any]) -> bool:
+    """Return whether a Deployment's pods are being replaced by those of another template."""
+    status = document.get("status") or {}
+    old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
+    return document["kind"] == "Deployment" and old > 0
+
+
 def _key(document: dict[str, Any]) -> Key:
     metadata = document["metadata"]
     return document["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
-    return (seen.digest, seen.desired, seen.ready, seen.sticky) if seen else None
+    if seen is None:
+        return None
+    return seen.digest, seen.desired, seen.ready, seen.rolling, seen.sticky

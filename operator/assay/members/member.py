@@ -69,6 +69,7 @@ class _Work:
     """The newest plan for one ModelDeployment that waits to be applied or is being applied."""
 
     plan: MemberPlan
+    mark: str
     urgent: bool
     done: asyncio.Future[None]
 
@@ -182,12 +183,22 @@ class Member:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
         return await session.prometheus.number(key, promql)
 
+    def has_applied(self, namespace: str, name: str, mark: str) -> bool:
+        """Return whether the plan with this mark was applied and everything still is so."""
+        session = self._session
+        waiting = (namespace, name) in self._work
+        return (
+            session is not None
+            and not waiting
+            and session.writer.has_applied(namespace, name, mark)
+        )
+
     def submit(
-        self, namespace: str, name: str, plan: MemberPlan, *, urgent: bool = False
+        self, namespace: str, name: str, plan: MemberPlan, mark: str = "", *, urgent: bool = False
     ) -> asyncio.Future[None]:
         """Apply `plan` as soon as the one that is being applied is through; newer ones win.
 
-        Returns a future that ends with the plan, or is cancelled when a newer plan took its
+        `mark` stands for what it was made of, for `has_applied`. Returns a future that ends with the plan, or is cancelled when a newer plan took its
         place. An urgent plan (a rollback: route first) stops the one that is being applied.
         """
         key = (namespace, name)
@@ -196,7 +207,7 @@ class Member:
             return before.done
         if before:
             before.done.cancel()
-        work = _Work(plan, urgent, asyncio.get_running_loop().create_future())
+        work = _Work(plan, mark, urgent, asyncio.get_running_loop().create_future())
         self._work[key] = work
         running = self._working.get(key)
         if running is None or running.done():
@@ -306,7 +317,7 @@ class Member:
         if work.urgent:
             await session.writer.back(work.plan)
         else:
-            await session.writer.forward(work.plan)
+            await session.writer.forward(work.plan, work.mark)
         session.recorded(*key, read_record(work.plan.record))
 
     def _fenced(self) -> Session:

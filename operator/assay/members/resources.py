@@ -13,6 +13,7 @@ PLURALS = {
     "ModelCluster": "modelclusters",
     "ModelDeployment": "modeldeployments",
     "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
     "Secret": "secrets",
     "Service": "services",
     "StatefulSet": "statefulsets",
@@ -30,6 +31,7 @@ API_VERSIONS = {
     "ModelCluster": "assay.dev/v1alpha1",
     "ModelDeployment": "assay.dev/v1alpha1",
     "Pod": "v1",
+    "PodDisruptionBudget": "policy/v1",
     "Secret": "v1",
     "Service": "v1",
     "StatefulSet": "apps/v1",
@@ -41,14 +43,32 @@ OWNED = (
     "Deployment",
     "StatefulSet",
     "Service",
+    "PodDisruptionBudget",
     "ConfigMap",
     "Secret",
 )
 """Kinds that the operator leaves in a member, traffic first; ControllerRevisions come after them."""
 
-WATCHED = ("Deployment", "StatefulSet", "HTTPRoute", "BackendTrafficPolicy")
+WATCHED = (
+    "Deployment",
+    "StatefulSet",
+    "HTTPRoute",
+    "BackendTrafficPolicy",
+    "Service",
+    "PodDisruptionBudget",
+)
 
-OPTIONAL = frozenset({"BackendTrafficPolicy"})
+BY_METADATA = frozenset(
+    {"Service", "PodDisruptionBudget", "ConfigMap", "Secret", "ControllerRevision"}
+)
+"""Kinds of which only metadata are looked at. Who owns which field is in them, so a field of ours that
+somebody else has changed is seen without the object (`cache.live_digest`)."""
+
+CHECKED = ("ConfigMap", "Secret", "ControllerRevision")
+"""Kinds that are not watched but asked for now and then: a watch needs the right to list, and to list
+Secrets is a right of its own."""
+
+OPTIONAL = frozenset({"BackendTrafficPolicy", "PodDisruptionBudget"})
 """Watched kinds that a member may do without; what it lacks is neither written nor removed there."""
 
 DEPLOYMENT = "assay.dev/deployment"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import Callable
 
 from assay.api.conditions import Reason
@@ -27,6 +28,8 @@ LEASE_SECONDS = 30
 SYNC_SECONDS = 15.0
 
 _PODS_LOOKED_AT = "50"
+
+log = logging.getLogger(__name__)
 
 
 class Session:
@@ -64,7 +67,8 @@ class Session:
                 resources.path(kind),
                 self.cache.store(kind),
                 selector=resources.MANAGED,
-                lacks=functools.partial(self._lacks, kind) if kind in resources.OPTIONAL else None,
+                metadata_only=kind in resources.BY_METADATA,
+                lacks=self._lacking(kind),
             )
             for kind in resources.WATCHED
         ]
@@ -102,9 +106,9 @@ class Session:
             if key[0] != "Deployment":
                 continue
             failure = None
-            if seen.ready < seen.desired:
+            if seen.ready < seen.desired or seen.rolling:
                 failure = await self._failure(namespace, name, seen.revision)
-            views[seen.revision] = PodsView(seen.desired, seen.ready, failure)
+            views[seen.revision] = PodsView(seen.desired, seen.ready, failure, seen.rolling)
         return views
 
     def route(self, namespace: str, name: str) -> RouteView | None:
@@ -139,6 +143,20 @@ class Session:
     def forget(self, namespace: str, name: str) -> None:
         """Forget a ModelDeployment that is gone from here."""
         self._records.pop((namespace, name), None)
+
+    def _lacking(self, kind: str) -> Callable[[ApiError | None], None] | None:
+        """Return who is told if a kind may not be watched; None: then the member cannot be used."""
+        if kind == "BackendTrafficPolicy":
+            return functools.partial(self._lacks, kind)
+        older = kind in {"Service", "PodDisruptionBudget"}
+        return functools.partial(self._may_not, kind) if older else None
+
+    def _may_not(self, kind: str, error: ApiError | None) -> None:
+        # A member with an older chart, which gives no right to watch them, serves all the same.
+        why = None if error is None else error.message
+        if why and why != self.cache.lacking(kind):
+            log.warning("member %s: no %s, upgrade its chart: %s", self._name, kind, why)
+        self.cache.lacks(kind, why)
 
     def _lacks(self, kind: str, error: ApiError | None) -> None:
         why = None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from .api import Api
+from .api import JSON, METADATA, METADATA_LIST, Api
 from .errors import ApiError, MemberError
 
 SILENCE_SECONDS = 75.0
@@ -53,6 +53,8 @@ class Watch:
         Told of everything that is seen.
     selector, fields
         Label and field selector; everything when empty.
+    metadata_only
+        Whether the metadata of objects are enough.
     silence_seconds
         After so long without a word the connection is given up.
     jitter
@@ -79,6 +81,7 @@ class Watch:
         *,
         selector: str = "",
         fields: str = "",
+        metadata_only: bool = False,
         silence_seconds: float = SILENCE_SECONDS,
         jitter: Callable[[], float] = random.random,
         lacks: Callable[[ApiError | None], None] | None = None,
@@ -88,6 +91,7 @@ class Watch:
         self._store = store
         wanted = {"labelSelector": selector, "fieldSelector": fields}
         self._query = {key: value for key, value in wanted.items() if value}
+        self._accept = (METADATA_LIST, METADATA) if metadata_only else (JSON, JSON)
         self._silence = silence_seconds
         self._jitter = jitter
         self._lacks = lacks
@@ -128,7 +132,7 @@ class Watch:
         documents: list[dict[str, Any]] = []
         query = {**self._query, "limit": str(_PAGE)}
         while True:
-            page = await self._api.get(self._path, **query)
+            page = await self._api.get(self._path, accept=self._accept[0], **query)
             documents += page.get("items") or []
             if not (token := page["metadata"].get("continue")):
                 break
@@ -157,7 +161,8 @@ class Watch:
             "resourceVersion": self._version or "",
             "timeoutSeconds": str(_SERVER_SECONDS),
         }
-        async with self._api.stream(self._path, query, self._silence) as events:
+        stream = self._api.stream(self._path, query, self._silence, self._accept[1])
+        async with stream as events:
             self.error = None
             async for event in events:
                 self.heard = time.monotonic()

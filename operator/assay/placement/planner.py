@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.api.placement import Objective, SpreadField
+from assay.api.placement import Objective, Placement, SpreadField
 
 from .choice import Candidate, Choice, Constraint, Refusal, choose
 from .problem import Problem, Slot, Spread, scaled, short, violations
@@ -158,8 +158,12 @@ def _problem(
     placement, replicas = spec.placement, spec.serving.replicas
     fixed = {}
     if Constraint.OVERRIDES not in without:
-        fixed = {item.cluster_name: item.replicas for item in placement.overrides}
-    costs = scaled([_cost(candidate) for candidate in choice.members])
+        fixed = {
+            item.cluster_name: item.replicas
+            for item in placement.overrides
+            if item.replicas is not None
+        }
+    costs = scaled([_cost(candidate, placement) for candidate in choice.members])
     slots = []
     for candidate, cost in zip(choice.members, costs, strict=True):
         name = candidate.name
@@ -188,9 +192,14 @@ def _problem(
     )
 
 
-def _cost(candidate: Candidate) -> int | None:
+def _cost(candidate: Candidate, placement: Placement) -> int | None:
     cost = candidate.spec.cost
-    return None if cost is None else int(Decimal(cost.per_replica_hour).scaleb(_COST_DIGITS))
+    if cost is None:
+        return None
+    price = cost.per_replica_hour
+    if cost.spot_per_replica_hour is not None and placement.uses_spot(candidate.name):
+        price = cost.spot_per_replica_hour
+    return int(Decimal(price).scaleb(_COST_DIGITS))
 
 
 def _places(candidate: Candidate) -> int | None:

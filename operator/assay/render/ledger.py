@@ -6,14 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from assay.api.model_deployment import (
-    Exposure,
-    Feedback,
-    JoinBy,
-    MissingLabel,
-    ResourceAmounts,
-    Resources,
-)
+from assay.api.model_deployment import Exposure, Feedback, JoinBy, MissingLabel
+from assay.api.resources import ResourceAmounts, Resources
 
 from . import pods
 from .naming import (

@@ -4,15 +4,18 @@ Nothing here acts: `plan` says what should be, whoever applies it compares that 
 member that was away, a new one, and one in the middle of a promotion are all the same case.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
 from .ledger import ledger_objects
+from .local import local
 from .naming import Identity, Manifest
 from .record import record
 from .route import http_route, preview_route
@@ -57,10 +60,11 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member and how many pods of each revision it runs."""
+    """One member, how many pods of each revision it runs, and its spot nodes if there are any."""
 
     name: str
     replicas: int
+    spot: SpotNodes | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,24 @@ class MemberPlan:
     sticky: Manifest | None = None
 
 
+def mark(deployment: Target) -> str:
+    """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
+
+    What status says of evidence and conditions is in no object.
+    """
+    status = deployment.status.model_copy(update={"analysis": (), "guards": (), "conditions": ()})
+    inputs = (
+        deployment.uid,
+        deployment.spec.model_dump_json(),
+        status.model_dump_json(),
+        repr(deployment.templates),
+        deployment.keys,
+        repr(deployment.feedback_urls),
+        deployment.image,
+    )
+    return hashlib.blake2b("\0".join(inputs).encode(), digest_size=16).hexdigest()
+
+
 def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     """Return what should exist in `member`."""
     status = deployment.status
@@ -104,6 +126,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     view = wanted_route(status, member.name)
     preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
+    where = local(deployment.spec.placement, member.name, member.spot)
     return MemberPlan(
         record=record(identity, deployment.uid, status, member.name),
         ledger=ledger_objects(
@@ -121,7 +144,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 identity,
                 revision,
                 deployment.templates[revision],
-                member.name,
+                where,
                 member.replicas if revision in run else None,
             )
             for revision in (*sorted(run), *sorted(keep - run))

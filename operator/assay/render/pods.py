@@ -5,7 +5,7 @@ Containers set args and no command: the image's entry point is assay-server.
 
 from typing import Any
 
-from assay.api.model_deployment import Resources
+from assay.api.resources import Resources
 
 from .naming import HTTP_PORT, receipts_name
 

@@ -1,10 +1,9 @@
-"""The objects of one revision in a member: ControllerRevision, and the Deployment and Service it owns."""
+"""The objects of one revision in a member: ControllerRevision, and what it owns."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
-from . import pods
+from .local import Local, local_template
 from .naming import (
     DEPLOYMENT_LABEL,
     HTTP_PORT,
@@ -27,7 +26,7 @@ class RevisionObjects:
         The ControllerRevision. Applied first: it owns the rest, so that removing a revision is one
         delete. Its ``data`` is immutable in the API server; it differs only while the revision has
         never been ready (`revision` rule 3), and then the object is deleted and made again.
-    deployment, service
+    deployment, service, budget
         None when the revision has no pods here: a rejected or remembered one has its anchor only.
     """
 
@@ -35,6 +34,7 @@ class RevisionObjects:
     anchor: Manifest
     deployment: Manifest | None
     service: Manifest | None
+    budget: Manifest | None = None
 
     @property
     def running(self) -> bool:
@@ -42,7 +42,7 @@ class RevisionObjects:
         return self.deployment is not None
 
     def owned(self, owner_uid: str) -> tuple[Manifest, ...]:
-        """Return Deployment and Service, owned by the anchor.
+        """Return Deployment, Service and PodDisruptionBudget, owned by the anchor.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class RevisionObjects:
         }
         return tuple(
             {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
-            for item in (self.deployment, self.service)
+            for item in (self.deployment, self.service, self.budget)
             if item is not None
         )
 
@@ -67,16 +67,17 @@ def revision_objects(
     identity: Identity,
     revision: str,
     template: dict[str, Any],
-    member: str,
+    where: Local,
     replicas: int | None,
 ) -> RevisionObjects:
-    """Return the objects of `revision` in `member`; without pods when `replicas` is None."""
+    """Return the objects of `revision` in a member; without pods when `replicas` is None."""
     runs = replicas is not None
     return RevisionObjects(
         revision,
         controller_revision(identity, revision, template),
-        _deployment(identity, revision, template, member, replicas) if runs else None,
+        _deployment(identity, revision, template, where, replicas) if runs else None,
         _service(identity, revision, template) if runs else None,
+        _budget(identity, revision, template) if runs else None,
     )
 
 
@@ -109,11 +110,8 @@ def _selector(identity: Identity, revision: str) -> dict[str, str]:
 
 
 def _deployment(
-    identity: Identity, revision: str, template: dict[str, Any], member: str, replicas: int | None
+    identity: Identity, revision: str, template: dict[str, Any], where: Local, replicas: int | None
 ) -> Manifest:
-    template = copy.deepcopy(template)
-    [server] = [item for item in template["spec"]["containers"] if item["name"] == "server"]
-    server["env"] += pods.environment(member=member)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -126,7 +124,7 @@ def _deployment(
                 "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
             },
             "selector": {"matchLabels": _selector(identity, revision)},
-            "template": template,
+            "template": local_template(template, where),
         },
     }
 
@@ -140,6 +138,24 @@ def _service(identity: Identity, revision: str, template: dict[str, Any]) -> Man
             "type": "ClusterIP",
             "selector": _selector(identity, revision),
             "ports": [service_port()],
+        },
+    }
+
+
+def _budget(identity: Identity, revision: str, template: dict[str, Any]) -> Manifest:
+    """Return what keeps a node that is drained from taking all pods of a revision at once.
+
+    A quarter, and one at least: a single pod may be evicted, or its node would never be free.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(identity, revision, template),
+        "spec": {
+            "maxUnavailable": "25%",
+            "selector": {"matchLabels": _selector(identity, revision)},
+            # Pods that are not ready serve nobody: they hold no node up.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }
 

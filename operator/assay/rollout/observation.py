@@ -21,11 +21,14 @@ class PodsView:
         Number of pods asked for and ready.
     failure
         Why a pod cannot start, in its own words; None while nothing is wrong.
+    rolling
+        Whether they are being replaced by pods of another template (an override that changed).
     """
 
     desired: int
     ready: int
     failure: str | None = None
+    rolling: bool = False
 
     @property
     def is_ready(self) -> bool:

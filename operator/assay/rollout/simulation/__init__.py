@@ -14,7 +14,7 @@ from .model import ScoreModel
 from .outcome import ENDS, INCONCLUSIVE, OPEN, PROMOTED, ROLLED_BACK, Outcomes, Spread
 from .run import Simulation, runs_at_once
 from .trial import Member, Traffic, Trial, UnsupportedError, yardsticks_of
-from .yardstick import SUPPORTED, Yardstick
+from .yardstick import Yardstick
 
 __all__ = [
     "ENDS",
@@ -22,7 +22,6 @@ __all__ = [
     "OPEN",
     "PROMOTED",
     "ROLLED_BACK",
-    "SUPPORTED",
     "Effect",
     "Member",
     "ModelError",

@@ -1,8 +1,8 @@
 """Which binormal model has the metric values that a user knows of stable, and which canary is worse.
 
-Two numbers, separation and threshold, must explain all values. Rankings (ROC AUC, average precision)
-see the separation only, so they settle it; the threshold then comes as near as it can to the values
-of the confusion matrix. Without a ranking one such value goes with the threshold at which the metric
+Two numbers, separation and threshold, must explain all values. Metrics of the scores (rankings, log
+loss, Brier) see the separation only, so they settle it; the threshold then comes as near as it can to
+the values of the confusion matrix. Without such a metric one value goes with the threshold at which the metric
 is best (precision and recall: at which F1 is), and two or more settle both numbers.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from .model import Floats, ScoreModel, confusion_cells, grid_of, score_cells
-from .yardstick import Cells, Yardstick
+from .model import Floats, ScoreModel, confusion_cells, score_cells
+from .yardstick import Cells, Yardstick, grid_for, reads_scores
 
 STRONGEST = 8.0
 """Separation of a model that makes no mistake in a million rows."""
@@ -70,8 +70,8 @@ def values(yardsticks: Sequence[Yardstick], model: ScoreModel, stable: ScoreMode
     """Return the value of each metric for `model`, on the score grid of `stable`; (metrics,)."""
     confusion = confusion_cells(model.separation, model.threshold, model.prevalence)
     scores = None
-    if any(each.ranks for each in yardsticks):
-        scores = score_cells(model, grid_of(stable))
+    if reads_scores(yardsticks):
+        scores = score_cells(model, grid_for(yardsticks, stable))
     cells = Cells(confusion, scores)
     with np.errstate(all="ignore"):
         return np.array([float(each.value(cells)) for each in yardsticks])
@@ -88,10 +88,10 @@ def fit(
         When the only metric cannot have its value at all. That several cannot have theirs together
         is no error: compare with `values`.
     """
-    rankings = [each for each in yardsticks if each.ranks]
-    others = [each for each in yardsticks if not each.ranks]
-    if rankings:
-        separation = _settled(lambda s: _loss(rankings, wanted, _at_zero(s, prevalence)))
+    scored = [each for each in yardsticks if each.scored]
+    others = [each for each in yardsticks if not each.scored]
+    if scored:
+        separation = _settled(lambda s: _loss(scored, wanted, _at_zero(s, prevalence)))
         threshold = _threshold(others, wanted, separation, prevalence)
         found = ScoreModel(separation, threshold, prevalence)
     else:
@@ -104,8 +104,8 @@ def fit(
             return ScoreModel(separation, threshold, prevalence)
 
         found = best(_settled(lambda s: _loss(others, wanted, best(s))))
-    for group in (rankings, others):
-        if len(group) == 1 and (not rankings or group is rankings):
+    for group in (scored, others):
+        if len(group) == 1 and (not scored or group is scored):
             _check(group[0], wanted, found)
     return found
 

@@ -100,7 +100,7 @@ class Counts:
         Without restarts and members, unless `moments` (rows, moments) says which of them to add; it
         may be one moment too long.
         """
-        cells = self._cells(rows, step, scores=yardstick.ranks)
+        cells = self._cells(rows, step, scores=yardstick.scored)
         coarse, known = _coarse(cells), self._history.known
         groups = self._history.between(coarse, rows) if known else None
         parts = yardstick.parts(cells, groups)

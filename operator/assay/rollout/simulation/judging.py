@@ -75,7 +75,7 @@ def kept_back(trial: Trial, counts: Counts, rows: Ints, step: int, *, last: bool
     Asks only metrics of the confusion matrix, which cost little, and only when others cost more.
     """
     fit = np.ones(len(rows), bool)
-    cheap = [each for each in trial.yardsticks if not each.ranks]
+    cheap = [each for each in trial.yardsticks if not each.scored]
     for yardstick in cheap if len(cheap) < len(trial.yardsticks) else ():
         left = np.flatnonzero(fit)
         if left.size:

@@ -2,25 +2,34 @@
 
 Scores of positive rows are N(separation, 1), of negative ones N(0, 1); a row is predicted positive
 from the threshold on. A canary is better or worse through its separation; threshold and score bins
-are stable's, as those of a real trial are settled when it begins.
+are stable's, as those of a real trial are settled when it begins. So is what a score means as a
+probability: stable is calibrated, and a worse canary is surer than it may be.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import logit, ndtr
+
+from assay.judge.metrics.losses import GRID_LIMIT
 
 Floats = npt.NDArray[np.float64]
 
 BINS = 64
 """Score bins. Quantiles waste none: what they hide is a thirtieth of the standard error."""
 
+PROBABILITY_BINS = 256
+"""Score bins where probabilities count: uniform in log-odds, as the judge's losses read them."""
+
 COARSENING = 2
 """Bins that are merged in what is remembered of earlier moments, as in a real trial."""
 
 TAIL = 7.0
 """Standard deviations beyond which there are no scores."""
+
+_FLAT = 1e-6
+"""Separation below which scores say nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,21 @@ def grid_of(model: ScoreModel, bins: int = BINS) -> Grid:
         return Grid(np.array([-np.inf, model.threshold, np.inf]), 1)
     scores = np.linspace(min(0.0, model.separation) - TAIL, max(0.0, model.separation) + TAIL, 8001)
     mixture = 0.5 * (ndtr(scores) + ndtr(scores - model.separation))
-    inner = np.interp(np.arange(1, bins) / bins, mixture, scores)
+    return _around_threshold(np.interp(np.arange(1, bins) / bins, mixture, scores), model)
+
+
+def probability_grid_of(model: ScoreModel, bins: int = PROBABILITY_BINS) -> Grid:
+    """Return bins uniform in the log-odds of being positive; one edge gives way to the threshold.
+
+    Of a row with score x they are ``separation * x - separation^2 / 2 + logit(prevalence)``.
+    """
+    odds = np.linspace(-GRID_LIMIT, GRID_LIMIT, bins + 1)[1:-1]
+    slope = max(model.separation, _FLAT)
+    inner = (odds - float(logit(model.prevalence)) + slope * slope / 2.0) / slope
+    return _around_threshold(inner, model)
+
+
+def _around_threshold(inner: Floats, model: ScoreModel) -> Grid:
     nearest = int(np.argmin(np.abs(inner - model.threshold)))
     inner[nearest] = model.threshold
     return Grid(np.concatenate([[-np.inf], inner, [np.inf]]), nearest + 1)

@@ -10,12 +10,12 @@ from assay.api.model_deployment import ModelDeploymentSpec
 from assay.judge import MetricSpec, Policy
 from assay.rollout import settings
 
-from .model import BINS, Floats, Grid, ScoreModel, grid_of
-from .yardstick import SUPPORTED, Yardstick, nothing_yet, reads_scores
+from .model import Floats, Grid, ScoreModel
+from .yardstick import OF_SCORES, Yardstick, grid_for, nothing_yet
 
 
 class UnsupportedError(ValueError):
-    """A metric that the simulation has no model for; the message names what is supported."""
+    """A metric that the simulation has no model for; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,6 @@ class Trial:
         # By powers of two: the moments of which a real trial remembers the counts stay looks.
         while math.ceil(rollout.max_seconds / spacing) > most_looks:
             spacing *= 2
-        bins = BINS if reads_scores(tuple(yardsticks)) else 2
         return cls(
             spec=spec,
             labels=class_labels(spec),
@@ -105,7 +104,7 @@ class Trial:
             policy=settings.policy(rollout.analysis),
             stable=stable,
             traffic=traffic,
-            grid=grid_of(stable, bins),
+            grid=grid_for(yardsticks, stable),
             spacing=spacing,
         )
 
@@ -137,26 +136,17 @@ def yardsticks_of(spec: ModelDeploymentSpec) -> tuple[Yardstick, ...]:
     Raises
     ------
     UnsupportedError
-        For a metric that is not of the positive class alone or that no score model gives a value.
+        For a metric of the scores of another class than the positive one, and for more than two
+        classes.
     ValueError
         For settings that exclude each other.
     """
     labels = class_labels(spec)
-    known = ", ".join(SUPPORTED)
     for metric in spec.rollout.analysis.metrics:
-        if metric.type.value not in SUPPORTED:
+        if metric.type.value in OF_SCORES and metric.class_ not in {None, labels[1]}:
             raise UnsupportedError(
-                f"{metric.name}: {metric.type.value} is not simulated; {known} are"
-            )
-        if metric.average.value != "Binary":
-            raise UnsupportedError(
-                f"{metric.name}: average {metric.average.value} is not simulated; "
-                f"{known} of the positive class are"
-            )
-        if metric.class_ not in {None, labels[1]}:
-            raise UnsupportedError(
-                f"{metric.name}: class {metric.class_!r} is not simulated beside {labels[1]!r}: "
-                "two classes are, judged by the positive one"
+                f"{metric.name}: {metric.type.value} of class {metric.class_!r} is not simulated: "
+                f"only {labels[1]!r} has scores"
             )
     specs = settings.metric_specs(spec, spec.rollout.analysis, nothing_yet(labels))
     return tuple(Yardstick.of(each, labels) for each in specs)
@@ -166,20 +156,18 @@ def class_labels(spec: ModelDeploymentSpec) -> tuple[str, str]:
     """Return the names of the negative and the positive class, as far as the manifest has any."""
     metrics = spec.rollout.analysis.metrics
     decision = spec.model.decision
-    positive = decision.positive_label if decision else None
-    positive = positive or next((each.class_ for each in metrics if each.class_), None)
-    matrix = {
+    classes = [each.class_ for each in metrics if each.class_]
+    costs = {
         label
         for each in metrics
         for entry in (each.costs.matrix or () if each.costs else ())
         for label in (entry.label, entry.predicted)
     }
-    if positive is None:
-        positive = max(matrix) if matrix else "1"
-    others = sorted(matrix - {positive})
+    positive = decision.positive_label if decision else None
+    positive = positive or next(iter(classes), None) or max(costs, default="1")
+    others = sorted({*classes, *costs} - {positive})
     if len(others) > 1:
         raise UnsupportedError(
-            f"costs: the classes {', '.join(others)} beside {positive!r} are not simulated; "
-            "one negative class is"
+            f"the classes {', '.join(others)} beside {positive!r} are not simulated; one is"
         )
     return (others[0] if others else ("0" if positive != "0" else "other")), positive

@@ -4,7 +4,7 @@ No formula of a metric is written down a second time here. The metric is read fr
 row each; the cells in which that row appears are a linear map, which serves whole batches of trials.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,13 @@ from assay.judge import MetricSpec
 from assay.judge.looks import Part, Parts
 from assay.judge.metrics import Component, metric_of
 
-from .model import Floats
+from .model import BINS, Floats, Grid, ScoreModel, grid_of, probability_grid_of
 
-RANKINGS = frozenset({"ROCAUC", "AveragePrecision"})
-"""Metrics of the scores; all others here are of the confusion matrix."""
+PROBABILITY_LOSSES = frozenset({"LogLoss", "Brier"})
+"""Metrics that take scores for probabilities."""
 
-SUPPORTED = (
-    "Accuracy", "Precision", "Recall", "F1", "FBeta", "Cost", "ROCAUC", "AveragePrecision"
-)  # fmt: skip
-"""Metrics that a binormal score model gives a value to, of the positive class."""
+OF_SCORES = frozenset({"ROCAUC", "AveragePrecision"}) | PROBABILITY_LOSSES
+"""Metrics of the scores; all others are of the confusion matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +74,20 @@ class Yardstick:
             Column(
                 reading.component,
                 reading.weight,
-                None if spec.type in RANKINGS else reading.cells[:4],
+                None if spec.type in OF_SCORES else reading.cells[:4],
             )
             for reading in readings
         )
         return cls(spec, columns, 1.0 if metric.higher_is_better else -1.0)
 
     @property
-    def ranks(self) -> bool:
+    def scored(self) -> bool:
         """Whether it reads scores, and nothing else."""
-        return self.spec.type in RANKINGS
+        return self.spec.type in OF_SCORES
 
     def needs(self, cells: Cells) -> Cells:
         """Leave out scores that the metric does not read."""
-        return cells if self.ranks else Cells(cells.confusion, None)
+        return cells if self.scored else Cells(cells.confusion, None)
 
     def value(self, cells: Cells) -> Floats:
         """Return the metric of counts or chances (..., C), NaN where there is none."""
@@ -120,9 +118,16 @@ class Yardstick:
         return cells.scores
 
 
-def reads_scores(yardsticks: tuple[Yardstick, ...]) -> bool:
+def reads_scores(yardsticks: Sequence[Yardstick]) -> bool:
     """Return whether any metric reads scores."""
-    return any(each.ranks for each in yardsticks)
+    return any(each.scored for each in yardsticks)
+
+
+def grid_for(yardsticks: Sequence[Yardstick], model: ScoreModel) -> Grid:
+    """Return the coarsest score bins that all metrics can be read from."""
+    if any(each.spec.type in PROBABILITY_LOSSES for each in yardsticks):
+        return probability_grid_of(model)
+    return grid_of(model, BINS if reads_scores(yardsticks) else 2)
 
 
 def nothing_yet(labels: tuple[str, str]) -> Evidence:

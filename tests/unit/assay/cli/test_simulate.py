@@ -198,8 +198,8 @@ def test_a_wrong_manifest_is_named():
     wrong["spec"]["rollout"]["canary"]["steps"][1]["weight"] = 100
     refused(run(document=wrong), "spec.rollout.canary.steps[1].weight: ")
     wrong = copy.deepcopy(MANIFEST)
-    wrong["spec"]["rollout"]["analysis"]["metrics"][0]["type"] = "Brier"
-    message = "spec.rollout.analysis.metrics: f1: Brier is not simulated; Accuracy, Precision"
+    wrong["spec"]["rollout"]["analysis"]["metrics"][0] |= {"type": "Brier", "class": "0"}
+    message = "spec.rollout.analysis.metrics: f1: Brier of class '0' is not simulated: only "
     refused(run(document=wrong), message)
 
 

@@ -20,6 +20,7 @@ from assay.controller.hub import Hub
 from assay.controller.memory import Memory
 from assay.controller.observe import observe
 from assay.controller.reconcile import Next, reconcile
+from assay.controller.tombstones import Tombstones
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
 from assay.members import kubeconfig
@@ -89,7 +90,9 @@ async def a_world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         member = members.get("east")
         assert member is not None
         await until(lambda: member.state.reachable)
-        hands = Hands(Hub(api, "pod"), members, "origin-1", "server:1", lambda *_: None)
+        the_hub = Hub(api, "pod")
+        stones = Tombstones(the_hub, members, "assay-system")
+        hands = Hands(the_hub, members, "origin-1", "server:1", lambda *_: None, stones)
         try:
             yield World(hub, east, hands, Memory())
         finally:
@@ -144,6 +147,31 @@ def test_a_first_start_is_recorded_before_it_is_made(monkeypatch: pytest.MonkeyP
             again = len(world.hub.writes()), len(world.east.writes())
             await world.look()
             assert (len(world.hub.writes()), len(world.east.writes())) == again
+
+    asyncio.run(scenario())
+
+
+def test_what_the_hub_holds_is_not_read_while_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await world.look()
+            first = world.memory.last
+            assert first is not None
+            assert first.status.rollout is not None  # with what was written since it was read
+            assert first.finalizers
+            await world.look()
+            world.memory.unchanged = True
+            before = len(world.hub.requests)
+            await world.look()
+            assert world.hub.requests[before:] == []
+            world.hub.put(PATH, {**a_document(), "spec": {"model": None}})
+            await world.look()
+            assert world.hub.requests[before:] == []
+            world.memory.unchanged = False
+            await world.look()
+            assert f"GET {PATH}" in world.hub.requests[before:]
+            assert world.memory.last is not None
+            assert world.memory.last.spec is None
 
     asyncio.run(scenario())
 
@@ -337,6 +365,90 @@ def test_deletion_waits_for_a_member_that_is_gone_and_names_it(
             metadata["annotations"] = {"assay.dev/abandon": "east"}
             await world.look()
             assert world.hub.sent[-1]["metadata"]["finalizers"] == []
+
+    asyncio.run(scenario())
+
+
+async def let_go(world: World) -> None:
+    """The ModelDeployment is deleted while east is away, and east is let go of."""
+    await world.look()
+    metadata = world.hub.objects[PATH]["metadata"]
+    metadata["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+    metadata["annotations"] = {"assay.dev/abandon": "east"}
+    world.hands.members.remove("east")
+    world.hub.requests.clear()
+    await world.look()
+    stone, released = [path for path in world.hub.requests if path.startswith("PATCH")]
+    assert "/namespaces/assay-system/configmaps/assay-tombstone-" in stone
+    assert released == f"PATCH {PATH}", "recorded before the object may go"
+    del world.hub.objects[PATH]
+
+
+async def comes_back(world: World) -> None:
+    world.hands.members.update(Candidate("east", {}, SPEC))
+    member = world.hands.members.get("east")
+    assert member is not None
+    await until(lambda: member.state.reachable)
+
+
+def tombstones(world: World) -> list[str]:
+    return [path for path in world.hub.objects if "assay-tombstone" in path]
+
+
+def test_a_member_that_was_let_go_is_cleaned_when_it_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await let_go(world)
+            assert await world.hands.tombstones.look()
+            assert len(tombstones(world)) == 1, "east is away"
+            await comes_back(world)
+            world.east.queries.clear()
+            assert await world.hands.tombstones.look()
+            assert not [path for path in world.east.objects if "/ml/" in path]
+            selectors = {item.get("labelSelector") for item in world.east.queries} - {None}
+            selectors -= {"app.kubernetes.io/managed-by=assay"}  # of the watches
+            assert selectors == {"assay.dev/deployment=fraud,assay.dev/origin=origin-1"}
+            assert tombstones(world) == []
+            world.east.requests.clear()
+            assert await world.hands.tombstones.look()
+            assert not [item for item in world.east.requests if item.startswith("DELETE")]
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_cannot_be_cleaned_yet_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await let_go(world)
+            await comes_back(world)
+            what = "DELETE /apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes"
+            world.east.refuse[what] = (500, "etcd is away")
+            assert not await world.hands.tombstones.look()
+            assert len(tombstones(world)) == 1
+            del world.east.refuse[what]
+            assert await world.hands.tombstones.look()
+            assert tombstones(world) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_modeldeployment_that_was_made_again_is_not_touched_by_the_deletion_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            await let_go(world)
+            world.hub.put(PATH, a_document())
+            await comes_back(world)
+            before = dict(world.east.objects)
+            assert await world.hands.tombstones.look()
+            assert [path for path in before if "/ml/" in path]
+            assert world.east.objects.keys() == before.keys()
+            assert tombstones(world) == [], "what is there now has a reconcile of its own"
 
     asyncio.run(scenario())
 

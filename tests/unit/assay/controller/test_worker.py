@@ -4,6 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
+from assay.controller import worker
 from assay.controller.hub import Key
 from assay.controller.memory import Memory
 from assay.controller.reconcile import Next
@@ -54,6 +57,43 @@ def test_our_own_write_is_no_news() -> None:
         assert looks == 1
         workers.see("ml", "fraud", "8")
         await until(lambda: looks == 2)
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_known_is_read_again_after_news_an_error_or_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        known: list[bool] = []
+
+        async def look(_: Key, memory: Memory) -> Next:
+            known.append(memory.unchanged)
+            memory.version = "7"
+            if len(known) == 4:
+                raise ApiError(409, "Conflict", "the object has been modified")
+            return Next()
+
+        async def looked(times: int) -> bool:
+            await until(lambda: len(known) == times)
+            return known[-1]
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "6")
+        assert not await looked(1)
+        workers.wake("ml", "fraud")  # a member changed
+        assert await looked(2)
+        workers.see("ml", "fraud", "8")
+        assert not await looked(3)
+        workers.wake("ml", "fraud")
+        assert await looked(4)
+        assert not await looked(5)  # the conflict
+        workers.wake("ml", "fraud")
+        assert await looked(6)
+        monkeypatch.setattr(worker, "KNOWN_SECONDS", 0.0)
+        workers.wake("ml", "fraud")
+        assert not await looked(7)
         await workers.close()
 
     asyncio.run(scenario())

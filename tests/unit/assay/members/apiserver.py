@@ -24,6 +24,8 @@ class ApiServer:
         "METHOD path" of each, in order, and the bodies of the patches.
     watches
         What each watch in turn does; when there is none left a watch stays silent.
+    accepted
+        What the answers to reads may hold.
     refuse
         Status and message by "METHOD path".
     tokens
@@ -37,6 +39,7 @@ class ApiServer:
         self.requests: list[str] = []
         self.sent: list[Document] = []
         self.queries: list[dict[str, str]] = []
+        self.accepted: set[str] = set()
         self.watches: list[Script] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.delay: dict[str, float] = {}
@@ -63,6 +66,8 @@ class ApiServer:
         what = f"{request.method} {request.path}"
         self.requests.append(what)
         self.queries.append(dict(request.query))
+        if request.method == "GET":
+            self.accepted.add(request.headers["Accept"])
         await asyncio.sleep(3600 if self.silent else self.delay.get(what, 0))
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.tokens is not None and token not in self.tokens:
@@ -112,6 +117,10 @@ class ApiServer:
         ):
             message = "data: field is immutable"
             return self.answer({"code": 422, "reason": "Invalid", "message": message}, 422)
+        # Who owns which field, as a real one keeps it: whoever puts an object otherwise takes all.
+        owned = {key: value for key, value in document.items() if key != "metadata"}
+        entry = {"manager": "assay", "operation": "Apply", "fieldsV1": owned}
+        document["metadata"]["managedFields"] = [entry]
         return self.answer(self.put(request.path, document))
 
     async def _post(self, request: web.Request) -> web.Response:

@@ -2,11 +2,15 @@
 
 import asyncio
 import dataclasses
+import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from assay.members.apply import Writer
+from assay.members import apply
+from assay.members.api import METADATA, METADATA_LIST
+from assay.members.apply import CHECK_SECONDS, RESYNC_SECONDS, Writer
 from assay.members.cache import Cache
 from assay.members.errors import ApiError
 from assay.render.member import MemberPlan
@@ -15,6 +19,7 @@ from assay.render.serving import RevisionObjects
 from .apiserver import ApiServer, running
 
 ORIGIN = "origin-1"
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
 R7, R8 = "7" * 10, "8" * 10
 
 
@@ -95,8 +100,7 @@ def test_back_writes_the_route_first() -> None:
 def test_back_leaves_the_record_although_the_route_is_refused() -> None:
     async def scenario() -> None:
         async with running() as (server, api):
-            route = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
-            server.refuse[f"PATCH {route}"] = (500, "etcd is away")
+            server.refuse[f"PATCH {ROUTE}"] = (500, "etcd is away")
             writer, _ = a_writer(api)
             with pytest.raises(ApiError, match="etcd is away"):
                 await writer.back(a_plan(50, a_revision(R7)))
@@ -119,19 +123,185 @@ def test_what_is_so_already_is_not_written_again() -> None:
     asyncio.run(scenario())
 
 
+def test_a_plan_that_was_applied_is_known_by_its_mark_until_something_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            policy = an_object("BackendTrafficPolicy", "fraud")
+            policy["metadata"]["resourceVersion"] = "900"
+            plan = a_plan(50, a_revision(R7))
+
+            def known(mark: str = "one") -> bool:
+                return writer.has_applied("ml", "fraud", mark)
+
+            assert not known()
+            server.refuse[f"PATCH {ROUTE}"] = (500, "etcd is away")
+            with pytest.raises(ApiError):
+                await writer.forward(plan, "one")
+            assert not known()
+            server.refuse.clear()
+            await writer.forward(plan, "one")
+            assert known()
+            assert not known("other")
+            cache.put(policy)  # nobody wants it
+            assert not known()
+            cache.remove(("BackendTrafficPolicy", "ml", "fraud"))
+            assert known()
+            cache.put(server.put(ROUTE, {**server.objects[ROUTE], "spec": {"weight": 0}}))
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            cache.remove(("Deployment", "ml", f"fraud-{R7}"))
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            later(monkeypatch, CHECK_SECONDS)
+            assert not known()
+            await writer.forward(plan, "one")
+            assert known()
+            await writer.remove("ml", "fraud")
+            assert not known()
+
+    asyncio.run(scenario())
+
+
 def test_what_somebody_changed_is_written_again() -> None:
     async def scenario() -> None:
         async with running() as (server, api):
             writer, cache = a_writer(api)
             await writer.forward(a_plan(50, a_revision(R7)))
-            path = "/apis/gateway.networking.k8s.io/v1/namespaces/ml/httproutes/fraud"
+            path = ROUTE
             cache.put(server.put(path, {**server.objects[path], "spec": {"weight": 1}}))
             cache.remove(("Deployment", "ml", f"fraud-{R7}"))
             server.requests.clear()
             await writer.forward(a_plan(50, a_revision(R7)))
-            assert kinds(server) == ["deployments", "httproutes"]
+            assert kinds(server) == ["deployments", "httproutes"], "the anchor is there and is left"
 
     asyncio.run(scenario())
+
+
+SECRET = "/api/v1/namespaces/ml/secrets/fraud-receipts"
+RECORD = "/api/v1/namespaces/ml/configmaps/fraud-rollout"
+SERVICE = f"/api/v1/namespaces/ml/services/fraud-{R7}"
+ANCHOR = f"/apis/apps/v1/namespaces/ml/controllerrevisions/fraud-{R7}"
+
+
+def remove(server: ApiServer, path: str) -> None:
+    del server.objects[path]
+
+
+def edit(server: ApiServer, path: str) -> None:
+    """Somebody else takes a field over."""
+    found = server.objects[path]
+    entry = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {}}}
+    server.put(path, {**found, "metadata": {**found["metadata"], "managedFields": [entry]}})
+
+
+@pytest.mark.parametrize("path", [SECRET, RECORD, ANCHOR])
+@pytest.mark.parametrize("does", [remove, edit])
+def test_what_is_not_watched_is_looked_at_and_put_back(
+    path: str, does: Callable[[ApiServer, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            plan = a_plan(50, a_revision(R7))
+            await writer.forward(plan)
+            does(server, path)
+            server.requests.clear()
+            server.accepted.clear()
+            await writer.forward(plan)
+            assert server.requests == [], "looked at a moment ago"
+            later(monkeypatch, CHECK_SECONDS)
+            await writer.forward(plan)
+            # A new owner has another uid, so what it owns is written, too.
+            owned = 2 if path == ANCHOR and does is remove else 0
+            assert server.writes()[0] == f"PATCH {path}"
+            assert len(server.writes()) == 1 + owned
+            assert server.accepted == {METADATA, METADATA_LIST}, "no content of a Secret is read"
+            assert server.objects[path]["metadata"]["managedFields"][0]["manager"] == "assay"
+            server.requests.clear()
+            later(monkeypatch, CHECK_SECONDS)
+            await writer.forward(plan)
+            assert server.writes() == []
+
+    asyncio.run(scenario())
+
+
+def test_an_owner_that_is_gone_comes_back_before_what_it_owns() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            # Somebody removes the anchor, and the garbage collector what it owned.
+            remove(server, ANCHOR)
+            for kind in ("Deployment", "Service"):
+                cache.remove((kind, "ml", f"fraud-{R7}"))
+            server.requests.clear()
+            await writer.forward(a_plan(50, a_revision(R7)))
+            first, *owned = kinds(server)
+            assert first == "controllerrevisions"
+            assert sorted(owned) == ["deployments", "services"]
+            uid = server.objects[ANCHOR]["metadata"]["uid"]
+            for kind in ("apps/v1/namespaces/ml/deployments", "v1/namespaces/ml/services"):
+                [path] = [each for each in server.objects if kind in each]
+                [owner] = server.objects[path]["metadata"]["ownerReferences"]
+                assert owner["uid"] == uid
+
+    asyncio.run(scenario())
+
+
+def test_services_that_may_not_be_watched_are_written_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            cache.lacks("Service", "services is forbidden")
+            await writer.forward(a_plan(50, a_revision(R7)))
+            cache.remove(("Service", "ml", f"fraud-{R7}"))
+            server.requests.clear()
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert server.writes() == []
+            later(monkeypatch, RESYNC_SECONDS)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert kinds(server) == ["services"]
+            await writer.remove("ml", "fraud")
+            assert server.objects == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_may_have_no_budgets_has_everything_else_until_it_may() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            budget = an_object("PodDisruptionBudget", f"fraud-{R7}", R7, spec={})
+            plan = a_plan(50, dataclasses.replace(a_revision(R7), budget=budget))
+            cache.lacks("PodDisruptionBudget", "poddisruptionbudgets is forbidden")
+            await writer.forward(plan, "mark")
+            assert "poddisruptionbudgets" not in kinds(server)
+            assert "httproutes" in kinds(server)
+            cache.put(server.put(SERVICE, server.objects[SERVICE]))
+            assert writer.has_applied("ml", "fraud", "mark")
+            # Its chart was upgraded.
+            cache.lacks("PodDisruptionBudget", None)
+            assert not writer.has_applied("ml", "fraud", "mark")
+            server.requests.clear()
+            await writer.forward(plan, "mark")
+            assert kinds(server) == ["poddisruptionbudgets"]
+            await writer.forward(a_plan(50))
+            assert not [path for path in server.objects if "poddisruptionbudgets" in path]
+
+    asyncio.run(scenario())
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Time goes by for whoever asks the writer's clock."""
+    now = apply.time.monotonic() + seconds
+    monkeypatch.setattr(apply, "time", types.SimpleNamespace(monotonic=lambda: now))
 
 
 def test_a_revision_that_nobody_needs_is_removed() -> None:

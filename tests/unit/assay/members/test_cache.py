@@ -41,6 +41,39 @@ def test_digest_covers_what_we_write(change: dict[str, Any], *, same: bool) -> N
     assert (live_digest(a_deployment()) == live_digest(a_deployment(**change))) is same
 
 
+def a_service(*managed: tuple[str, str, dict[str, Any]], **metadata: Any) -> dict[str, Any]:
+    """A Service of which only metadata are seen."""
+    entries = [
+        {"manager": manager, "operation": operation, "fieldsV1": fields}
+        for manager, operation, fields in managed
+    ]
+    return {"kind": "Service", "metadata": {"name": "s", "managedFields": entries, **metadata}}
+
+
+PORTS = {"f:spec": {"f:ports": {'k:{"port":80}': {"f:targetPort": {}}}}}
+WRITTEN = ("assay", "Apply", PORTS)
+
+
+@pytest.mark.parametrize(
+    ("service", "same"),
+    [
+        (a_service(WRITTEN, resourceVersion="9"), True),
+        (a_service(WRITTEN, ("cloud", "Update", {"f:status": {}})), True),
+        (a_service(("assay", "Apply", {}), ("kubectl-edit", "Update", PORTS)), False),
+        (a_service(("kubectl-edit", "Update", PORTS)), False),
+        (a_service(("assay", "Update", PORTS)), False),
+        (a_service(WRITTEN, labels={"a": "b"}), False),
+    ],
+)
+def test_of_mere_metadata_who_owns_our_fields_counts(
+    service: dict[str, Any], *, same: bool
+) -> None:
+    assert (live_digest(a_service(WRITTEN)) == live_digest(service)) is same
+    # The answer to a write has the rest, too, and is the same object.
+    whole = {**a_service(WRITTEN), "spec": {"ports": []}}
+    assert live_digest(whole) == live_digest(a_service(WRITTEN))
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -52,6 +85,19 @@ def test_digest_covers_what_we_write(change: dict[str, Any], *, same: bool) -> N
 )
 def test_ready_pods(status: dict[str, int], expected: tuple[int, int]) -> None:
     assert pods(a_deployment(status=status)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"replicas": 2, "updatedReplicas": 2}, False),
+        ({"replicas": 3, "updatedReplicas": 1}, True),
+        ({"replicas": 1}, True),
+        ({}, False),
+    ],
+)
+def test_pods_that_are_being_replaced(status: dict[str, int], *, expected: bool) -> None:
+    assert summary(a_deployment(status=status)).rolling is expected
 
 
 def test_wakes_on_change_only() -> None:
@@ -84,6 +130,17 @@ def test_a_list_forgets_what_is_not_in_it() -> None:
     store.replace([])
     assert cache.of("ml", "fraud") == {}
     assert woken == ["fraud", "fraud"]
+
+
+def test_an_object_is_of_the_deployment_that_it_names_now() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda _, name: woken.append(name))
+    cache.put(a_deployment(1))
+    moved = {"resourceVersion": "2", "labels": {"assay.dev/deployment": "churn"}}
+    cache.put(a_deployment(2, metadata=moved))
+    assert cache.of("ml", "fraud") == {}
+    assert len(cache.of("ml", "churn")) == 1
+    assert woken == ["fraud", "fraud", "churn"]
 
 
 def test_only_little_is_kept() -> None:

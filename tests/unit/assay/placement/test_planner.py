@@ -28,11 +28,18 @@ def candidates(draw: st.DrawFn) -> list[Candidate]:
             spec["capacity"] = {"replicas": draw(st.integers(0, 12))}
         if draw(st.booleans()):
             spec["cost"] = {"perReplicaHour": draw(st.sampled_from(["0.01", "0.025", "3"]))}
+            if draw(st.booleans()):
+                spec["spot"] = SPOT
+                spec["cost"]["spotPerReplicaHour"] = draw(st.sampled_from(["0.005", "0.02"]))
         if draw(st.integers(0, 4)) == 0:
             effect = draw(st.sampled_from(["NoSchedule", "NoExecute"]))
             spec["taints"] = [{"key": "maintenance", "effect": effect}]
         found.append(a_cluster(name, {"tier": draw(st.sampled_from("ab"))}, **spec))
     return found
+
+
+SPOT = {"nodeSelector": {"example.com/spot": "true"}}
+CHEAP_SPOT = {"perReplicaHour": "0.020", "spotPerReplicaHour": "0.006"}
 
 
 @st.composite
@@ -55,8 +62,10 @@ def specs(draw: st.DrawFn) -> ModelDeploymentSpec:
         ]
     if draw(st.integers(0, 3)) == 0:
         placement["overrides"] = [
-            {"clusterName": draw(st.sampled_from("abc")), "replicas": draw(st.integers(0, 1))}
+            {"clusterName": draw(st.sampled_from("abc")), "replicas": draw(st.integers(0, 1))},
+            {"clusterName": draw(st.sampled_from("def")), "spot": "Avoid"},
         ]
+    placement["spot"] = draw(st.sampled_from(["Avoid", "Use"]))
     return a_spec(draw(st.integers(1, 12)), **placement)
 
 
@@ -132,7 +141,11 @@ def test_what_does_not_fit_takes_nothing_away(
     if found.fault is None or found.fault.constraint is Constraint.SPREAD:
         return
     refused = {item.name for item in found.refused}
-    fixed = {item.cluster_name: item.replicas for item in spec.placement.overrides}
+    fixed = {
+        item.cluster_name: item.replicas
+        for item in spec.placement.overrides
+        if item.replicas is not None
+    }
     running = {
         name: min(count, fixed.get(name, count))
         for name, count in held.items()
@@ -310,6 +323,39 @@ def test_what_is_to_blame(
             Holding(),
             {"aws-1": 3, "gcp-1": 1},
             id="cheapest over two providers",
+        ),
+        pytest.param(
+            [
+                a_cluster("a", cost={"perReplicaHour": "0.010"}),
+                a_cluster("b", cost=CHEAP_SPOT, spot=SPOT),
+                a_cluster("c", cost=CHEAP_SPOT, spot=SPOT),
+            ],
+            {"objective": "Cheapest"},
+            Holding(),
+            {"a": 4},
+            id="spot prices are no matter to who avoids spot nodes",
+        ),
+        pytest.param(
+            [
+                a_cluster("a", cost={"perReplicaHour": "0.010"}),
+                a_cluster("b", cost=CHEAP_SPOT, spot=SPOT),
+                a_cluster("c", cost=CHEAP_SPOT, spot=SPOT),
+            ],
+            {
+                "objective": "Cheapest",
+                "spot": "Use",
+                "overrides": [{"clusterName": "b", "spot": "Avoid"}],
+            },
+            Holding(),
+            {"c": 4},
+            id="spot prices where spot nodes may be used",
+        ),
+        pytest.param(
+            [a_cluster("a"), a_cluster("b")],
+            {"overrides": [{"clusterName": "b", "image": "mirror.example.com/server:1"}]},
+            Holding(),
+            {"a": 2, "b": 2},
+            id="an override without a number shares like the others",
         ),
         pytest.param(
             [a_cluster(f"{region}-{n}", region=region) for region in ("eu", "us") for n in (1, 2)],

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.render.member import MemberPlan, kept_revisions, running_revisions, traffic_plan
+from assay.api.deployment_status import ModelDeploymentStatus
+from assay.render.member import (
+    MemberPlan,
+    MemberTarget,
+    kept_revisions,
+    mark,
+    plan,
+    running_revisions,
+    traffic_plan,
+)
 from assay.render.record import read_record
 from assay.render.revision import pod_template
 from assay.render.route import read_route
@@ -54,6 +63,47 @@ def the(plan: MemberPlan, kind: str, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uid": "another"},
+        {"spec": a_spec(feedback__exposure="Gateway")},
+        {"status": on_trial(weight=21)},
+        {"templates": {}},
+        {"keys": '{"active":"k2","keys":{"k2":"c2VjcmV0"},"salt":"c2FsdA=="}'},
+        {"feedback_urls": {"east": "http://feedback.example.com"}},
+        {"image": "example.com/assay-server:2"},
+    ],
+)
+def test_what_changes_a_plan_changes_its_mark(changes: dict[str, Any]) -> None:
+    target = a_target(status=on_trial())
+    changed = replace(target, **changes)
+    assert plan(changed, MemberTarget("east", 2)) != plan(target, MemberTarget("east", 2))
+    assert mark(changed) != mark(target)
+
+
+def test_evidence_and_conditions_change_neither_plan_nor_mark() -> None:
+    status = on_trial()
+    seen = {
+        **status.to_dict(),
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Serving",
+                "message": "",
+                "lastTransitionTime": "2026-11-23T12:00:00Z",
+            }
+        ],
+        "analysis": [{"metric": "f1", "verdict": "Hold", "reason": "TooFewLabels"}],
+    }
+    told = ModelDeploymentStatus.model_validate(seen)
+    assert told != status
+    one, other = a_target(status=status), a_target(status=told)
+    assert mark(one) == mark(other)
+    assert plan(one, MemberTarget("east", 2)) == plan(other, MemberTarget("east", 2))
+
+
 def test_a_member_in_the_middle_of_a_trial_is_the_golden_one() -> None:
     """Regenerate with ``python -m tests.unit.assay.render.test_member`` and read the difference."""
     assert golden() == (GOLDEN / "trial.yaml").read_text()
@@ -86,7 +136,11 @@ def test_the_objects_of_a_revision_are_owned_by_its_controller_revision() -> Non
     plan = a_plan(on_trial())
 
     for item in plan.revisions:
-        assert [owned["kind"] for owned in item.owned(UID)] == ["Deployment", "Service"]
+        assert [owned["kind"] for owned in item.owned(UID)] == [
+            "Deployment",
+            "Service",
+            "PodDisruptionBudget",
+        ]
         for owned in item.owned(UID):
             assert owned["metadata"]["labels"]["assay.dev/revision"] == item.revision
             assert owned["metadata"]["ownerReferences"] == [

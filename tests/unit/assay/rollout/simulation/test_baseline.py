@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, roc_auc_score
+from scipy.special import expit, logit
+from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score
 
 from assay.judge import MetricSpec
+from assay.judge.verdict import Average
 from assay.rollout.simulation import Effect, ModelError, ScoreModel, Yardstick
 from assay.rollout.simulation.baseline import canary, fit, misfits, values
 from assay.rollout.simulation.model import confusion_of, grid_of, score_cells
@@ -28,6 +30,12 @@ def yardstick(kind, name="m", margin=0.02, **settings):
         ("ROCAUC", 0.93, {}),
         ("AveragePrecision", 0.6, {}),
         ("Cost", 0.2, {"costs": COSTS}),
+        ("F1", 0.8, {"average": Average.MACRO}),
+        ("F1", 0.9, {"average": Average.WEIGHTED}),
+        ("Recall", 0.9, {"average": Average.MICRO}),
+        ("Precision", 0.97, {"positive_label": "0"}),
+        ("LogLoss", 0.1, {}),
+        ("Brier", 0.05, {}),
     ],
 )
 def test_one_metric_has_its_value(kind, value, settings):
@@ -49,6 +57,20 @@ def test_rows_of_the_model_score_as_it_says():
     assert found == pytest.approx([0.7, 0.93], abs=1e-3)
     assert f1_score(truth, scores >= model.threshold) == pytest.approx(found[0], abs=3e-3)
     assert roc_auc_score(truth, scores) == pytest.approx(found[1], abs=3e-3)
+
+
+def test_stable_is_calibrated_and_a_worse_canary_surer_than_it_may_be():
+    both = [yardstick("LogLoss", "loss"), yardstick("Brier", "brier"), yardstick("F1", "f1")]
+    model = fit(both, {"loss": 0.25, "brier": 0.075, "f1": 0.8}, 0.3)
+    rng = np.random.default_rng(2)
+    truth = rng.random(400_000) < 0.3
+    for served in (model, canary(both, model, Effect(-3.0))):
+        scores = rng.normal(size=truth.size) + served.separation * truth
+        odds = model.separation * (scores - model.separation / 2.0) + logit(0.3)
+        loss, brier, f1 = values(both, served, model)
+        assert log_loss(truth, expit(odds)) == pytest.approx(loss, rel=0.02)
+        assert brier_score_loss(truth, expit(odds)) == pytest.approx(brier, rel=0.02)
+        assert f1_score(truth, scores >= model.threshold) == pytest.approx(f1, abs=3e-3)
 
 
 def test_a_ranking_settles_the_separation_and_the_rest_is_told():

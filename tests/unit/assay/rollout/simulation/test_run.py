@@ -31,7 +31,9 @@ from assay.rollout.simulation.world import World
 
 F1 = {"name": "f1", "type": "F1", "margin": "0.05"}
 AUC = {"name": "auc", "type": "ROCAUC", "margin": "0.02"}
-BASELINES = {"f1": 0.8, "auc": 0.95}
+LOSS = {"name": "loss", "type": "LogLoss", "margin": "0.05"}
+MACRO = {"name": "macro", "type": "F1", "average": "Macro", "margin": "0.05"}
+BASELINES = {"f1": 0.8, "auc": 0.95, "loss": 0.25, "macro": 0.85, "bad": 0.9}
 ONE = (Member("a", 1.0),)
 THREE = (Member("a", 0.5), Member("b", 0.3), Member("c", 0.2))
 
@@ -104,6 +106,13 @@ def test_without_a_verdict_the_time_is_over():
     assert (found.steps[:, 0] == 95.0).all()
 
 
+@pytest.mark.parametrize("metric", [LOSS, MACRO], ids=["log loss", "macro F1"])
+def test_other_metrics_find_bad_canaries_too(metric):
+    good, bad = simulated(a_trial(metric), (0.0, -5.0), runs=30)
+    assert good.share(PROMOTED) > 0.8
+    assert bad.share(ROLLED_BACK) == 1.0
+
+
 def test_too_few_labels_hold_whatever_they_say():
     trial = a_trial(maxSeconds=300, traffic={"label_coverage": 0.1, "label_rate": 20.0})
     (found,) = simulated(trial, (-5.0,), runs=5)
@@ -152,9 +161,12 @@ def test_the_same_seed_gives_the_same_rollouts():
 
 @pytest.mark.parametrize("members", [ONE, THREE], ids=["one", "three"])
 @pytest.mark.parametrize("strict", [False, True], ids=["plain", "every test"])
-def test_trials_are_judged_as_their_evidence_is(monkeypatch, members, strict):
+@pytest.mark.parametrize(
+    "metrics", [(F1, {**AUC, "floor": "0.9"}), (MACRO, LOSS)], ids=["binary", "others"]
+)
+def test_trials_are_judged_as_their_evidence_is(monkeypatch, members, strict, metrics):
     monkeypatch.setattr(Simulation, "_compact", lambda self: None)  # decided ones are judged, too
-    trial = a_trial(F1, {**AUC, "floor": "0.9"}, members=members)
+    trial = a_trial(*metrics, members=members)
     policy = dataclasses.replace(trial.policy, by_member=strict, since_moments=strict)
     trial = dataclasses.replace(trial, policy=policy)
     simulation = a_simulation(trial, (0.0, -2.0), runs=3)
@@ -228,16 +240,15 @@ def test_what_was_stopped_is_open():
     assert found.labels.sum() > 0
 
 
-@pytest.mark.parametrize(
-    ("metric", "problem"),
-    [
-        ({"type": "LogLoss"}, "LogLoss is not simulated; Accuracy, Precision, Recall, F1, FBeta"),
-        ({"type": "F1", "average": "Macro"}, "average Macro is not simulated"),
-    ],
-)
-def test_other_metrics_are_refused_by_name(metric, problem):
-    with pytest.raises(ValueError, match=problem):
-        a_trial({"name": "m", "margin": "0.05", **metric})
+def test_three_classes_are_refused_by_name():
+    three = [{**F1, "class": each} for each in "abc"]
+    with pytest.raises(ValueError, match="the classes b, c beside 'a' are not simulated; one is"):
+        a_trial(*three)
+
+
+def test_both_classes_may_be_named():
+    labels = a_trial({**F1, "class": "good"}, {**F1, "name": "bad", "class": "bad"}).labels
+    assert labels == ("bad", "good")
 
 
 def test_a_trial_of_users_begins_like_any_other() -> None:

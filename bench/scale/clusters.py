@@ -1,0 +1,82 @@
+"""API servers without nodes: a hub and its members, as etcd and kube-apiserver alone."""
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fleet import Cluster, Fleet, addons
+from fleet.progress import Silent
+
+ROOT = Path(__file__).parents[2]
+FLEET, HUB = "scale", "hub"
+NAMESPACE, SYSTEM = "ml", "assay-system"
+_OF_NODES = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd")
+_GATEWAY_KINDS = ("httproutes.gateway.networking.k8s.io",)
+
+
+@contextlib.contextmanager
+def control_planes(members: Sequence[str]) -> Iterator[dict[str, Cluster]]:
+    """Make the hub and `members`, with the kinds that Assay needs and nothing that runs pods."""
+    fleet = Fleet.up(FLEET, (HUB, *members), addons=False)
+    try:
+        clusters = dict(fleet.clusters)
+        routes = [
+            each
+            for each in addons.prepare(Silent())[0]
+            if each["metadata"]["name"] in _GATEWAY_KINDS
+        ]
+        assay = [
+            yaml.safe_load(file.read_text()) for file in sorted((ROOT / "crds").glob("*.yaml"))
+        ]
+        for name, cluster in clusters.items():
+            for program in _OF_NODES:
+                cluster.stop(program)
+            cluster.api().create(_namespace(each) for each in (NAMESPACE, SYSTEM))
+            cluster.api().create(assay if name == HUB else routes)
+        yield clusters
+    finally:
+        fleet.down()
+
+
+def connect(hub: Cluster, members: Sequence[Cluster], prometheus: str) -> None:
+    """Tell the hub of its members; all their evidence is at `prometheus` (a URL)."""
+    for member in members:
+        name = f"member-{member.name}"
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": SYSTEM},
+            "data": {"kubeconfig": base64.b64encode(member.kubeconfig.read_bytes()).decode()},
+        }
+        cluster = {
+            "apiVersion": "assay.dev/v1alpha1",
+            "kind": "ModelCluster",
+            "metadata": {"name": member.name},
+            "spec": {
+                "clusterSource": {"kubeConfig": {"secretName": name}},
+                "prometheus": {"url": prometheus, "scrapeIntervalSeconds": 10},
+            },
+        }
+        for document in (secret, cluster):
+            hub.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(document))
+
+
+def requests_written(cluster: Cluster) -> int:
+    """Return how many writes the API server has answered since it started."""
+    text = cluster.kubectl("get", "--raw", "/metrics")
+    total = 0.0
+    for line in text.splitlines():
+        if line.startswith("apiserver_request_total{") and any(
+            f'verb="{verb}"' in line for verb in ("APPLY", "DELETE", "PATCH", "POST", "PUT")
+        ):
+            total += float(line.rsplit(" ", 1)[1])
+    return int(total)
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

@@ -1,0 +1,109 @@
+"""The operator as a process: started, measured from outside, stopped.
+
+``python -m bench.scale.controller`` is the operator itself; with ``BENCH_NO_QUERIES=1`` its
+members' Prometheus is never asked, which leaves what ticking costs by itself.
+"""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from assay.controller.__main__ import main as operator
+from assay.evidence import errors
+from assay.evidence.errors import EvidenceUnavailable
+from assay.members.evidence import PrometheusReader
+from fleet import Cluster
+
+from .clusters import SYSTEM
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PORT = 18080
+NO_QUERIES = "BENCH_NO_QUERIES"
+
+
+@dataclass
+class Controller:
+    """A process that is measured."""
+
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, hub: Cluster, log: Path, *, queries: bool = True) -> Self:
+        """Start the operator on `hub`; it writes its log to `log`."""
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(hub.kubeconfig),
+            "ASSAY_NAMESPACE": SYSTEM,
+            "ASSAY_SERVER_IMAGE": "localhost/assay-server:bench",
+            "ASSAY_METRICS_PORT": str(_PORT),
+            "ASSAY_LOG_LEVEL": "warning",
+            **({} if queries else {NO_QUERIES: "1"}),
+        }
+        command = [sys.executable, "-m", "bench.scale.controller"]
+        with log.open("ab") as output:
+            return cls(
+                subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            )
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time since it started."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    @property
+    def memory(self) -> float:
+        """Resident set in MiB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0]) / 1024.0
+
+    def looks(self) -> float:
+        """Return how many looks the operator has taken; 0 while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return 0.0
+        return sum(
+            float(line.split()[1])
+            for line in text.splitlines()
+            if line.startswith("assay_reconcile_duration_seconds_count")
+        )
+
+
+@dataclass
+class Simulated:
+    """The process that says of every workload that it is ready."""
+
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, members: Sequence[Cluster]) -> Self:
+        """Start it for these members."""
+        files = [str(cluster.kubeconfig) for cluster in members]
+        return cls(subprocess.Popen([sys.executable, "-m", "bench.scale.simulated", *files]))
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    raise EvidenceUnavailable(errors.PROMETHEUS_UNREACHABLE, "the benchmark asks nothing")
+
+
+if __name__ == "__main__":
+    if os.environ.get(NO_QUERIES):
+        PrometheusReader.read = _nothing  # type: ignore[method-assign,assignment]
+    raise SystemExit(operator())
