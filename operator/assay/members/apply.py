@@ -59,19 +59,16 @@ class Applied:
     mark
         Of what it was made of.
     keys
-        Of its objects, but the policy that keeps users.
-    sticky
-        Whether it has that policy.
-    running
-        Revisions that ran then.
+        Of its objects.
+    watched
+        Of all objects of watched kinds that were seen of the ModelDeployment, wanted or not.
     lacking
         Kinds that the member has not for us, and of which nothing was written.
     """
 
     mark: str
     keys: tuple[Key, ...]
-    sticky: bool
-    running: frozenset[str]
+    watched: frozenset[Key]
     lacking: frozenset[str]
 
 
@@ -105,10 +102,9 @@ class Writer:
             done is not None
             and done.mark == mark
             and not self._check_due(namespace, name)
-            and done.running == self._running(namespace, name)
+            and done.watched == self._watched(namespace, name)
             and done.lacking == self._lacking()
             and all(self._holds(key) for key in done.keys)
-            and (done.sticky or not self._cache.get("BackendTrafficPolicy", namespace, name))
         )
 
     async def forward(self, plan: MemberPlan, mark: str = "") -> None:
@@ -117,8 +113,8 @@ class Writer:
         Stops at the first refusal: weights do not change before the record says so. `mark` stands
         for all that the plan was made of, to ask `has_applied` for.
         """
-        place = namespace, name = _deployment(plan)
-        self._applied.pop(place, None)
+        namespace, name = _deployment(plan)
+        self._applied.pop((namespace, name), None)
         await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
@@ -127,19 +123,19 @@ class Writer:
             await self.put(plan.route)
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
         await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
-        await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
+        if self._has("BackendTrafficPolicy"):
+            await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
         documents = (
             plan.record,
             *plan.ledger,
             *(each for item in plan.revisions for each in (item.anchor, *item.owned(""))),
-            *(each for each in (plan.route, plan.preview) if each),
+            *(each for each in (plan.route, plan.preview, plan.sticky) if each),
         )
-        self._applied[place] = Applied(
+        self._applied[namespace, name] = Applied(
             mark,
             tuple(_key(item) for item in documents if self._has(item["kind"])),
-            plan.sticky is not None,
-            self._running(*place),
+            self._watched(namespace, name),
             self._lacking(),
         )
 
@@ -191,6 +187,9 @@ class Writer:
         """Return whether the member has objects of a kind for us."""
         return kind not in resources.OPTIONAL or self._cache.lacking(kind) is None
 
+    def _watched(self, namespace: str, name: str) -> frozenset[Key]:
+        return frozenset(self._cache.of(namespace, name))
+
     def _lacking(self) -> frozenset[str]:
         return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
 
@@ -206,11 +205,9 @@ class Writer:
         await asyncio.gather(*(self.put(document) for document in documents))
 
     async def _put_or_delete(
-        self, document: Manifest | None, kind: str, namespace: str, name: str
+        self, document: dict[str, Any] | None, kind: str, namespace: str, name: str
     ) -> None:
         """Apply an object of a kind that is watched, or see to it that there is none."""
-        if not self._has(kind):
-            return
         if document:
             await self.put(document)
         elif self._cache.get(kind, namespace, name):
