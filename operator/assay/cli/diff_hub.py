@@ -261,15 +261,12 @@ def _trial(
 
 
 def _steps(settings: Rollout) -> str:
-    steps = settings.canary.steps
     words = []
-    for step in steps:
-        if step.weight is None:
-            words.append("a pause until somebody approves")
-        else:
-            least = f" for at least {step.min_seconds} s" if step.min_seconds else ""
-            words.append(f"{step.weight} %{least}")
-    count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+    for step in settings.steps:
+        least = f" for at least {step.min_seconds} s" if step.min_seconds else ""
+        until = " until somebody approves" if step.pause else ""
+        words.append(f"{step.weight} %{least}{until}")
+    count = "1 step" if len(words) == 1 else f"{len(words)} steps"
     return f"{count}: {', '.join(words)}; {settings.max_seconds} s at most"
 
 
@@ -280,7 +277,8 @@ def _verdict(settings: Rollout) -> str:
         for item in analysis.metrics
     ]
     guards = [f"guard {item.name}" for item in analysis.guards]
-    return f"{analysis.promote_on} by {', '.join([*metrics, *guards])}"
+    how = analysis.promote_on if metrics else "health and guards only,"
+    return f"{how} by {', '.join([*metrics, *guards])}"
 
 
 def _waves(settings: Rollout, members: Iterable[MemberView]) -> Iterator[tuple[str, str]]:

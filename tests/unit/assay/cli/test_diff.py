@@ -82,6 +82,22 @@ def test_a_new_version_starts_a_trial_of_which_steps_waves_and_members_are_told(
     assert running_revisions(found.status, "west") == {old}
 
 
+def test_a_blue_green_trial_has_two_steps_and_no_metric() -> None:
+    world = a_world(a_spec("7"))
+    guard = {"name": "p99", "query": "vector(1)", "max": "0.2"}
+    settings = {
+        "type": "BlueGreen",
+        "canary": {},
+        "blueGreen": {"approval": "Manual"},
+        "analysis": {"metrics": [], "guards": [guard]},
+    }
+    found = told(world, a_spec("8", **settings))
+    assert found["trial"] == (
+        "2 steps: 0 % until somebody approves, 100 % for at least 30 s; 86400 s at most"
+    )
+    assert found["verdict"] == "health and guards only, by guard p99"
+
+
 def test_what_is_no_part_of_the_revision_starts_no_trial() -> None:
     world = a_world(seven := a_spec("7"))
     other = seven.to_dict()["model"] | {"uri": "https://elsewhere.example.com/7", "version": "7b"}
