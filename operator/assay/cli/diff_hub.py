@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 
 from assay.api.conditions import ConditionStatus, ConditionType
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import Approval, ModelDeploymentSpec, Paused, Rollout
+from assay.api.model_deployment import (
+    Approval,
+    ModelDeploymentSpec,
+    Paused,
+    Rollout,
+    RolloutType,
+)
 from assay.controller.reservations import held
 from assay.placement import Candidate, Holding, Plan, plan
 from assay.render.member import running_revisions
@@ -261,12 +267,22 @@ def _trial(
 
 
 def _steps(settings: Rollout) -> str:
+    if settings.type is RolloutType.BLUE_GREEN:
+        preview, switched = settings.steps
+        approved = ", when somebody approves" if preview.pause else ""
+        return (
+            f"blue-green: a second full set, then all traffic at once{approved}; the old set stays"
+            f" for at least {switched.min_seconds} s; {settings.max_seconds} s at most"
+        )
+    steps = settings.canary.steps
     words = []
-    for step in settings.steps:
-        least = f" for at least {step.min_seconds} s" if step.min_seconds else ""
-        until = " until somebody approves" if step.pause else ""
-        words.append(f"{step.weight} %{least}{until}")
-    count = "1 step" if len(words) == 1 else f"{len(words)} steps"
+    for step in steps:
+        if step.weight is None:
+            words.append("a pause until somebody approves")
+        else:
+            least = f" for at least {step.min_seconds} s" if step.min_seconds else ""
+            words.append(f"{step.weight} %{least}")
+    count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
     return f"{count}: {', '.join(words)}; {settings.max_seconds} s at most"
 
 
@@ -277,8 +293,9 @@ def _verdict(settings: Rollout) -> str:
         for item in analysis.metrics
     ]
     guards = [f"guard {item.name}" for item in analysis.guards]
-    how = analysis.promote_on if metrics else "health and guards only,"
-    return f"{how} by {', '.join([*metrics, *guards])}"
+    if not metrics:
+        return f"by health and {', '.join(guards)}"
+    return f"{analysis.promote_on} by {', '.join([*metrics, *guards])}"
 
 
 def _waves(settings: Rollout, members: Iterable[MemberView]) -> Iterator[tuple[str, str]]:

@@ -82,20 +82,15 @@ def test_a_new_version_starts_a_trial_of_which_steps_waves_and_members_are_told(
     assert running_revisions(found.status, "west") == {old}
 
 
-def test_a_blue_green_trial_has_two_steps_and_no_metric() -> None:
-    world = a_world(a_spec("7"))
-    guard = {"name": "p99", "query": "vector(1)", "max": "0.2"}
-    settings = {
-        "type": "BlueGreen",
-        "canary": {},
-        "blueGreen": {"approval": "Manual"},
-        "analysis": {"metrics": [], "guards": [guard]},
-    }
-    found = told(world, a_spec("8", **settings))
+def test_a_blue_green_trial_is_told_as_one_switch() -> None:
+    guards = [{"name": "p99", "query": "x", "max": "0.2"}]
+    by_guards = {"type": "BlueGreen", "analysis": {"metrics": [], "guards": guards}}
+    found = told(a_world(a_spec("7")), a_spec("8", blueGreen={"approval": "Manual"}, **by_guards))
     assert found["trial"] == (
-        "2 steps: 0 % until somebody approves, 100 % for at least 30 s; 86400 s at most"
+        "blue-green: a second full set, then all traffic at once, when somebody approves; "
+        "the old set stays for at least 30 s; 86400 s at most"
     )
-    assert found["verdict"] == "health and guards only, by guard p99"
+    assert found["verdict"] == "by health and guard p99"
 
 
 def test_what_is_no_part_of_the_revision_starts_no_trial() -> None:
