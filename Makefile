@@ -30,7 +30,7 @@ generate: setup ## write crds/, the chart's copy and the generated docs from the
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
-	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/cluster tests/fuzz tests/conftest.py tools
+	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check
 
@@ -40,8 +40,11 @@ unit: setup ## the tests that need no cluster
 simulate: setup ## error rates of the decision over all cells and experiments (under an hour; goes on where it stopped)
 	@$(PY) -m tests.simulation
 
-decisions: setup ## the quick part of the simulation, and the goals on the last full results
-	@$(PY) -m pytest -q --durations=5 tests/simulation
+explore: setup ## every state that the rollout can be in, within bounds (some minutes); writes docs/exploration.md
+	@$(PY) -m tests.exploration
+
+decisions: setup ## the quick part of the simulation and of the exploration, and the goals on the last full results
+	@$(PY) -m pytest -q --durations=5 tests/simulation tests/exploration
 
 # The fleet is made here and not by pytest, so that a cold build shows how far it is.
 clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name uses a fleet that is up)
@@ -64,4 +67,4 @@ bench-server: setup ## model servers side by side (half an hour, and GBs of peer
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate lint unit simulate decisions clusters test demo bench bench-server fuzz
+.PHONY: help setup lock generate lint unit simulate explore decisions clusters test demo bench bench-server fuzz

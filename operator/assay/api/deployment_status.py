@@ -145,7 +145,7 @@ class WaveRecord(Model):
     started_at: Timestamp
     ready: int = _int32("How many of its members had the canary ready at most.")
     progressed_at: Timestamp = pydantic.Field(
-        description="When one more of its members got ready; the deadline counts from here."
+        description="When one more of its members got ready, or they stopped serving the canary; the deadline counts from here."
     )
     arrived_at: Timestamp | None = pydantic.Field(
         None, description="When all of them were ready for the first time."

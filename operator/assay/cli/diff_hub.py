@@ -19,7 +19,7 @@ from assay.api.model_deployment import (
 )
 from assay.controller.reservations import held
 from assay.placement import Candidate, Holding, Plan, plan
-from assay.render.member import running_revisions
+from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
 from assay.rollout.traffic import cluster_of, wanted_route
@@ -168,7 +168,7 @@ def _view(
     if cluster is not None:
         count = held(before).get(name, 0)
         ready = count if cluster.ready >= cluster.desired else 0
-        pods = {item: PodsView(count, ready) for item in running_revisions(before, name)}
+        pods = {item: PodsView(count, ready) for item in staying_revisions(before, name)}
     return MemberView(
         name,
         reachable=True,

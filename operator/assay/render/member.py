@@ -79,11 +79,11 @@ class MemberPlan:
     Attributes
     ----------
     revisions
-        Those whose template is known, running ones first.
+        Those whose template is known, running ones first; what is only not removed has no pods here.
     route
         None while no revision is ready in the member; a route that is there already is left alone.
     keep_revisions, run_revisions
-        Also names revisions whose template is not known: what is not known is not removed.
+        What stays. Also names revisions whose template is not known: what is not known is not removed.
     preview, sticky
         The route of the preview hosts and the policy that keeps users; one that is there is removed
         if this is None.
@@ -123,6 +123,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     identity = Identity(deployment.name, deployment.namespace, deployment.origin)
     keep = kept_revisions(deployment.spec, status)
     run = running_revisions(status, member.name)
+    stay = staying_revisions(status, member.name)
     view = wanted_route(status, member.name)
     preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
@@ -147,7 +148,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 where,
                 member.replicas if revision in run else None,
             )
-            for revision in (*sorted(run), *sorted(keep - run))
+            for revision in (*sorted(run), *sorted((keep | stay) - run))
             if revision in deployment.templates
         ),
         route=None
@@ -163,8 +164,8 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
         if preview is None
         else preview_route(identity, deployment.spec.traffic, preview),
         sticky=None if by is None else sticky_policy(identity, by),
-        keep_revisions=keep | run,
-        run_revisions=run,
+        keep_revisions=keep | stay,
+        run_revisions=stay,
     )
 
 
@@ -178,20 +179,28 @@ def traffic_plan(deployment: Target, member: str) -> MemberPlan:
 
 
 def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
-    """Return the revisions that have pods in `member`: those that serve or may, and retired ones.
+    """Return the revisions whose pods are made in `member`: those that serve or may.
 
     A member that was away during a promotion still serves the revision before; that one keeps its
     pods there until the new one is ready. The canary comes with the member's wave.
     """
-    names = {item.revision for item in status.retired_revisions}
-    if status.stable is not None:
-        names.add(status.stable.revision)
+    names = {status.stable.revision} if status.stable is not None else set()
     cluster = cluster_of(status, member)
     if cluster is not None and cluster.revision is not None:
         names.add(cluster.revision)
     if cluster is not None and cluster.wave is not None and status.canary is not None:
         names.add(status.canary.revision)
     return frozenset(names)
+
+
+def staying_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
+    """Return the revisions whose pods are not removed from `member`.
+
+    Retired ones stay where they are. They are not made: a canary that was rolled back in the first
+    wave has no business in the others.
+    """
+    retired = {item.revision for item in status.retired_revisions}
+    return running_revisions(status, member) | retired
 
 
 def kept_revisions(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> frozenset[str]:

@@ -39,10 +39,11 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     serves = situation.canary_ready(status) and (
         rollout.stage is Stage.STARTING or situation.step_shown(status)
     )
+    stopped = last.serving_since is not None and not serves
     last = last.model_copy(
         update={
             "ready": max(ready, last.ready),
-            "progressed_at": situation.now if ready > last.ready else last.progressed_at,
+            "progressed_at": situation.now if ready > last.ready or stopped else last.progressed_at,
             "arrived_at": last.arrived_at or (situation.now if serves else None),
             "serving_since": (last.serving_since or situation.now) if serves else None,
         }
@@ -111,8 +112,9 @@ def _serving(
     """Return the revision that serves as stable in the member.
 
     It becomes the stable one when that is ready here, and stays what it was until then: a member
-    that is new or was away is never switched to pods that do not answer. A member that is seen for
-    the first time and has a route already serves what that says.
+    that is new or was away is never switched to pods that do not answer, not even if they did when
+    that was decided and its route was not written yet. A member that is seen for the first time and
+    has a route already serves what that says.
     """
     stable = status.stable.revision if status.stable else None
     if member.reachable and stable is not None and is_ready(member, stable):
@@ -120,6 +122,9 @@ def _serving(
     was = situation.before.canary
     if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
         return stable  # it has all traffic already: to become stable must not take that away
+    shown = member.route.stable if member.reachable and member.route else None
+    if shown is not None and is_ready(member, shown):
+        return shown
     if before is not None and before.revision is not None:
         return before.revision
     return member.route.stable if member.route else None

@@ -192,8 +192,7 @@ def _wake_after(
 
 def _wave_due(situation: Situation, rollout: RolloutStatus) -> Iterator[datetime.datetime]:
     record, soaked = rollout.waves[-1], situation.soak_due(rollout)
-    unready = record.arrived_at is None or rollout.stage is Stage.STARTING
-    if unready and situation.reachable:
+    if situation.unready(rollout) and situation.reachable:
         yield situation.wave_due(rollout, record)
     if soaked is not None:
         yield soaked

@@ -132,8 +132,12 @@ def _approve(
 def _promote(
     situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus, request: Request
 ) -> str | None:
-    if rollout.stage is not Stage.TRIAL or status.canary is None:
-        return f"there is no trial: the rollout is in stage {rollout.stage.value}"
+    # Of the trial that is on record: one that begins in this very look has shown nothing yet.
+    known = situation.before.rollout
+    begun = known is not None and known.stage is Stage.TRIAL
+    if rollout.stage is not Stage.TRIAL or status.canary is None or not begun:
+        stage = known.stage if known and rollout.stage is Stage.TRIAL else rollout.stage
+        return f"there is no trial: the rollout is in stage {stage.value}"
     if situation.spec.paused is not Paused.NONE:
         return f"spec.paused: {situation.spec.paused.value} holds it: change the spec first"
     if not situation.canary_ready(status):

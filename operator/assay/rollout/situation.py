@@ -149,6 +149,10 @@ class Situation:
         late = Counter(came[m.name] for m in members if not is_ready(m, canary.revision))
         return all(number <= self._allowance(rollout, index) for index, number in late.items())
 
+    def waves_away(self, rollout: RolloutStatus) -> bool:
+        """Return whether no member of the waves so far answers."""
+        return not self._due_members(rollout)
+
     def _due_members(self, rollout: RolloutStatus) -> tuple[MemberView, ...]:
         until = waves.present(rollout)
         return tuple(
@@ -161,12 +165,22 @@ class Situation:
         return waves.planned(rollout.settings)[index].max_failures if over else 0
 
     def wave_late(self, status: ModelDeploymentStatus) -> bool:
-        """Return whether the present wave was never ready and has had its time for that."""
+        """Return whether the present wave is not ready and has had its time for that.
+
+        A wave that was ready once has it for the second time when its verdict is latched: then no
+        other clock ends a trial whose canary has failed, or whose members are gone.
+        """
         rollout = status.rollout
-        if rollout is None or not rollout.waves or rollout.waves[-1].arrived_at is not None:
+        if rollout is None or not rollout.waves or not self.reachable:
             return False
-        late = self.now >= self.wave_due(rollout, rollout.waves[-1])
+        late = self.unready(rollout) and self.now >= self.wave_due(rollout, rollout.waves[-1])
         return late and not self.canary_ready(status)
+
+    def unready(self, rollout: RolloutStatus) -> bool:
+        """Return whether the deadline of the present wave runs, as far as is on record."""
+        last = rollout.waves[-1]
+        stopped = rollout.latched is not None and last.serving_since is None
+        return last.arrived_at is None or rollout.stage is Stage.STARTING or stopped
 
     def soaked(self, rollout: RolloutStatus) -> bool:
         """Return whether the present wave has served for its soakSeconds."""

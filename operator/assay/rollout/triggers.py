@@ -89,10 +89,15 @@ def _latched(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 
 def _wave_started(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The first revision of all has nothing to be compared with: it goes on by health alone.
+    # The first revision of all has nothing to be compared with: it goes on by health alone, and does
+    # not wait for waves of which nobody answers.
     rollout = rollout_of(status)
+    if not _has_followers(situation, rollout):
+        return False
+    if status.stable is None and situation.waves_away(rollout):
+        return True
     follows = status.stable is None or (rollout.latched is not None and _won(situation, status))
-    return follows and _wave_over(situation, status) and _has_followers(situation, rollout)
+    return follows and _wave_over(situation, status)
 
 
 def _wave_failed(situation: Situation, status: ModelDeploymentStatus) -> bool:

@@ -330,7 +330,7 @@ def test_a_retired_revision_keeps_its_pods_and_a_rejected_one_its_history() -> N
     assert plan.keep_revisions == {SEVEN, EIGHT, NINE}
     assert {item.revision: item.running for item in plan.revisions} == {
         SEVEN: True,
-        EIGHT: True,
+        EIGHT: False,  # its pods stay where they are, and are not made where they are not
         NINE: False,
     }
 

@@ -1,6 +1,7 @@
 """What a rollout does, one sentence per test."""
 
 import datetime
+import json
 from typing import Any
 
 import pytest
@@ -342,6 +343,22 @@ def test_promote_is_written_before_any_member_changes() -> None:
     assert decision.status.stable is not None
     assert decision.status.stable.revision == EIGHT
     assert [item.route for item in world.members.values()] == routes
+
+
+def test_a_promotion_on_record_switches_no_route_to_pods_that_broke_meanwhile() -> None:
+    """The operator died between the record and the routes, and so did the pods in one member."""
+    world = on_trial(2).with_judgement(PROMOTE)
+    world.document = json.loads(json.dumps(world.decide().status.to_dict()))
+    assert world.stable == EIGHT
+    world.members["west"].pods[EIGHT] = PodsView(2, 0)
+    world.look()
+    routes = {name: member.route for name, member in world.members.items()}
+    assert routes["east"] == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    assert routes["west"] == RouteView(SEVEN, SEVEN, 50, "idle/0")
+
+    world.pods_move()
+    world.run()
+    assert world.members["west"].route == RouteView(EIGHT, EIGHT, 50, "idle/0")
 
 
 def test_promote_ends_with_all_traffic_on_the_canary_and_the_old_pods_for_a_while() -> None:

@@ -291,6 +291,17 @@ def test_promotion_by_hand_is_recorded_with_who_and_why() -> None:
     assert entry.request_reason == "the labels of today are wrong"
 
 
+def test_a_canary_is_not_promoted_by_hand_in_the_look_in_which_its_trial_begins() -> None:
+    """Whether it is taken does not hang on when the pods got ready: no one has seen it answer."""
+    world = serving().later(3600).asks_for(EIGHT)
+    world.look()
+    world.person("promote", full=True).pods_move()
+    world.run()
+
+    assert (world.stable, world.stage) == (SEVEN, Stage.TRIAL)
+    assert world.answer.message == "there is no trial: the rollout is in stage Starting"
+
+
 def test_a_canary_that_lost_is_not_promoted_by_hand() -> None:
     world = on_trial(2).with_judgement(ROLLBACK).person("promote", full=True).run()
 

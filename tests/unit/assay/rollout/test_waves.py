@@ -90,6 +90,15 @@ def test_a_rollback_after_the_latch_takes_all_waves_back() -> None:
     assert [item.revision for item in world.status.rejected_revisions] == [EIGHT]
 
 
+def test_a_canary_that_lost_in_the_first_wave_gets_no_pods_in_the_others() -> None:
+    world = a_world(wave("pilot")).run()
+    world.with_judgement(ROLLBACK).run()
+
+    assert [item.revision for item in world.status.retired_revisions] == [EIGHT]
+    assert with_canary(world) == ["a-pilot"]
+    assert with_canary(world.later(31).run()) == []
+
+
 def test_no_verdict_no_second_wave() -> None:
     world = a_world(wave("pilot"), wave("east")).run()
     world.with_judgement(judged()).later(3600).run()
@@ -166,6 +175,36 @@ def test_the_first_revision_of_all_comes_wave_by_wave_on_health() -> None:
     world.later(30).run()
     assert (world.stage, world.stable) == (Stage.DONE, SEVEN)
     assert all(member.route is not None for member in world.members.values())
+
+
+def test_the_first_revision_of_all_waits_for_no_wave_that_is_away() -> None:
+    world = labelled(World(*MEMBERS))
+    world.spec, world.revision = a_spec(SEVEN, waves=[wave("pilot")]), SEVEN
+    world.look()
+    world.loses("a-pilot").run()
+
+    assert (world.stable, world.stage) == (SEVEN, Stage.DONE)
+    world.finds("a-pilot").run()
+    assert world.members["a-pilot"].route is not None
+
+
+@pytest.mark.parametrize("gone", ["member", "pods"])
+def test_a_latched_trial_ends_when_nothing_of_its_waves_is_left(gone: str) -> None:
+    world = a_world(wave("pilot", soakSeconds=3600)).run()
+    world.with_judgement(PROMOTE).run()
+    assert world.rollout.latched is not None
+    if gone == "member":
+        world.loses("a-pilot")
+    else:
+        world.breaks(EIGHT, "OOMKilled").pods_move()
+    assert world.run().stage is Stage.TRIAL  # a restart is no failure
+    decision = world.decide()
+    assert decision.wake_after is not None
+    assert decision.wake_after <= 600
+
+    world.later(600).run()
+    assert (world.stable, world.stage) == (SEVEN, Stage.DONE)
+    assert world.status.history[0].reason == "ProgressDeadlineExceeded"
 
 
 def test_a_wave_of_nobody_is_left_out() -> None:

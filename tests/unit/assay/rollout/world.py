@@ -17,7 +17,7 @@ from assay.api.deployment_status import (
 from assay.api.model_deployment import ModelDeploymentSpec, Paused, StickyBy
 from assay.api.request import parse
 from assay.judge import Judgement, MetricJudgement, Verdict
-from assay.render.member import running_revisions
+from assay.render.member import running_revisions, staying_revisions
 from assay.render.naming import Identity
 from assay.render.record import read_record, record
 from assay.rollout import (
@@ -119,8 +119,13 @@ class Member:
 
     def follow(self, status: ModelDeploymentStatus, replicas: int = 1) -> None:
         """Make real what status says; pods that are new are not ready yet."""
-        running = running_revisions(status, self.name)
-        self.pods = {name: self.pods.get(name, PodsView(replicas, 0)) for name in running}
+        made, staying = (
+            running_revisions(status, self.name),
+            staying_revisions(status, self.name),
+        )
+        self.pods = {name: PodsView(replicas, 0) for name in made} | {
+            name: pods for name, pods in self.pods.items() if name in staying
+        }
         wanted = wanted_route(status, self.name)
         if wanted is not None:
             for revision in {wanted.stable, wanted.canary_slot}:
@@ -139,8 +144,8 @@ class Member:
         if self.route is None or wanted is None or self.route == wanted:
             return
         self.route = wanted
-        running = running_revisions(status, self.name)
-        self.pods = {name: pods for name, pods in self.pods.items() if name in running}
+        staying = staying_revisions(status, self.name)
+        self.pods = {name: pods for name, pods in self.pods.items() if name in staying}
         assert wanted.stable in self.pods, f"{self.name}: a route to nothing"
 
     @property
