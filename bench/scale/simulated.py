@@ -5,7 +5,6 @@ the operator's. Deployments and StatefulSets of Assay get the status that Kubern
 """
 
 import asyncio
-import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -51,10 +50,22 @@ class Controllers:
             "observedGeneration": metadata["generation"],
             **dict.fromkeys(counts, wanted),
         }
-        with contextlib.suppress(ApiError, MemberError):  # the next event tries again
-            await self._api.request(
-                "PATCH", f"{path}/status", body={"status": status}, content_type=MERGE, seconds=60
-            )
+        while True:
+            try:
+                await self._api.request(
+                    "PATCH",
+                    f"{path}/status",
+                    body={"status": status},
+                    content_type=MERGE,
+                    seconds=60,
+                )
+            except (ApiError, MemberError) as error:
+                if isinstance(error, ApiError) and error.missing:
+                    return
+                print(f"{self._api.name}: {path}: {error}, trying again", flush=True)
+                await asyncio.sleep(1.0)
+            else:
+                return
 
 
 async def main(members: dict[str, Credentials]) -> None:

@@ -206,6 +206,7 @@ def may(cluster: Cluster, verb: str, resource: str, namespace: str = "") -> bool
         ("watch", "backendtrafficpolicies.gateway.envoyproxy.io", ""),
         ("delete", "backendtrafficpolicies.gateway.envoyproxy.io", "ml"),
         ("deletecollection", "services", "ml"),
+        ("delete", "httproutes.gateway.networking.k8s.io", "ml"),
         ("watch", "services", ""),
         ("watch", "poddisruptionbudgets.policy", ""),
         ("delete", "poddisruptionbudgets.policy", "ml"),

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 
 from assay.api.conditions import ConditionStatus, ConditionType
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import Approval, ModelDeploymentSpec, Paused, Rollout
+from assay.api.model_deployment import (
+    Approval,
+    ModelDeploymentSpec,
+    Paused,
+    Rollout,
+    RolloutType,
+)
 from assay.controller.reservations import held
 from assay.placement import Candidate, Holding, Plan, plan
 from assay.render.member import staying_revisions
@@ -261,6 +267,13 @@ def _trial(
 
 
 def _steps(settings: Rollout) -> str:
+    if settings.type is RolloutType.BLUE_GREEN:
+        preview, switched = settings.steps
+        approved = ", when somebody approves" if preview.pause else ""
+        return (
+            f"blue-green: a second full set, then all traffic at once{approved}; the old set stays"
+            f" for at least {switched.min_seconds} s; {settings.max_seconds} s at most"
+        )
     steps = settings.canary.steps
     words = []
     for step in steps:
@@ -280,6 +293,8 @@ def _verdict(settings: Rollout) -> str:
         for item in analysis.metrics
     ]
     guards = [f"guard {item.name}" for item in analysis.guards]
+    if not metrics:
+        return f"by health and {', '.join(guards)}"
     return f"{analysis.promote_on} by {', '.join([*metrics, *guards])}"
 
 

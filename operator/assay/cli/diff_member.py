@@ -10,7 +10,7 @@ from typing import Any
 from assay.api import FIELD_MANAGER
 from assay.members import receipts, resources
 from assay.render.member import MemberPlan, MemberTarget, Target, plan
-from assay.render.naming import COMPONENT_LABEL, SERVER, receipts_name
+from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name, receipts_name
 
 from .cluster import APPLY, Cluster, Refused
 from .diff_text import Change
@@ -41,7 +41,7 @@ def changes(member: Cluster, target: Target, share: MemberTarget) -> Iterator[Ch
         yield anchor
         for document in objects.owned((anchor.after or {})["metadata"].get("uid", "")):
             yield _dry_run(member, share.name, document)
-    for route in filter(None, (wanted.route, wanted.sticky)):
+    for route in filter(None, (wanted.route, wanted.preview, wanted.sticky)):
         yield _dry_run(member, share.name, route)
     yield from _pruned(member, target, share.name, wanted)
 
@@ -89,9 +89,12 @@ def _pruned(member: Cluster, target: Target, name: str, wanted: MemberPlan) -> I
             if item["metadata"]["labels"].get(resources.REVISION) not in kept:
                 version = resources.API_VERSIONS[kind]
                 yield _change(name, {"apiVersion": version, "kind": kind, **item}, None)
-    if wanted.sticky is None:
-        path = resources.path("BackendTrafficPolicy", target.namespace, target.name)
-        if (found := member.find(path)) is not None:
+    for document, kind, called in (
+        (wanted.preview, "HTTPRoute", preview_name(target.name)),
+        (wanted.sticky, "BackendTrafficPolicy", target.name),
+    ):
+        path = resources.path(kind, target.namespace, called)
+        if document is None and (found := member.find(path)) is not None:
             yield _change(name, found, None)
 
 

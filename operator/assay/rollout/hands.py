@@ -13,6 +13,7 @@ from assay.api.deployment_status import (
 )
 
 from . import changes, requests
+from .guards import summary
 from .observation import Event
 from .situation import Situation
 from .wording import named, sentences
@@ -162,4 +163,7 @@ def _by_hand(situation: Situation, status: ModelDeploymentStatus) -> str:
     """Say who decided, why, and what the evidence said then."""
     request, judgement = changes.request_of(situation), situation.judgement(status)
     known = f"The evidence then: {judgement.message}" if judgement else "There was no evidence yet"
+    if situation.by_guards(status):
+        guard = situation.guard_hold(status)
+        known = summary(guard) if guard else "No guard spoke against it"
     return sentences(f"{request.by}: {request.reason or 'no reason given'}", known)

@@ -82,6 +82,17 @@ def test_a_new_version_starts_a_trial_of_which_steps_waves_and_members_are_told(
     assert running_revisions(found.status, "west") == {old}
 
 
+def test_a_blue_green_trial_is_told_as_one_switch() -> None:
+    guards = [{"name": "p99", "query": "x", "max": "0.2"}]
+    by_guards = {"type": "BlueGreen", "analysis": {"metrics": [], "guards": guards}}
+    found = told(a_world(a_spec("7")), a_spec("8", blueGreen={"approval": "Manual"}, **by_guards))
+    assert found["trial"] == (
+        "blue-green: a second full set, then all traffic at once, when somebody approves; "
+        "the old set stays for at least 30 s; 86400 s at most"
+    )
+    assert found["verdict"] == "by health and guard p99"
+
+
 def test_what_is_no_part_of_the_revision_starts_no_trial() -> None:
     world = a_world(seven := a_spec("7"))
     other = seven.to_dict()["model"] | {"uri": "https://elsewhere.example.com/7", "version": "7b"}

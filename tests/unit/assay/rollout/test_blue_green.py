@@ -162,6 +162,8 @@ def test_a_person_switches_without_waiting_for_guards(*, full: bool) -> None:
 
     assert live(world) == ON_EIGHT
     assert world.stage is (Stage.DONE if full else Stage.TRIAL)
+    if full:
+        assert "guard p99 in east: " in world.status.history[0].message
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
