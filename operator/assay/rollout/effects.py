@@ -208,13 +208,18 @@ def _miss_deadline(
 def _end_inconclusive(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
-    limit = changes.rollout_of(status).settings.max_seconds
+    rollout = changes.rollout_of(status)
+    limit = rollout.settings.max_seconds
+    what = f"there was no verdict within {limit} s"
+    if rollout.latched is not None:
+        wave = rollout.waves[-1].name
+        what = f"nothing could follow wave {wave} within {limit} s after it had soaked"
     judgement = situation.judgement(status)
     known = f"Last: {judgement.message}" if judgement else ""
     guard = situation.guard_hold(status)
     guarded = summary(guard) if guard else ""
     holds = "; ".join(f"{item.member}: {item.reason}" for item in situation.problems(status))
-    message = sentences(f"there was no verdict within {limit} s", known, guarded, holds)
+    message = sentences(what, known, guarded, holds)
     decision = changes.decision_now(situation, Verdict.ROLLBACK, Reason.INCONCLUSIVE, message)
     return changes.reject(situation, status, stage, decision)
 

@@ -371,10 +371,17 @@ class Situation:
         return self.now
 
     def trial_due(self, rollout: RolloutStatus) -> datetime.datetime:
-        """Return by when there must be a verdict; the clock stands while a person is waited for."""
+        """Return by when there must be a verdict; the clock stands while a person is waited for.
+
+        Of a latched one: by when each wave that has soaked must let the next follow. It may be held
+        up by guards without data or by users that are not kept, which no other clock ends.
+        """
         limit = seconds(rollout.settings.max_seconds + rollout.held_seconds)
         held = self.now - rollout.held_since if rollout.held_since else seconds(0)
-        return rollout.started_at + limit + held
+        since = rollout.started_at
+        if rollout.latched is not None:
+            since = self.soak_due(rollout) or self.now
+        return since + limit + held
 
     def hold(self, status: ModelDeploymentStatus) -> Hold | None:
         """Return what holds the rollout in `status`, or any change at all; the strongest first."""

@@ -190,7 +190,10 @@ def _on_trial(
     judgement = situation.judgement(status)
     guard = situation.guard_hold(status)
     hold = situation.hold(status)
-    due = f"Without a verdict by {moment(situation.trial_due(rollout))} it is rolled back"
+    lacks = "a verdict"
+    if rollout.latched is not None:
+        lacks = "every guard kept" if guard else ""
+    due = f"Without {lacks} by {moment(situation.trial_due(rollout))} it is rolled back"
     changed = [
         field
         for field, asked, frozen in (
@@ -207,7 +210,7 @@ def _on_trial(
         hold.message if hold else "",
         judgement.message if judgement else "",
         summary(guard) if guard else "",
-        "" if hold or rollout.latched is not None else due,
+        "" if hold or not lacks else due,
         f"{' and '.join(changed)} was changed since; that counts from the next rollout"
         if changed
         else "",

@@ -113,7 +113,7 @@ def _deadline_exceeded(situation: Situation, status: ModelDeploymentStatus) -> b
 
 def _inconclusive(situation: Situation, status: ModelDeploymentStatus) -> bool:
     late = situation.now >= situation.trial_due(rollout_of(status))
-    return status.stable is not None and late and rollout_of(status).latched is None
+    return status.stable is not None and late
 
 
 def _rollback(situation: Situation, status: ModelDeploymentStatus) -> bool:

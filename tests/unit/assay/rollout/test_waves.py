@@ -114,6 +114,28 @@ def test_a_latched_verdict_does_not_time_out() -> None:
     assert world.stable == EIGHT
 
 
+def test_a_latched_trial_whose_guards_fall_silent_ends_in_time() -> None:
+    guard = {"name": "p99", "query": "x", "max": "0.2"}
+    settings = {"analysis": {"guards": [guard]}, "maxSeconds": 3600}
+    world = a_world(wave("pilot"), wave("east", soakSeconds=600), **settings).reads(0.1).run()
+    world.with_judgement(PROMOTE).look()
+    world.with_judgement(judged()).reads(0.1).run()
+    assert world.rollout.latched is not None
+    world.reads(None).later(600).run()
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert "Without every guard kept by " in ready.message
+
+    assert world.later(3599).run().stage is Stage.TRIAL
+    world.later(1).run()
+
+    assert (world.stage, world.stable) == (Stage.DONE, SEVEN)
+    assert world.status.history[0].reason == "Inconclusive"
+    assert world.status.history[0].message.startswith(
+        "nothing could follow wave east within 3600 s after it had soaked. Last: "
+    )
+
+
 def test_only_so_many_members_get_ready_at_a_time() -> None:
     world = a_world(wave("pilot"), wave("east", maxConcurrency=1)).run()
     world.slow.add(EIGHT)
