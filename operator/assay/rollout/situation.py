@@ -2,8 +2,9 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from assay.api.conditions import ConditionStatus, ConditionType, Reason
 from assay.api.deployment_status import (
@@ -59,8 +60,11 @@ class Situation:
     before: ModelDeploymentStatus
     observed: Observation
     now: datetime.datetime
+    _came: dict[tuple[str, int, str], Mapping[str, int]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
-    @property
+    @cached_property
     def reachable(self) -> tuple[MemberView, ...]:
         """The members that answer; only these are waited for."""
         return tuple(member for member in self.observed.members if member.reachable)
@@ -100,7 +104,7 @@ class Situation:
         """Until when a first start waits for members whose Lease another hub holds."""
         return self._reachability_since() + seconds(_ADOPTION_SECONDS)
 
-    def came(self, status: ModelDeploymentStatus) -> dict[str, int]:
+    def came(self, status: ModelDeploymentStatus) -> Mapping[str, int]:
         """Return with which wave the canary of `status` comes to each member, of those to which it does.
 
         At most maxConcurrency members of a wave get ready at a time. One that is away holds up nobody.
@@ -108,13 +112,20 @@ class Situation:
         rollout, canary = status.rollout, status.canary
         if rollout is None or canary is None:
             return {}
+        # Some fifteen questions of one decision ask for it, of at most a few stages of a rollout.
+        key = (rollout.id, waves.present(rollout), canary.revision)
+        if key not in self._came:
+            self._came[key] = self._came_to(rollout, canary.revision)
+        return self._came[key]
+
+    def _came_to(self, rollout: RolloutStatus, canary: str) -> Mapping[str, int]:
         came: dict[str, int] = {}
         if self.before.rollout is not None and self.before.rollout.id == rollout.id:
             came = {item.name: item.wave for item in self.before.clusters if item.wave is not None}
         starting = Counter(
             came[member.name]
             for member in self.reachable
-            if member.name in came and not is_ready(member, canary.revision)
+            if member.name in came and not is_ready(member, canary)
         )
         for member in sorted(self.observed.members, key=lambda item: item.name):
             index = waves.wave_of(rollout.settings, member.labels)
