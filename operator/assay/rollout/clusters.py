@@ -123,7 +123,9 @@ def _serving(
     if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
         return stable  # it has all traffic already: to become stable must not take that away
     shown = member.route.stable if member.reachable and member.route else None
-    if shown is not None and is_ready(member, shown):
+    # A route that was switched shows the canary alone, and must come back whoever is ready.
+    canary = status.canary.revision if status.canary else None
+    if shown is not None and shown != canary and is_ready(member, shown):
         return shown
     if before is not None and before.revision is not None:
         return before.revision

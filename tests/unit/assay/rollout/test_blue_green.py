@@ -106,6 +106,19 @@ def test_a_breach_after_the_switch_goes_back_by_one_write_traffic_first() -> Non
     assert world.status.rejected_revisions[0].reason == "GuardBreached"
 
 
+def test_what_is_breached_goes_back_although_the_old_set_has_failed_meanwhile() -> None:
+    world = a_world().run().reads(0.9)
+    world.breaks(SEVEN, "ImagePullBackOff")
+    for member in world.members.values():
+        member.pods[SEVEN] = PodsView(2, 0, "ImagePullBackOff")
+    world.later(30).run()
+    world.later(30).run()
+
+    assert live(world) == ON_SEVEN
+    assert world.stage is Stage.DONE
+    assert world.status.history[0].reason == "GuardBreached"
+
+
 def test_with_preview_hosts_the_switch_waits_for_guards_kept_on_what_comes_there() -> None:
     world = a_world(previewHostnames=PREVIEW).run()
     stratum = f"{world.rollout.id}/0"
