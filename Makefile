@@ -59,12 +59,15 @@ demo: setup ## three clusters, three versions: one rolled back, one promoted (KE
 	@$(PY) -m demo
 
 bench: setup ## all short measurements; each prints its table
-	@for file in $(filter-out bench/server/compare.py bench/server/pairs.py,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
+	@for file in $(filter-out bench/server/compare.py bench/server/pairs.py bench/scale/%,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
 bench-server: setup ## model servers side by side (half an hour, and GBs of peers once); writes docs/benchmarks.md
 	@exec $(PY) -m bench.server.compare
 
+bench-scale: setup ## the operator with a thousand ModelDeployments on real API servers (Linux, root; a quarter of an hour)
+	@exec $(PY) -m bench.scale.operator_load
+
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate lint unit simulate explore decisions clusters test demo bench bench-server fuzz
+.PHONY: help setup lock generate lint unit simulate explore decisions clusters test demo bench bench-server bench-scale fuzz
