@@ -39,9 +39,13 @@ KINDS = {
 def ours(document: dict[str, Any]) -> dict[str, Any]:
     """What of an object we write, as far as nobody else fills it in."""
     labels = document["metadata"]["labels"]
-    spec = document.get("spec", {})
+    spec, data = document.get("spec", {}), document.get("data")
     told = {key: spec.get(key) for key in OURS}
-    return {"labels": labels, "data": document.get("data"), "spec": told}
+    if data and "record.json" in data:
+        # When a wave last began to serve is in it too: pods that were deleted before are new.
+        record = json.loads(data["record.json"])
+        data = {key: record.get(key) for key in ("origin", "uid", "stable", "canary")}
+    return {"labels": labels, "data": data, "spec": told}
 
 
 def snapshot(trial: Trial, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
