@@ -73,7 +73,9 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
         await leave(hands, item, observed, status)
     await _report(hands, item, memory)
     return Next(
-        _soon(_sooner(decision.wake_after, _rotation(spec, memory, moment)), observed, memory)
+        _soon(
+            hands, _sooner(decision.wake_after, _rotation(spec, memory, moment)), observed, memory
+        )
     )
 
 
@@ -107,17 +109,24 @@ async def _record(hands: Hands, item: Deployment, memory: Memory, decision: Deci
         memory.unsaid += decision.events
 
 
-def _soon(wanted: float | None, observed: Observation, memory: Memory) -> float | None:
+def _soon(
+    hands: Hands, wanted: float | None, observed: Observation, memory: Memory
+) -> float | None:
     """Return when to look again: soon while something failed or pods start.
 
-    A pod that cannot start changes nothing in its Deployment, so no watch tells.
+    A pod that cannot start changes nothing in its Deployment, so no watch tells. Nor does anything
+    tell when a member that is there, but was too busy to answer this look, would answer the next.
     """
     starting = any(
         not pods.is_ready or pods.rolling
         for view in observed.members
         for pods in view.revisions.values()
     )
-    return _sooner(wanted, RETRY_SECONDS) if starting or memory.failures else wanted
+    busy = any(
+        not view.reachable and (member := hands.members.get(view.name)) and member.state.reachable
+        for view in (*observed.members, *observed.leaving)
+    )
+    return _sooner(wanted, RETRY_SECONDS) if starting or busy or memory.failures else wanted
 
 
 def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.datetime) -> float | None:

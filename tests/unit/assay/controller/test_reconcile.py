@@ -23,7 +23,7 @@ from assay.controller.reconcile import Next, reconcile
 from assay.controller.tombstones import Tombstones
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
-from assay.members import kubeconfig
+from assay.members import kubeconfig, member
 from assay.members.errors import ApiError
 from assay.members.registry import Registry
 from assay.placement import Candidate
@@ -172,6 +172,23 @@ def test_what_the_hub_holds_is_not_read_while_it_is_known(monkeypatch: pytest.Mo
             assert f"GET {PATH}" in world.hub.requests[before:]
             assert world.memory.last is not None
             assert world.memory.last.spec is None
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_was_too_busy_for_a_look_is_asked_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            monkeypatch.setattr(member, "VIEW_SECONDS", 0.05)
+            world.east.delay[f"GET {RECORD}"] = 0.5
+            found = await world.look()
+            assert not world.status["clusters"][0]["reachable"]
+            assert found.seconds == module.RETRY_SECONDS
+            world.east.delay.clear()
+            await world.look()
+            assert world.status["clusters"][0]["reachable"]
 
     asyncio.run(scenario())
 
