@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[2]
 FLEET, HUB = "scale", "hub"
 NAMESPACE, SYSTEM = "ml", "assay-system"
 _OF_NODES = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd")
+_ADDRESSES = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "ServiceCIDR",
+    "metadata": {"name": "bench"},
+    "spec": {"cidrs": ["172.20.0.0/16"]},
+}
+"""A fleet has 254 addresses for Services; nobody routes to these."""
+
 _GATEWAY_KINDS = ("httproutes.gateway.networking.k8s.io",)
 
 
@@ -38,6 +46,7 @@ def control_planes(members: Sequence[str]) -> Iterator[dict[str, Cluster]]:
                 cluster.stop(program)
             cluster.api().create(_namespace(each) for each in (NAMESPACE, SYSTEM))
             cluster.api().create(assay if name == HUB else routes)
+            cluster.kubectl("create", "-f", "-", input=json.dumps(_ADDRESSES))
         yield clusters
     finally:
         fleet.down()
