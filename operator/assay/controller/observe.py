@@ -122,7 +122,12 @@ def _place(
         item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
     )
     lost = _lost(members, item, spec, now)
-    holding = Holding(has, reservations.of_others(item.key), on_trial, lost)
+    # What others hold matters where room is limited; elsewhere it would make every plan anew.
+    limited = {each.name for each in members.candidates() if each.spec.capacity is not None}
+    others = {
+        name: count for name, count in reservations.of_others(item.key).items() if name in limited
+    }
+    holding = Holding(has, others, on_trial, lost)
     question = (members.candidates(), spec.placement, spec.serving.replicas, holding)
     if memory.placed is None or memory.placed[0] != question:
         memory.placed = (question, plan(members.candidates(), spec, item.namespace, holding))
