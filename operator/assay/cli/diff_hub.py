@@ -17,7 +17,7 @@ from assay.api.model_deployment import (
     Rollout,
     RolloutType,
 )
-from assay.controller.reservations import held
+from assay.controller.reservations import held, lost
 from assay.placement import Candidate, Holding, Plan, plan
 from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
@@ -118,23 +118,9 @@ def _placed(
         {name: count for name, count in holds.items() if name in known},
         fleet.taken,
         before.stable is not None and _open(before.rollout),
-        _lost(spec, before, fleet, now),
+        lost(before, spec.placement, fleet.away, now),
     )
     return plan(fleet.candidates, spec, namespace, holding)
-
-
-def _lost(
-    spec: ModelDeploymentSpec, before: ModelDeploymentStatus, fleet: Fleet, now: datetime.datetime
-) -> frozenset[str]:
-    tolerated = spec.placement.toleration_seconds
-    if tolerated is None:
-        return frozenset()
-    limit = now - datetime.timedelta(seconds=tolerated)
-    return frozenset(
-        item.name
-        for item in before.clusters
-        if item.unreachable_since and item.unreachable_since <= limit and item.name in fleet.away
-    )
 
 
 def _observation(

@@ -78,12 +78,7 @@ def _dry_run(member: Cluster, name: str, document: dict[str, Any]) -> Change:
 def _pruned(member: Cluster, target: Target, name: str, wanted: MemberPlan) -> Iterator[Change]:
     """Yield what is there and would be removed."""
     selector = f"{resources.DEPLOYMENT}={target.name},{COMPONENT_LABEL}={SERVER}"
-    for kind, kept in (
-        ("Deployment", wanted.run_revisions),
-        ("Service", wanted.run_revisions),
-        ("PodDisruptionBudget", wanted.run_revisions),
-        ("ControllerRevision", wanted.keep_revisions),
-    ):
+    for kind, kept in wanted.staying:
         path = resources.path(kind, target.namespace)
         for item in member.request("GET", path, {"labelSelector": selector})["items"]:
             if item["metadata"]["labels"].get(resources.REVISION) not in kept:

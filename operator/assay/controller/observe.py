@@ -33,7 +33,7 @@ from .guards import read_guards, wrong_query
 from .history import History, trial_window
 from .hub import Deployment
 from .memory import Memory
-from .reservations import Reservations, held, in_use
+from .reservations import Reservations, held, in_use, lost
 
 GROWTH_SECONDS = 60.0
 """Age of a trial from which its labels so far tell how many there will be."""
@@ -121,40 +121,23 @@ def _place(
     on_trial = (
         item.status.stable is not None and rollout is not None and rollout.stage is not Stage.DONE
     )
-    lost = _lost(members, item, spec, now)
+    away = {member.name for member in members.all() if not member.state.reachable}
+    candidates = members.candidates()
     # What others hold matters where room is limited; elsewhere it would make every plan anew.
-    limited = {each.name for each in members.candidates() if each.spec.capacity is not None}
+    limited = {each.name for each in candidates if each.spec.capacity is not None}
     others = {
         name: count for name, count in reservations.of_others(item.key).items() if name in limited
     }
-    holding = Holding(has, others, on_trial, lost)
-    question = (members.candidates(), spec.placement, spec.serving.replicas, holding)
+    holding = Holding(has, others, on_trial, lost(item.status, spec.placement, away, now))
+    question = (candidates, spec.placement, spec.serving.replicas, holding)
     if memory.placed is None or memory.placed[0] != question:
-        memory.placed = (question, plan(members.candidates(), spec, item.namespace, holding))
+        memory.placed = (question, plan(candidates, spec, item.namespace, holding))
     placed = memory.placed[1]
     both = {
         name: max(has.get(name, 0), placed.shares.get(name, 0)) for name in {*has, *placed.shares}
     }
     reservations.hold(item.key, both, lacking=placed.fault is not None)
     return placed
-
-
-def _lost(
-    members: Registry, item: Deployment, spec: ModelDeploymentSpec, now: datetime.datetime
-) -> frozenset[str]:
-    """Return the members that are away for longer than is tolerated, as status remembers it."""
-    tolerated = spec.placement.toleration_seconds
-    if tolerated is None:
-        return frozenset()
-    limit = now - datetime.timedelta(seconds=tolerated)
-    return frozenset(
-        cluster.name
-        for cluster in item.status.clusters
-        if cluster.unreachable_since is not None
-        and cluster.unreachable_since <= limit
-        and (member := members.get(cluster.name)) is not None
-        and not member.state.reachable
-    )
 
 
 def _leaving(members: Registry, names: Collection[str], item: Deployment) -> list[Member]:

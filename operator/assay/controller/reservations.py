@@ -5,10 +5,12 @@ made. One event loop makes all plans, and none yields between asking what others
 its own, so two that are made at the same time cannot take the same place.
 """
 
+import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.placement import Placement
 from assay.rollout.observation import MemberView
 
 from .hub import Deployment, Key
@@ -71,6 +73,25 @@ def held(status: ModelDeploymentStatus) -> dict[str, int]:
         else cluster.replicas
         for cluster in status.clusters
     }
+
+
+def lost(
+    status: ModelDeploymentStatus,
+    placement: Placement,
+    away: Collection[str],
+    now: datetime.datetime,
+) -> frozenset[str]:
+    """Return the members `away` for longer than is tolerated, as status remembers it."""
+    if placement.toleration_seconds is None:
+        return frozenset()
+    limit = now - datetime.timedelta(seconds=placement.toleration_seconds)
+    return frozenset(
+        cluster.name
+        for cluster in status.clusters
+        if cluster.unreachable_since is not None
+        and cluster.unreachable_since <= limit
+        and cluster.name in away
+    )
 
 
 def in_use(views: Iterable[MemberView], known: Shares) -> dict[str, int]:

@@ -293,12 +293,7 @@ class Writer:
             return
         # Whoever made them: a hub that adopts a deployment takes its place in the member.
         selector = f"{resources.DEPLOYMENT}={name},{COMPONENT_LABEL}={SERVER}"
-        for kind, wanted in (
-            ("Deployment", plan.run_revisions),
-            ("Service", plan.run_revisions),
-            ("PodDisruptionBudget", plan.run_revisions),
-            ("ControllerRevision", plan.keep_revisions),
-        ):
+        for kind, wanted in plan.staying:
             if not self._has(kind):
                 continue
             found = await self._api.get(resources.path(kind, namespace), labelSelector=selector)

@@ -98,6 +98,16 @@ class MemberPlan:
     preview: Manifest | None = None
     sticky: Manifest | None = None
 
+    @property
+    def staying(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        """The kinds that are pruned, in that order, each with the revisions that stay."""
+        return (
+            ("Deployment", self.run_revisions),
+            ("Service", self.run_revisions),
+            ("PodDisruptionBudget", self.run_revisions),
+            ("ControllerRevision", self.keep_revisions),
+        )
+
 
 def mark(deployment: Target) -> str:
     """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
