@@ -10,6 +10,8 @@ import contextlib
 import functools
 import json
 import os
+import socket
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -45,6 +47,11 @@ CONNECTIONS = 16
 """Requests in flight to one cluster; more only queue up there."""
 STREAMS = 8
 """Connections that watches hold open besides."""
+
+PROBE_SECONDS = 10
+PROBES = 3
+"""A silent connection is probed after so many seconds, and given up when so many probes in a row, as
+far apart, stay without an answer."""
 
 Fence = Callable[[], float]
 """Asked right before each write: returns the seconds that it may take, or raises `MemberError`."""
@@ -215,7 +222,8 @@ class Api:
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Open a stream of JSON lines (a watch) that ends when it is silent for too long.
 
-        A half-open connection never reports an error: only silence tells.
+        A half-open connection reports an error when it was probed in vain (`PROBES`); one whose
+        server hangs never does: only silence tells.
         """
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
@@ -310,8 +318,27 @@ class _Transport(RESTClientObject):
     @override
     def _create_connector(self) -> aiohttp.TCPConnector:
         return aiohttp.TCPConnector(
-            limit=self.maxsize, ssl=self.ssl_context, resolver=self._resolver
+            limit=self.maxsize,
+            ssl=self.ssl_context,
+            resolver=self._resolver,
+            socket_factory=_probing_socket,
         )
+
+
+def _probing_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make the socket for an address (of `getaddrinfo`) that notices when the other end is gone.
+
+    A watch of something that never changes is silent for minutes, and a link that drops packets
+    looks the same: only the kernel can tell them apart, by asking.
+    """
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+    return made
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
