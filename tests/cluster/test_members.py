@@ -14,7 +14,7 @@ from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import ModelClusterSpec
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.members import kubeconfig, receipts, session
+from assay.members import apply, kubeconfig, receipts, session
 from assay.members.kubeconfig import Credentials
 from assay.members.member import Member
 from assay.members.registry import Registry
@@ -193,6 +193,63 @@ def test_what_is_so_is_not_written_and_drift_is_mended(east: Cluster) -> None:
             await member.submit(NAMESPACE, NAME, a_plan())
             rule = objects(east)[f"HTTPRoute/{NAME}"]["spec"]["rules"][0]
             assert [backend["weight"] for backend in rule["backendRefs"]] == [50, 50]
+
+    asyncio.run(scenario())
+
+
+async def applied_by_another(east: Cluster) -> tuple[str, dict[str, list[str]]]:
+    """Apply the plan as an operator that ends then; return its proof, and when it wrote what."""
+    async with connected(east) as member:
+        await member.submit(NAMESPACE, NAME, a_plan(), "made of this")
+        proof = (await member.view(NAMESPACE, NAME)).applied
+        assert proof
+    await asyncio.sleep(1.1)  # managedFields have whole seconds
+    return proof, applied_at(objects(east))
+
+
+def test_who_starts_again_writes_nothing(east: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        proof, before = await applied_by_another(east)
+        async with connected(east) as member:
+            assert member.has_applied(NAMESPACE, NAME, "made of this", proof)
+            monkeypatch.setattr(apply, "CHECK_SECONDS", 0.0)
+            monkeypatch.setattr(apply, "CHECK_SHARE", 0.0)
+            # What is not watched is looked at, and then everything is known again.
+            await member.submit(NAMESPACE, NAME, a_plan(), "made of this")
+            assert applied_at(objects(east)) == before
+            assert (await member.view(NAMESPACE, NAME)).applied == proof
+            await member.submit(NAMESPACE, NAME, a_plan(), "made of this")
+            assert applied_at(objects(east)) == before
+
+    asyncio.run(scenario())
+
+
+ROUTE_PATCH = '[{"op":"replace","path":"/spec/rules/0/backendRefs/0/weight","value":3}]'
+RECORD_PATCH = '[{"op":"replace","path":"/data/record.json","value":"{}"}]'
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "patch", "mark", "trusts"),
+    [
+        ("httproute", NAME, ROUTE_PATCH, "made of this", False),
+        ("configmap", f"{NAME}-rollout", RECORD_PATCH, "made of this", True),
+        ("configmap", f"{NAME}-rollout", RECORD_PATCH, "made of something else", False),
+    ],
+)
+def test_what_changed_while_nobody_was_there_is_mended(
+    east: Cluster, kind: str, name: str, patch: str, mark: str, *, trusts: bool
+) -> None:
+    async def scenario() -> None:
+        proof, _ = await applied_by_another(east)
+        wanted = objects(east)
+        east.kubectl("patch", kind, name, "-n", NAMESPACE, "--type=json", "-p", patch)
+        async with connected(east) as member:
+            assert member.has_applied(NAMESPACE, NAME, mark, proof) is trusts
+            await member.submit(NAMESPACE, NAME, a_plan(), mark)
+            found = objects(east)
+        assert found[f"HTTPRoute/{NAME}"]["spec"] == wanted[f"HTTPRoute/{NAME}"]["spec"]
+        record = f"ConfigMap/{NAME}-rollout"
+        assert found[record]["data"] == wanted[record]["data"]
 
     asyncio.run(scenario())
 

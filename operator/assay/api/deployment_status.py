@@ -299,6 +299,10 @@ class ClusterStatus(Model):
         ge=0,
         json_schema_extra={"format": "int32"},
     )
+    applied: Annotated[str, pydantic.Field(max_length=64)] | None = pydantic.Field(
+        None,
+        description="Digest of what the operator applied there last: one that starts again writes nothing where it is so still.",
+    )
 
 
 class HistoryEntry(Model):

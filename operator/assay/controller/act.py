@@ -20,7 +20,7 @@ from assay.render.member import MemberTarget, Target, kept_revisions, mark, plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation, PodsView
-from assay.rollout.traffic import wanted_route
+from assay.rollout.traffic import cluster_of, wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -51,6 +51,8 @@ class Hands:
         Where deletions are recorded that a member has not followed.
     reservations
         What all ModelDeployments hold in the members.
+    code
+        Which program this is: another one may render other objects of the same.
     """
 
     hub: Hub
@@ -61,6 +63,7 @@ class Hands:
     tombstones: Tombstones
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
+    code: str = ""
 
 
 async def record(
@@ -155,8 +158,10 @@ async def act(
     replicas, inputs = _replicas(observed, status), mark(target)
     for member in members:
         wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
-        made_of = f"{inputs} {wanted}"
-        if urgent or not member.has_applied(*item.key, made_of):
+        made_of = f"{hands.code} {inputs} {wanted}"
+        before = cluster_of(item.status, member.name)
+        proof = before.applied if before else None
+        if urgent or not member.has_applied(*item.key, made_of, proof):
             work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
             running[member.name] = work
     await _settle(hands, item, memory, running)

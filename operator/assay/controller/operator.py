@@ -25,6 +25,7 @@ from .hub import Hub, Key
 from .leader import Leader
 from .memory import Memory
 from .profiles import Profiles
+from .program import program
 from .reconcile import Next, reconcile
 from .reservations import Reservations
 from .settings import Settings
@@ -116,6 +117,7 @@ async def _serve(
         tombstones,
         settings.policy,
         Reservations(wake),
+        program(),
     )
 
     async def look(key: Key, memory: Memory) -> Next:

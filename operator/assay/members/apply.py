@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from assay.render.member import MemberPlan
@@ -15,6 +16,15 @@ from . import resources
 from .api import METADATA, METADATA_LIST, Api
 from .cache import Cache, Key, digest, live_digest
 from .errors import ApiError
+from .written import (
+    Applied,
+    Written,
+    deployment_of,
+    documents,
+    key_of,
+    proof_of,
+    unwatched,
+)
 
 CHECK_SECONDS = 60.0
 """Between two looks at the metadata of what is not watched, if there is anything to look for."""
@@ -26,50 +36,6 @@ RESYNC_SECONDS = 600.0
 """What can be neither watched nor looked at is written again after so long."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was applied last.
-
-    Attributes
-    ----------
-    wanted
-        Hash of what was sent.
-    live
-        Hash of our part of what came back.
-    uid
-        Of the object.
-    at
-        When (`time.monotonic`).
-    """
-
-    wanted: str
-    live: str
-    uid: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A plan that was applied whole.
-
-    Attributes
-    ----------
-    mark
-        Of what it was made of.
-    keys
-        Of its objects.
-    watched
-        Of all objects of watched kinds that were seen of the ModelDeployment, wanted or not.
-    lacking
-        Kinds that the member has not for us, and of which nothing was written.
-    """
-
-    mark: str
-    keys: tuple[Key, ...]
-    watched: frozenset[Key]
-    lacking: frozenset[str]
 
 
 class Writer:
@@ -91,12 +57,23 @@ class Writer:
         self._pruned: dict[tuple[str, str], object] = {}
         self._checked: dict[tuple[str, str], float] = {}
         self._applied: dict[tuple[str, str], Applied] = {}
+        # What an operator before us applied, until what is not watched of it was looked at.
+        self._trusted: dict[tuple[str, str], Applied] = {}
+        self._begun: set[tuple[str, str]] = set()
 
-    def has_applied(self, namespace: str, name: str, mark: str) -> bool:
+    def proof(self, namespace: str, name: str) -> str | None:
+        """Return the proof of the plan that is applied; None while none is."""
+        done = self._applied.get((namespace, name))
+        return done.proof if done else None
+
+    def has_applied(self, namespace: str, name: str, mark: str, proof: str | None = None) -> bool:
         """Return whether the plan with this mark was applied and nothing has changed since.
 
-        Nothing is rendered to find that out: most looks find everything as it should be.
+        Nothing is rendered to find that out: most looks find everything as it should be. `proof` is
+        what an operator left that applied it before this one was started.
         """
+        if proof and (namespace, name) not in self._begun:
+            self._trust(namespace, name, mark, proof)
         done = self._applied.get((namespace, name))
         return (
             done is not None
@@ -113,8 +90,11 @@ class Writer:
         Stops at the first refusal: weights do not change before the record says so. `mark` stands
         for all that the plan was made of, to ask `has_applied` for.
         """
-        namespace, name = _deployment(plan)
-        self._applied.pop((namespace, name), None)
+        namespace, name = place = deployment_of(plan)
+        self._begun.add(place)
+        self._applied.pop(place, None)
+        if trusted := self._trusted.pop(place, None):
+            await self._take_over(plan, mark, trusted)
         await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
@@ -126,18 +106,10 @@ class Writer:
         if self._has("BackendTrafficPolicy"):
             await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
-        documents = (
-            plan.record,
-            *plan.ledger,
-            *(each for item in plan.revisions for each in (item.anchor, *item.owned(""))),
-            *(each for each in (plan.route, plan.preview, plan.sticky) if each),
-        )
-        self._applied[namespace, name] = Applied(
-            mark,
-            tuple(_key(item) for item in documents if self._has(item["kind"])),
-            self._watched(namespace, name),
-            self._lacking(),
-        )
+        keys = tuple(key_of(item) for item in documents(plan) if self._has(item["kind"]))
+        by_metadata = {key: self._written[key].live for key in unwatched(plan)}
+        proof = f"{self._watched_proof(place, mark)}.{proof_of(by_metadata)}"
+        self._applied[place] = Applied(mark, keys, self._watched(*place), self._lacking(), proof)
 
     async def back(self, plan: MemberPlan) -> None:
         """Take the traffic away first, then leave the record, then the rest.
@@ -166,12 +138,12 @@ class Writer:
         for key in [key for key in self._written if key[1] == namespace]:
             if key[2] == name or key[2].startswith((f"{name}-", f"{name}.")):
                 del self._written[key]
-        for known in (self._pruned, self._checked, self._applied):
+        for known in (self._pruned, self._checked, self._applied, self._trusted):
             known.pop((namespace, name), None)
 
     async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
         """Apply one object unless it is so already; return its uid."""
-        key, wanted = _key(document), digest(document)
+        key, wanted = key_of(document), digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
@@ -215,23 +187,14 @@ class Writer:
 
     async def _check(self, plan: MemberPlan) -> None:
         """Forget of what is not watched whatever is not as it was written: it is written again."""
-        namespace, name = _deployment(plan)
+        namespace, name = deployment_of(plan)
         if not self._check_due(namespace, name):
             return
         now = time.monotonic()
-        documents = (plan.record, *plan.ledger, *(item.anchor for item in plan.revisions))
-        keys = {_key(document) for document in documents if document["kind"] in resources.CHECKED}
-        keys &= self._written.keys()
-        found = await self._anchors(namespace, name) if keys else {}
-        alone = [key for key in keys if key[0] != "ControllerRevision"]
-        paths = (resources.path(*key) for key in alone)
-        # From the server's cache: what is a moment old is found the next time.
-        ask = (self._api.find(path, accept=METADATA, resourceVersion="0") for path in paths)
-        found |= dict(zip(alone, await asyncio.gather(*ask), strict=True))
+        keys = unwatched(plan) & self._written.keys()
+        found = await self._unwatched_now(namespace, name, keys)
         for key in keys:
-            document = found.get(key)
-            live = live_digest({**document, "kind": key[0]}) if document else None
-            if live != self._written[key].live:
+            if key not in found or found[key].live != self._written[key].live:
                 log.warning("%s %s/%s in %s was changed by somebody", *key, self._api.name)
                 del self._written[key]
         self._checked[namespace, name] = now
@@ -239,6 +202,60 @@ class Writer:
     def _check_due(self, namespace: str, name: str) -> bool:
         seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
         return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+
+    async def _unwatched_now(
+        self, namespace: str, name: str, keys: AbstractSet[Key]
+    ) -> dict[Key, Written]:
+        """Return how those of some objects are that are there, as if we had written them so."""
+        found = await self._anchors(namespace, name) if keys else {}
+        alone = [key for key in keys if key[0] != "ControllerRevision"]
+        paths = (resources.path(*key) for key in alone)
+        # From the server's cache: what is a moment old is found the next time.
+        ask = (self._api.find(path, accept=METADATA, resourceVersion="0") for path in paths)
+        found |= dict(zip(alone, await asyncio.gather(*ask), strict=True))
+        now = time.monotonic()
+        return {
+            key: Written(
+                "", live_digest({**document, "kind": key[0]}), document["metadata"]["uid"], now
+            )
+            for key, document in found.items()
+            if document and key in keys
+        }
+
+    def _trust(self, namespace: str, name: str, mark: str, proof: str) -> None:
+        """Take a plan as applied if all that is watched of it still is as the `proof` says.
+
+        What is not watched is looked at when that is due next (`_take_over`), so that a thousand
+        ModelDeployments are not all looked at in the moment in which an operator starts.
+        """
+        place = namespace, name
+        self._begun.add(place)
+        if proof.partition(".")[0] != self._watched_proof(place, mark):
+            return
+        now = time.monotonic()
+        seen = self._cache.of(namespace, name)
+        self._written |= {key: Written("", each.digest, "", now) for key, each in seen.items()}
+        done = Applied(mark, tuple(seen), frozenset(seen), self._lacking(), proof)
+        self._applied[place] = self._trusted[place] = done
+        self._checked[place] = now
+
+    async def _take_over(self, plan: MemberPlan, mark: str, trusted: Applied) -> None:
+        """Learn what an operator before us wrote, if `plan` is what it applied and all is so."""
+        keys = unwatched(plan)
+        found = await self._unwatched_now(*deployment_of(plan), keys)
+        live = {key: found[key].live for key in keys & found.keys()}
+        if mark != trusted.mark or proof_of(live) != trusted.proof.partition(".")[2]:
+            return
+        uids = {key[2]: written.uid for key, written in found.items()}
+        for document in documents(plan, uids):
+            key = key_of(document)
+            if before := found.get(key) or self._written.get(key):
+                self._written[key] = replace(before, wanted=digest(document))
+
+    def _watched_proof(self, place: tuple[str, str], mark: str) -> str:
+        """Return a digest of all that is watched, of what lacks here and of what it was made of."""
+        seen = {key: each.digest for key, each in self._cache.of(*place).items()}
+        return digest([mark, sorted(self._lacking()), proof_of(seen)])
 
     async def _anchors(self, namespace: str, name: str) -> dict[Key, Manifest | None]:
         kind, selector = "ControllerRevision", f"{resources.DEPLOYMENT}={name}"
@@ -253,9 +270,9 @@ class Writer:
     async def _revision(self, objects: RevisionObjects) -> None:
         # Who removes an anchor has its Deployment and Service removed by the garbage collector. What
         # is put back under an owner that is not there any more would be removed again.
-        owned = [key for item in objects.owned("") if (key := _key(item)) in self._written]
+        owned = [key for item in objects.owned("") if (key := key_of(item)) in self._written]
         if not all(map(self._holds, owned)):
-            await self._look_for(_key(objects.anchor))
+            await self._look_for(key_of(objects.anchor))
         uid = await self._anchor(objects.anchor)
         await self._put_all(item for item in objects.owned(uid) if self._has(item["kind"]))
 
@@ -287,7 +304,7 @@ class Writer:
 
     async def _prune(self, plan: MemberPlan) -> None:
         """Remove revisions that nobody needs; asks the member only when the plan says otherwise."""
-        namespace, name = _deployment(plan)
+        namespace, name = deployment_of(plan)
         state = (plan.keep_revisions, plan.run_revisions, self._running(namespace, name))
         if self._pruned.get((namespace, name)) == state:
             return
@@ -312,14 +329,3 @@ class Writer:
     async def _delete(self, kind: str, namespace: str, name: str) -> None:
         await self._api.delete(resources.path(kind, namespace, name))
         self._written.pop((kind, namespace, name), None)
-
-
-def _deployment(plan: MemberPlan) -> tuple[str, str]:
-    """Return namespace and name of the ModelDeployment that a plan is of."""
-    metadata = plan.record["metadata"]
-    return metadata["namespace"], metadata["labels"][resources.DEPLOYMENT]
-
-
-def _key(document: Manifest) -> Key:
-    metadata = document["metadata"]
-    return document["kind"], metadata["namespace"], metadata["name"]

@@ -155,6 +155,7 @@ class Member:
                     sticky=session.sticky(namespace, name),
                     ledger_ready=session.ledger_ready(namespace, name),
                     record=await session.record(namespace, name),
+                    applied=session.writer.proof(namespace, name),
                 )
         except TimeoutError:
             message = f"no answer within {VIEW_SECONDS:g} s"
@@ -183,14 +184,17 @@ class Member:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
         return await session.prometheus.number(key, promql)
 
-    def has_applied(self, namespace: str, name: str, mark: str) -> bool:
-        """Return whether the plan with this mark was applied and everything still is so."""
+    def has_applied(self, namespace: str, name: str, mark: str, proof: str | None = None) -> bool:
+        """Return whether the plan with this mark was applied and everything still is so.
+
+        `proof` is what status kept of that before this operator was started.
+        """
         session = self._session
         waiting = (namespace, name) in self._work
         return (
             session is not None
             and not waiting
-            and session.writer.has_applied(namespace, name, mark)
+            and session.writer.has_applied(namespace, name, mark, proof)
         )
 
     def submit(

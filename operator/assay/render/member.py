@@ -5,6 +5,7 @@ member that was away, a new one, and one in the middle of a promotion are all th
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -109,19 +110,38 @@ class MemberPlan:
         )
 
 
+_SEEN: dict[str, object] = {
+    "reachable": True,
+    "ready": 0,
+    "desired": 0,
+    "message": "",
+    "unreachable_since": None,
+    "applied": None,
+}
+"""What status says of how a member is, which changes nothing of what should be there."""
+
+
 def mark(deployment: Target) -> str:
     """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
 
-    What status says of evidence and conditions is in no object.
+    What status says of evidence, conditions and pods is in no object. The same inputs give the same
+    text in every process.
     """
-    status = deployment.status.model_copy(update={"analysis": (), "guards": (), "conditions": ()})
+    status = deployment.status.model_copy(
+        update={
+            "analysis": (),
+            "guards": (),
+            "conditions": (),
+            "clusters": tuple(each.model_copy(update=_SEEN) for each in deployment.status.clusters),
+        }
+    )
     inputs = (
         deployment.uid,
         deployment.spec.model_dump_json(),
         status.model_dump_json(),
-        repr(deployment.templates),
+        json.dumps(dict(deployment.templates), sort_keys=True),
         deployment.keys,
-        repr(deployment.feedback_urls),
+        json.dumps(dict(deployment.feedback_urls), sort_keys=True),
         deployment.image,
     )
     return hashlib.blake2b("\0".join(inputs).encode(), digest_size=16).hexdigest()

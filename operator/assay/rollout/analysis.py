@@ -49,5 +49,9 @@ def _without_numbers(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
             "conditions": tuple(
                 item.model_copy(update={"message": ""}) for item in status.conditions
             ),
+            # It saves writes after a restart, and is worth none of its own.
+            "clusters": tuple(
+                item.model_copy(update={"applied": None}) for item in status.clusters
+            ),
         }
     )

@@ -90,6 +90,7 @@ def _cluster(
         message=clip(_message(situation, status, member)),
         ledger_store=store,
         wave=wave,
+        applied=member.applied or (before.applied if before else None),
     )
 
 

@@ -116,6 +116,8 @@ class MemberView:
         The member's record; None while there is none or it was not read.
     replicas
         Pods per revision that placement gives it; 0 in a member that is being left.
+    applied
+        Digest of what was applied there last; None while that is not known.
     """
 
     name: str
@@ -130,6 +132,7 @@ class MemberView:
     record: RecordView | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 0
+    applied: str | None = None
 
 
 @dataclass(frozen=True)

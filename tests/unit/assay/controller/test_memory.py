@@ -1,6 +1,7 @@
 """What is written when, and a rollback that the hub does not know yet."""
 
 import dataclasses
+import time
 from typing import Any
 
 from assay.controller.hub import Deployment, deployment
@@ -94,6 +95,16 @@ def test_transitions_are_written_at_once_and_numbers_now_and_then() -> None:
     assert not memory.worth_writing(old, old)
     assert not memory.worth_writing(old, numbers)
     assert memory.worth_writing(old, verdict)
+
+
+def test_what_saves_writes_after_a_restart_costs_no_write_of_its_own() -> None:
+    cluster = {"name": "east", "reachable": True}
+    memory = Memory(last=an_item(), numbers_at=time.monotonic())
+    old, proved = (
+        an_item(clusters=[each]).status for each in (cluster, {**cluster, "applied": "a.b"})
+    )
+    assert old != proved
+    assert not memory.worth_writing(old, proved)
 
 
 PENDING = {"name": "p99", "member": "east", "limit": "<= 0.2", "reason": "GuardPending"}

@@ -82,7 +82,7 @@ def test_what_changes_a_plan_changes_its_mark(changes: dict[str, Any]) -> None:
     assert mark(changed) != mark(target)
 
 
-def test_evidence_and_conditions_change_neither_plan_nor_mark() -> None:
+def test_evidence_conditions_and_pods_change_neither_plan_nor_mark() -> None:
     status = on_trial()
     seen = {
         **status.to_dict(),
@@ -96,6 +96,10 @@ def test_evidence_and_conditions_change_neither_plan_nor_mark() -> None:
             }
         ],
         "analysis": [{"metric": "f1", "verdict": "Hold", "reason": "TooFewLabels"}],
+        "clusters": [
+            {**cluster, "ready": 7, "desired": 9, "message": "pods start", "applied": "a.b"}
+            for cluster in status.to_dict()["clusters"]
+        ],
     }
     told = ModelDeploymentStatus.model_validate(seen)
     assert told != status
