@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.manifests import secret_name
+from demo.manifests import NAMESPACE, secret_name
 from demo.models import Version, artifact, split
 from demo.stage import SYSTEM, Observed, Stage, member_kubeconfig
 from demo.stream import BackgroundStream, Data, Load
 from tests.e2e.trial import Trial, wait_until
+from tests.e2e.witness import Witness
 
 pytestmark = pytest.mark.e2e
 
@@ -74,10 +75,12 @@ def test_who_must_not_serve_leaves_and_what_does_not_fit_says_so(
     rows = Data(data.held_out_rows, [str(label) for label in data.held_out_labels])
     stream = BackgroundStream(trial.name, west, rows, Load(requests_per_second=50.0))
     in_east = pods(trial, "east")
-    with stream:
+    servers = f"assay.dev/deployment={trial.name},app.kubernetes.io/component=server"
+    with stream, Witness(roomy.members["east"], NAMESPACE, "pods", servers) as witness:
+        witness.wait_for(*in_east)
         # East lies outside of the residency from now on: its pod leaves, and no other one comes.
         trial.apply(first, {"serving.replicas": 2, "placement.residency": {"regions": ["west"]}})
-        wait_until("no pod in east", lambda: not _only(pods(trial, "east"), in_east))
+        wait_until("no pod in east", lambda: not pods(trial, "east"))
         found = trial.until("moved", lambda it: it.is_ready and shares(it) == {"west": 2})
         assert found.condition("Placed")[2] == "2 replicas: west 2"
         in_west = pods(trial, "west")
@@ -100,6 +103,7 @@ def test_who_must_not_serve_leaves_and_what_does_not_fit_says_so(
             "nowhere", lambda it: it.condition("Stalled")[:2] == ("True", "OutsideResidency")
         )
         assert pods(trial, "west") == in_west
+        assert witness.uids == in_east, "a pod came to a member outside of the residency"
 
         # Allowed everywhere again: one replica each has room.
         trial.apply(first, {"serving.replicas": 2})
@@ -129,8 +133,3 @@ def test_the_replicas_of_a_lost_member_move_and_come_back(trial: Trial, stage: S
     )
     assert pods(trial, "east") == in_east
     print(f"replicas served elsewhere {took:.1f} s after the loss was seen")
-
-
-def _only(now: set[str], before: set[str]) -> set[str]:
-    assert now <= before, "a pod came to a member outside of the residency"
-    return now

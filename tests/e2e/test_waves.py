@@ -1,5 +1,6 @@
 """East is the pilot: west sees nothing of a version before east has proven it."""
 
+import contextlib
 import datetime
 from collections.abc import Iterator
 
@@ -7,9 +8,11 @@ import pytest
 
 from assay.api.deployment_status import Stage as RolloutStage
 from assay.api.deployment_status import Verdict
+from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import Observed, Stage
 from tests.e2e.trial import Trial
+from tests.e2e.witness import Witness
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +36,14 @@ def latched(found: Observed) -> bool:
 @pytest.mark.usefixtures("pilot")
 def test_the_second_wave_follows_the_verdict_of_the_first(trial: Trial) -> None:
     trial.start(artifact(Version.FIRST))
-    with trial.stream(80.0) as stream:
+    mine = f"assay.dev/deployment={trial.name}"
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(trial.stream(80.0))
+        west = trial.stage.members["west"]
+        revisions, routes = (
+            stack.enter_context(Witness(west, NAMESPACE, kind, mine))
+            for kind in ("deployments", "httproutes")
+        )
         trial.apply(artifact(Version.CORRUPTED), {"rollout.waves": WAVES})
         assert trial.verdict(artifact(Version.CORRUPTED)).verdict is Verdict.ROLLBACK
         trial.until("the rejection", lambda it: it.condition("Stalled")[1] == "RolledBack")
@@ -58,8 +68,14 @@ def test_the_second_wave_follows_the_verdict_of_the_first(trial: Trial) -> None:
     }
     came = datetime.datetime.fromisoformat(created[found.status.stable.revision])
     assert came >= status.rollout.latched.at
-    reached = [item["metadata"]["name"] for item in trial.objects("west", "controllerrevisions")]
-    assert worse not in created, reached
+    assert {found.status.stable.revision} < revisions.labels("assay.dev/revision")
+    assert worse not in revisions.labels("assay.dev/revision")
+    backends = [
+        [backend["name"] for backend in route["spec"]["rules"][0]["backendRefs"]]
+        for route in routes.seen
+    ]
+    assert backends
+    assert not [names for names in backends if f"{trial.name}-{worse}" in names]
     assert found.status.rollout is not None
     assert [item.name for item in found.status.rollout.waves] == ["pilot", "others"]
     soaked = found.status.rollout.waves[-1].serving_since

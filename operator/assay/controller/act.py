@@ -159,12 +159,19 @@ async def act(
     for member in members:
         wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
         made_of = f"{hands.code} {inputs} {wanted}"
-        before = cluster_of(item.status, member.name)
-        proof = before.applied if before else None
+        proof = _recorded(item.status, member)
         if urgent or not member.has_applied(*item.key, made_of, proof):
             work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
             running[member.name] = work
     await _settle(hands, item, memory, running)
+    applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
+    memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
+
+
+def _recorded(status: ModelDeploymentStatus, member: Member) -> str | None:
+    """Return what status says was applied in a member."""
+    cluster = cluster_of(status, member.name)
+    return cluster.applied if cluster else None
 
 
 def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str, int]:

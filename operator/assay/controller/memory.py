@@ -56,6 +56,8 @@ class Memory:
         What the last plan was made of, and the plan: it is not made again while nothing differs.
     attempts
         Looks in a row after which something had to be tried again.
+    held_back
+        Whether the hub lacks numbers that were decided last, or what was applied since.
     """
 
     last: Deployment | None = None
@@ -74,6 +76,7 @@ class Memory:
     guards_of: str = ""
     placed: tuple[object, Plan] | None = field(default=None, repr=False)
     attempts: int = 0
+    held_back: bool = False
     numbers_at: float = -NUMBERS_SECONDS
 
     def take(self, item: Deployment) -> Deployment:
@@ -121,11 +124,13 @@ class Memory:
 
     def worth_writing(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:
         """Return whether status should be written: transitions always, numbers now and then."""
+        self.held_back = False
         if old == new:
             return False
         if not only_numbers_differ(old, new):
             return True
-        return time.monotonic() - self.numbers_at >= NUMBERS_SECONDS
+        self.held_back = time.monotonic() - self.numbers_at < NUMBERS_SECONDS
+        return not self.held_back
 
     def wrote(self, version: str, status: ModelDeploymentStatus) -> None:
         """Note a successful write of status."""

@@ -19,7 +19,7 @@ from assay.rollout.observation import Decision, Event, Observation, Order
 from .act import Hands, act, leave, recall, record
 from .clean import clean, kept, replaced
 from .hub import Deployment, Key
-from .memory import Memory, rolled_back
+from .memory import NUMBERS_SECONDS, Memory, rolled_back
 from .moment import now
 from .observe import observe
 
@@ -126,7 +126,9 @@ def _soon(
         not view.reachable and (member := hands.members.get(view.name)) and member.state.reachable
         for view in (*observed.members, *observed.leaving)
     )
-    return _sooner(wanted, RETRY_SECONDS) if starting or busy or memory.failures else wanted
+    if starting or busy or memory.failures:
+        return _sooner(wanted, RETRY_SECONDS)
+    return _sooner(wanted, NUMBERS_SECONDS) if memory.held_back else wanted
 
 
 def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.datetime) -> float | None:

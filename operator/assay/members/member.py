@@ -155,7 +155,7 @@ class Member:
                     sticky=session.sticky(namespace, name),
                     ledger_ready=session.ledger_ready(namespace, name),
                     record=await session.record(namespace, name),
-                    applied=session.writer.proof(namespace, name),
+                    applied=self.proof(namespace, name),
                 )
         except TimeoutError:
             message = f"no answer within {VIEW_SECONDS:g} s"
@@ -183,6 +183,10 @@ class Member:
         if session is None:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
         return await session.prometheus.number(key, promql)
+
+    def proof(self, namespace: str, name: str) -> str | None:
+        """Return the proof of the plan that is applied, for `has_applied`; None while none is."""
+        return self._session.writer.proof(namespace, name) if self._session else None
 
     def has_applied(self, namespace: str, name: str, mark: str, proof: str | None = None) -> bool:
         """Return whether the plan with this mark was applied and everything still is so.

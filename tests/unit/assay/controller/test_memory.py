@@ -93,8 +93,11 @@ def test_transitions_are_written_at_once_and_numbers_now_and_then() -> None:
     assert memory.worth_writing(old, numbers)
     memory.wrote("43", old)
     assert not memory.worth_writing(old, old)
+    assert not memory.held_back
     assert not memory.worth_writing(old, numbers)
+    assert memory.held_back
     assert memory.worth_writing(old, verdict)
+    assert not memory.held_back
 
 
 def test_what_saves_writes_after_a_restart_costs_no_write_of_its_own() -> None:
