@@ -20,7 +20,7 @@ from assay.render.member import MemberTarget, Target, kept_revisions, mark, plan
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
 from assay.rollout.observation import MemberView, Observation, PodsView
-from assay.rollout.traffic import wanted_route
+from assay.rollout.traffic import cluster_of, wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -173,9 +173,16 @@ def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str,
         _pods(view, stable).ready < view.replicas for view in observed.members if view.reachable
     )
     return {
-        view.name: max(view.replicas, _pods(view, stable).desired if growing else 0)
+        view.name: max(view.replicas, _served_by(view, status, stable) if growing else 0)
         for view in observed.members
     }
+
+
+def _served_by(view: MemberView, status: ModelDeploymentStatus, stable: str) -> int:
+    """Return how many pods a member has of what serves there: of a winner it may be few yet."""
+    cluster = cluster_of(status, view.name)
+    serving = (cluster.revision if cluster else None) or stable
+    return max(_pods(view, each).desired for each in (stable, serving))
 
 
 def _reachable(hands: Hands, views: Iterable[MemberView]) -> list[Member]:

@@ -24,6 +24,7 @@ from assay.api.request import Request
 from . import waves
 from .observation import Event
 from .situation import Situation, seconds
+from .sizing import by_weight
 from .wording import clip, moment, named, sentences
 
 _RETIRED = 8
@@ -135,6 +136,8 @@ def step_message(status: ModelDeploymentStatus) -> str:
     rollout = rollout_of(status)
     last, steps = rollout.steps[-1], rollout.settings.steps
     waits = " until a person approves" if steps[rollout.step].pause else ""
+    if by_weight(rollout):
+        waits = f", in each member with the pods for it{waits}"
     return (
         f"{named(status.canary)} gets {last.weight} % of the traffic from {moment(last.started_at)}"
         f"{waits} (step {rollout.step + 1} of {len(steps)}); {named(status.stable)} gets the rest"
