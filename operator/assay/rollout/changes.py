@@ -255,6 +255,16 @@ def retire(
     return status.model_copy(update={"retired_revisions": (retired, *others)[:_RETIRED]})
 
 
+def stay_from_now(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Let retired pods stay for scaleDownDelaySeconds from now: some served until the last switch."""
+    until = situation.now + seconds(rollout_of(status).settings.scale_down_delay_seconds)
+    retired = tuple(
+        item.model_copy(update={"until": max(item.until, until)})
+        for item in status.retired_revisions
+    )
+    return status.model_copy(update={"retired_revisions": retired})
+
+
 def remember(
     situation: Situation,
     status: ModelDeploymentStatus,

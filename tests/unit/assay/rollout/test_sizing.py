@@ -179,6 +179,20 @@ def test_a_winner_keeps_its_share_until_it_is_whole_and_is_switched_then() -> No
     assert weights(world) == {"east": 0, "west": 0}
 
 
+def test_old_pods_stay_from_the_switch_on_however_late_it_is() -> None:
+    world = full_trial(2)
+    world.slow = {EIGHT}
+    world.with_judgement(PROMOTE).later(60).look()
+    world.later(300).look()
+    world.slow = set()
+    world.run()
+    assert world.stage is Stage.DONE
+    world.later(29).look()
+    assert SEVEN in desired(world)
+    world.later(1).run()
+    assert desired(world) == {EIGHT: 4}
+
+
 def test_a_winner_that_never_gets_whole_in_a_member_ends_the_promotion_all_the_same() -> None:
     world = full_trial(2)
     world.slow = {EIGHT}
