@@ -90,8 +90,9 @@ def _steps(rollout: dict[str, Any], settings: Rollout) -> None:
     wanted = settings.canary.steps[rollout["step"]].min_seconds
     for index, item in enumerate(rollout["steps"]):
         present = index == len(rollout["steps"]) - 1 and rollout["stage"] == "Trial"
-        if not present or age(item["startedAt"]) >= wanted:
-            item["startedAt"] = FIRST_STEP
+        item["startedAt"] = FIRST_STEP
+        if "shownAt" in item and (not present or age(item["shownAt"]) >= wanted):
+            item["shownAt"] = FIRST_STEP
 
 
 def _restarts(

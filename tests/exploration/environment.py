@@ -8,7 +8,7 @@ from assay.api.deployment_status import ModelDeploymentStatus, Stage
 from .look import Operator, killed
 from .observation import NOTHING, REQUEST
 from .scope import MEMBERS
-from .state import Member, Request, State, new_generation, older, with_request
+from .state import Member, Pods, Request, State, new_generation, older, with_request
 
 Step = tuple[str, State]
 
@@ -64,21 +64,19 @@ def _member(state: State, index: int, name: str, member: Member, *, blank: bool)
         yield f"{name} goes away", away._replace(left=left)
     if not member.reachable:
         yield f"{name} is back", _with(state, index, member._replace(reachable=True))
-    for revision, ready in member.pods:
-        if not ready:
-            yield f"{name}: pods of {revision[0]} get ready", _moved(state, index, revision)
+    for pods in member.pods:
+        called = f"{name}: pods of {pods.revision[0]}"
+        if pods.ready < pods.asked:
+            yield f"{called} get ready", _moved(state, index, pods, pods.asked)
         elif state.left.breaks:
             left = state.left._replace(breaks=state.left.breaks - 1)
-            yield (
-                f"{name}: pods of {revision[0]} break",
-                _moved(state, index, revision)._replace(left=left),
-            )
+            yield f"{called} break", _moved(state, index, pods, 0)._replace(left=left)
 
 
-def _moved(state: State, index: int, revision: str) -> State:
+def _moved(state: State, index: int, pods: Pods, ready: int) -> State:
     member = state.members[index]
-    pods = tuple((name, ready != (name == revision)) for name, ready in member.pods)
-    return _with(state, index, member._replace(pods=pods))
+    moved = tuple(it._replace(ready=ready) if it == pods else it for it in member.pods)
+    return _with(state, index, member._replace(pods=moved))
 
 
 def _with(state: State, index: int, member: Member) -> State:

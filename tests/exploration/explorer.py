@@ -196,7 +196,7 @@ def describe(state: State) -> str:
     if state.latched:
         lines.append(f"  the operator alone knows {state.latched}")
     lines += [
-        f"  {name} {'' if member.reachable else '(away) '}pods {dict(member.pods)}"
+        f"  {name} {'' if member.reachable else '(away) '}pods {[tuple(item) for item in member.pods]}"
         f" route {tuple(member.route) if member.route else None}\n"
         f"       record {member.record}\n       in status {member.entry}"
         for name, member in zip(MEMBERS, state.members, strict=True)

@@ -22,6 +22,7 @@ from assay.controller.memory import Memory, rolled_back
 from assay.render.member import running_revisions, staying_revisions
 from assay.rollout import Order, RouteView, adopted, decision
 from assay.rollout.situation import Situation
+from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import wanted_route
 
 from .clocks import NOW
@@ -31,11 +32,12 @@ from .state import (
     GENERATION,
     UID,
     Member,
+    Pods,
     Route,
     State,
     Written,
-    names_of,
     read_status,
+    ready_in,
     remembered,
     written,
 )
@@ -43,11 +45,11 @@ from .state import (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a decision wants of one member."""
+    """What a decision wants of one member; of what runs, how many pods."""
 
     route: Route | None
     record: str
-    running: frozenset[str]
+    running: dict[str, int]
     staying: frozenset[str]
 
 
@@ -154,7 +156,10 @@ class Operator:
             Wanted(
                 _route(wanted_route(new, name)),
                 text,
-                running_revisions(new, name),
+                {
+                    revision: wanted_pods(new, revision, self.scope.replicas)
+                    for revision in running_revisions(new, name)
+                },
                 staying_revisions(new, name),
             )
             for name, text in zip(MEMBERS, records, strict=True)
@@ -274,15 +279,16 @@ def _writes(member: Member, wanted: Wanted, *, urgent: bool) -> list[tuple[str, 
     """
     if not member.reachable:
         return [("away", member)]
-    have = names_of(member.pods)
-    grown = {**dict.fromkeys(wanted.running - have, False), **dict(member.pods)}
-    kept = {name: ready for name, ready in grown.items() if name in wanted.staying}
+    grown = {item.revision: item for item in member.pods}
+    for revision, count in wanted.running.items():
+        grown[revision] = Pods(revision, count, min(count, ready_in(member, revision)))
+    kept = [item for revision, item in grown.items() if revision in wanted.staying]
     route: dict[str, object] = {"route": wanted.route} if wanted.route is not None else {}
     steps: list[tuple[str, dict[str, object]]] = [
         ("record", {"record": wanted.record}),
-        ("pods", {"pods": tuple(sorted(grown.items()))}),
+        ("pods", {"pods": tuple(sorted(grown.values()))}),
         ("route", route),
-        ("pruned", {"pods": tuple(sorted(kept.items()))}),
+        ("pruned", {"pods": tuple(sorted(kept))}),
     ]
     if urgent:
         steps = [steps[2], steps[0], steps[1], steps[3]]

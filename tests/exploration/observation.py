@@ -126,13 +126,13 @@ def _view(scope: Scope, name: str, member: Member, *, read: bool) -> MemberView:
     return MemberView(
         name,
         reachable=True,
-        revisions={revision: PodsView(1, int(ready)) for revision, ready in member.pods},
+        revisions={item.revision: PodsView(item.asked, item.ready) for item in member.pods},
         route=RouteView(*member.route) if member.route else None,
         ledger_ready=True,
         ledger_store="store" if read else None,
         labels=labels,
         record=record_view(member.record, name, scope),
-        replicas=1,
+        replicas=scope.replicas,
     )
 
 

@@ -1,5 +1,6 @@
 """What must hold in every state and on every edge."""
 
+import math
 from collections.abc import Callable
 
 from assay.api.deployment_status import ModelDeploymentStatus, Stage, Verdict
@@ -9,7 +10,7 @@ from assay.rollout import RouteView, waves
 from .look import Operator, Outcome
 from .observation import REQUEST, Evidence
 from .scope import MEMBERS
-from .state import IDENTITY, State, names_of, record_view, rollout_ids
+from .state import IDENTITY, Route, State, names_of, ready_in, record_view, rollout_ids
 
 STAGES = (Stage.STARTING, Stage.TRIAL, Stage.PROMOTING, Stage.ROLLING_BACK, Stage.DONE)
 
@@ -165,7 +166,7 @@ def promoted_with_evidence(
         and member.route.weight == old.rollout.steps[-1].weight
         and member.route.slot == new.stable.revision
         for member in before.members
-        if member.reachable and dict(member.pods).get(new.stable.revision)
+        if member.reachable and ready_in(member, new.stable.revision)
     )
     require(shown, "a promotion before the last step was shown")
 
@@ -199,13 +200,29 @@ def rolled_back_at_once(
 def switched_to_ready_pods(
     operator: Operator, before: State, _: Evidence, outcome: Outcome
 ) -> None:
-    """No route is switched to a revision whose pods were not ready when that was decided."""
+    """No route gives a revision more than the pods can carry that were ready when it was decided.
+
+    What served as stable before takes its traffic back whoever is ready: a rollback waits for nobody.
+    """
     for name, old, new in zip(MEMBERS, before.members, outcome.state.members, strict=True):
         if new.route is None or old.route is None or new.route == old.route:
             continue  # a first route takes nothing from anybody
-        fresh = set(new.route[:2]) - set(old.route[:2])
-        ready = all(dict(old.pods).get(revision) for revision in fresh)
-        require(ready, f"{name} is switched to pods that are not ready")
+        for revision in set(new.route[:2]) - {old.route.stable}:
+            share = _share(new.route, revision)
+            if share <= _share(old.route, revision):
+                continue
+            needed = max(1, math.ceil(operator.scope.replicas * share / 100))
+            ready = ready_in(old, revision)
+            require(
+                ready >= needed,
+                f"{name} is switched to pods that are not ready: {share} % to {ready} of {needed}",
+            )
+
+
+def _share(route: Route, revision: str) -> int:
+    """Return the percent of the traffic that a route sends to `revision`."""
+    of_stable = 100 - route.weight if route.stable == revision else 0
+    return of_stable + (route.weight if route.slot == revision else 0)
 
 
 def forward_only(operator: Operator, before: State, _: Evidence, outcome: Outcome) -> None:

@@ -59,6 +59,8 @@ class Scope:
         What the spec may name.
     verbs
         What a person may ask; "full" is promote --full.
+    replicas
+        Pods of a whole revision in each member. With three the canary has 1, 1, 2 and then 3.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Scope:
     revisions: tuple[str, ...] = (SEVEN, EIGHT)
     verbs: tuple[str, ...] = ("abort", "pause", "resume", "promote", "full")
     waves: tuple[dict[str, Any], ...] = ()
+    replicas: int = 1
     specs: dict[str, ModelDeploymentSpec] = field(default_factory=dict, repr=False)
 
     @property
@@ -119,6 +122,9 @@ SCOPES = (
     Scope("waves, a member away", Budget(changes=1, losses=1), waves=WAVES),
     Scope("waves, pods that break", Budget(changes=1, breaks=1), waves=WAVES),
     Scope("waves, a person", Budget(changes=1, requests=1), waves=WAVES),
+    Scope("three pods each, pods that break", Budget(changes=1, breaks=1), replicas=3),
+    Scope("three pods each, a person", Budget(changes=1, requests=1), verbs=("full",), replicas=3),
+    Scope("three pods each, waves", Budget(changes=1), waves=WAVES, replicas=3),
 )
 """What `make explore` goes through."""
 
@@ -127,5 +133,6 @@ QUICK = (
     Scope("quick: pods that break", Budget(changes=1, breaks=1)),
     Scope("quick: waves", Budget(changes=1), waves=WAVES),
     Scope("quick: the hub lost", Budget(changes=1, rebuilt=1)),
+    Scope("quick: three pods each", Budget(changes=1), replicas=3),
 )
 """What `make test` goes through."""

@@ -70,13 +70,21 @@ class Request(NamedTuple):
     taken: bool = False
 
 
+class Pods(NamedTuple):
+    """The pods of one revision in a member. They break all at once; fewer are ready while more start."""
+
+    revision: str
+    asked: int
+    ready: int
+
+
 class Member(NamedTuple):
     """One cluster, and what hub and operator have about it.
 
     Attributes
     ----------
     pods
-        Revisions that have pods, and whether they are ready.
+        Revisions that have pods, how many were asked for, and how many are ready.
     record
         Content of its record; empty: there is none.
     entry, latched
@@ -86,7 +94,7 @@ class Member(NamedTuple):
     """
 
     reachable: bool = True
-    pods: tuple[tuple[str, bool], ...] = ()
+    pods: tuple[Pods, ...] = ()
     route: Route | None = None
     record: str = ""
     entry: str = ""
@@ -407,6 +415,11 @@ def _full(kept: dict[str, Any], scope: Scope) -> dict[str, Any]:
     return document
 
 
-def names_of(pods: Iterable[tuple[str, bool]]) -> frozenset[str]:
+def names_of(pods: Iterable[Pods]) -> frozenset[str]:
     """Return the revisions that have pods."""
-    return frozenset(revision for revision, _ in pods)
+    return frozenset(item.revision for item in pods)
+
+
+def ready_in(member: Member, revision: str) -> int:
+    """Return how many pods of `revision` are ready in `member`."""
+    return next((item.ready for item in member.pods if item.revision == revision), 0)

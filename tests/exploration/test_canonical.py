@@ -22,6 +22,7 @@ SCOPES = (
     Scope("one wave", Budget()),
     Scope("waves", Budget(), waves=WAVES),
     Scope("whole records", Budget(rebuilt=1)),
+    Scope("three pods each", Budget(), replicas=3),
 )
 
 
@@ -51,7 +52,7 @@ def test_a_kept_status_acts_like_the_whole_one(scope: Scope, seed: int) -> None:
 
 def a_world(scope: Scope) -> World:
     """Version 7 serves, 8 is on trial."""
-    world = World(*MEMBERS)
+    world = World(*MEMBERS, replicas=scope.replicas)
     world.keeps_records = True
     for name, member in world.members.items():
         member.labels = {"name": name}
@@ -74,7 +75,8 @@ def happens(world: World, scope: Scope, dice: random.Random) -> None:
 
     def restarts() -> None:
         pods = world.members[name].pods
-        pods.update({revision: PodsView(1, dice.randint(0, 1)) for revision in pods})
+        for revision, each in pods.items():
+            pods[revision] = PodsView(each.desired, dice.randint(0, each.desired))
 
     said = dice.choice((None, judged(), judged(), PROMOTE, PROMOTE, ROLLBACK))
     verb = dice.choice(("abort", "pause", "resume", "promote"))

@@ -9,8 +9,8 @@ import pytest
 
 from assay.api.deployment_status import ModelDeploymentStatus, Stage
 from assay.render.member import staying_revisions
-from assay.rollout import Order, RouteView, changes, decision, traffic, triggers, waves
-from assay.rollout.situation import Situation
+from assay.rollout import Order, RouteView, changes, clusters, decision, traffic, triggers, waves
+from assay.rollout.situation import Situation, is_ready
 from assay.rollout.transitions import Trigger
 
 from . import look
@@ -118,6 +118,14 @@ def everywhere_at_once(patch: Patch) -> None:
     patch.setattr(Situation, "came", came)
 
 
+def too_few_pods(patch: Patch) -> None:
+    patch.setattr(clusters, "has_pods", lambda member, _, revision: is_ready(member, revision))
+
+
+def promoted_before_it_is_whole(patch: Patch) -> None:
+    patch.setattr(clusters, "_takes_all", lambda _s, stable, member, _b: is_ready(member, stable))
+
+
 def retired_everywhere(patch: Patch) -> None:
     patch.setattr(look, "running_revisions", staying_revisions)
 
@@ -139,6 +147,8 @@ BROKEN: list[tuple[Callable[[Patch], None], Scope, str]] = [
     (keep_the_canary, Scope("", Budget(changes=1)), "stable is the canary too"),
     (all_the_traffic, Scope("", Budget(changes=1)), "weights [0, 100]"),
     (everywhere_at_once, Scope("", Budget(changes=1), waves=WAVES), "a wave is ahead in status"),
+    (too_few_pods, Scope("", Budget(changes=1), replicas=3), "50 % to 1 of 2"),
+    (promoted_before_it_is_whole, Scope("", Budget(changes=1), replicas=3), "100 % to 2 of 3"),
     (retired_everywhere, Scope("", ROLL_BACK, waves=WAVES), "has the canary before its wave"),
     (
         forget_the_answer,

@@ -88,7 +88,10 @@ class WaysOut:
             broken = status.canary.revision
 
         def moved(member: Member) -> Member:
-            pods = tuple((name, ready or name != broken) for name, ready in member.pods)
+            pods = tuple(
+                item if item.revision == broken else item._replace(ready=item.asked)
+                for item in member.pods
+            )
             return member._replace(pods=pods)
 
         return state._replace(members=tuple(moved(item) for item in state.members))

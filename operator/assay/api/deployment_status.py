@@ -61,6 +61,10 @@ class StepRecord(Model):
 
     weight: int = _int32("Percent of the requests for the canary.")
     started_at: Timestamp
+    shown_at: Timestamp | None = pydantic.Field(
+        None,
+        description="When every member had the pods for its weight and a route that shows it, for the first time; minSeconds count from here.",
+    )
     by: User | None = pydantic.Field(None, description="Who took it, if it was a person.")
     approved_by: User | None = pydantic.Field(None, description="Who ended the pause.")
 
@@ -278,7 +282,9 @@ class ClusterStatus(Model):
     name: Name
     reachable: bool
     revision: Revision | None = pydantic.Field(None, description="Revision that serves as stable.")
-    weight: int = _int32("Percent of the requests for the canary.")
+    weight: int = _int32(
+        "Percent of the requests for the canary; less than the step's while the member has too few ready pods for that. After a promotion: what the new version goes on with until it has all its pods."
+    )
     ready: int = _int32("Pods of stable and canary that are ready.")
     desired: int = _int32("Pods of stable and canary that should be.")
     replicas: int | None = pydantic.Field(

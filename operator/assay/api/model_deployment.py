@@ -341,6 +341,15 @@ class CanaryStep(Model):
         return self
 
 
+class CanaryScale(enum.StrEnum):
+    """How many pods a canary has."""
+
+    WEIGHT = "Weight"
+    """As many as its share of the traffic needs."""
+    FULL = "Full"
+    """As many as stable, from the first step on."""
+
+
 class Canary(Model):
     """The steps of a trial. The last one waits for the verdict."""
 
@@ -364,6 +373,11 @@ class Canary(Model):
         },
     )
 
+    scale: CanaryScale = pydantic.Field(
+        CanaryScale.WEIGHT,
+        description="Weight: in each member the canary has its share of the pods, rounded up; a step's weight is given there when they are ready, and all traffic when as many as stable has are. Full: as many as stable from the first step on.",
+    )
+
     @property
     def weights(self) -> tuple[int, ...]:
         """Percent of the requests for the canary by step; in a pause that of the step before."""
@@ -375,7 +389,8 @@ class Canary(Model):
 
     def without_pauses(self) -> "Canary":
         """Return the steps as they go if everybody approves at once."""
-        return Canary(steps=tuple(step for step in self.steps if step.pause is None))
+        steps = tuple(step for step in self.steps if step.pause is None)
+        return self.model_copy(update={"steps": steps})
 
 
 class Approval(enum.StrEnum):

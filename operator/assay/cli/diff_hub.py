@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from assay.api.conditions import ConditionStatus, ConditionType
-from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
+from assay.api.deployment_status import (
+    ClusterStatus,
+    ModelDeploymentStatus,
+    RolloutStatus,
+    Stage,
+)
 from assay.api.model_deployment import (
     Approval,
     ModelDeploymentSpec,
@@ -22,6 +27,7 @@ from assay.placement import Candidate, Holding, Plan, plan
 from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
+from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import cluster_of, wanted_route
 from assay.rollout.wording import moment, named
 
@@ -150,20 +156,33 @@ def _view(
     if name in away:
         return MemberView(name, reachable=False, error="no answer", labels=labels, replicas=share)
     cluster = cluster_of(before, name)
-    pods: dict[str, PodsView] = {}
-    if cluster is not None:
-        count = held(before).get(name, 0)
-        ready = count if cluster.ready >= cluster.desired else 0
-        pods = {item: PodsView(count, ready) for item in staying_revisions(before, name)}
     return MemberView(
         name,
         reachable=True,
-        revisions=pods,
+        revisions={} if cluster is None else _pods(before, cluster),
         route=wanted_route(before, name),
         ledger_ready=True,
         labels=labels,
         replicas=share,
     )
+
+
+def _pods(before: ModelDeploymentStatus, cluster: ClusterStatus) -> dict[str, PodsView]:
+    """Return the pods by revision, of which status has the sum only.
+
+    While some are not ready it is presumed that one is of each revision that has traffic.
+    """
+    replicas = held(before).get(cluster.name, 0)
+    whole = {
+        item: wanted_pods(before, item, replicas)
+        for item in staying_revisions(before, cluster.name)
+    }
+    used = {item.revision for item in (before.stable, before.canary) if item is not None}
+    if cluster.ready >= sum(count for item, count in whole.items() if item in used):
+        return {item: PodsView(count, count) for item, count in whole.items()}
+    view = wanted_route(before, cluster.name)
+    shown = set() if view is None else {view.stable, view.canary_slot}
+    return {item: PodsView(count, min(count, item in shown)) for item, count in whole.items()}
 
 
 def _open(rollout: RolloutStatus | None) -> bool:

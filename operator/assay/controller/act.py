@@ -185,9 +185,16 @@ def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str,
         _pods(view, stable).ready < view.replicas for view in observed.members if view.reachable
     )
     return {
-        view.name: max(view.replicas, _pods(view, stable).desired if growing else 0)
+        view.name: max(view.replicas, _served_by(view, status, stable) if growing else 0)
         for view in observed.members
     }
+
+
+def _served_by(view: MemberView, status: ModelDeploymentStatus, stable: str) -> int:
+    """Return how many pods a member has of what serves there: of a winner it may be few yet."""
+    cluster = cluster_of(status, view.name)
+    serving = (cluster.revision if cluster else None) or stable
+    return max(_pods(view, each).desired for each in (stable, serving))
 
 
 def _reachable(hands: Hands, views: Iterable[MemberView]) -> list[Member]:

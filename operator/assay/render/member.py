@@ -13,6 +13,7 @@ from typing import Any
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
 from .ledger import ledger_objects
@@ -61,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member, how many pods of each revision it runs, and its spot nodes if there are any."""
+    """One member, how many pods a whole revision has there, and its spot nodes if there are any."""
 
     name: str
     replicas: int
@@ -176,7 +177,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 revision,
                 deployment.templates[revision],
                 where,
-                member.replicas if revision in run else None,
+                wanted_pods(status, revision, member.replicas) if revision in run else None,
             )
             for revision in (*sorted(run), *sorted((keep | stay) - run))
             if revision in deployment.templates

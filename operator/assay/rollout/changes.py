@@ -24,6 +24,7 @@ from assay.api.request import Request
 from . import waves
 from .observation import Event
 from .situation import Situation, seconds
+from .sizing import by_weight
 from .wording import clip, moment, named, sentences
 
 _RETIRED = 8
@@ -135,6 +136,8 @@ def step_message(status: ModelDeploymentStatus) -> str:
     rollout = rollout_of(status)
     last, steps = rollout.steps[-1], rollout.settings.steps
     waits = " until a person approves" if steps[rollout.step].pause else ""
+    if by_weight(rollout):
+        waits = f", in each member with the pods for it{waits}"
     return (
         f"{named(status.canary)} gets {last.weight} % of the traffic from {moment(last.started_at)}"
         f"{waits} (step {rollout.step + 1} of {len(steps)}); {named(status.stable)} gets the rest"
@@ -250,6 +253,16 @@ def retire(
     retired = RetiredRevision(revision=ref.revision, until=situation.now + seconds(delay))
     others = without(status.retired_revisions, ref)
     return status.model_copy(update={"retired_revisions": (retired, *others)[:_RETIRED]})
+
+
+def stay_from_now(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Let retired pods stay for scaleDownDelaySeconds from now: some served until the last switch."""
+    until = situation.now + seconds(rollout_of(status).settings.scale_down_delay_seconds)
+    retired = tuple(
+        item.model_copy(update={"until": max(item.until, until)})
+        for item in status.retired_revisions
+    )
+    return status.model_copy(update={"retired_revisions": retired})
 
 
 def remember(

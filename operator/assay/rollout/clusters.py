@@ -5,7 +5,8 @@ from assay.api.model_deployment import ALL_TRAFFIC, Paused
 
 from .changes import with_rollout
 from .observation import MemberView
-from .situation import Situation, is_ready, pods_of
+from .situation import Situation, has_pods, is_ready, pods_of
+from .sizing import wanted_pods
 from .traffic import cluster_of
 from .wording import clip
 
@@ -30,9 +31,10 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     rollout, canary = status.rollout, status.canary
     if rollout is None or canary is None or not rollout.waves or rollout.decision is not None:
         return status
+    status = _with_step_shown(situation, status)
     last, came = rollout.waves[-1], situation.came(status)
     ready = sum(
-        is_ready(member, canary.revision)
+        has_pods(member, status, canary.revision)
         for member in situation.trial_members(status)
         if came[member.name] == last.index
     )
@@ -51,12 +53,23 @@ def progressed(situation: Situation, status: ModelDeploymentStatus) -> ModelDepl
     return with_rollout(status, waves=(*rollout.waves[:-1], last))
 
 
+def _with_step_shown(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Return `status` with since when every member shows the present step."""
+    rollout = status.rollout
+    if rollout is None or rollout.stage is not Stage.TRIAL or rollout.steps[-1].shown_at:
+        return status
+    if not (situation.canary_ready(status) and situation.step_shown(status)):
+        return status
+    step = rollout.steps[-1].model_copy(update={"shown_at": situation.now})
+    return with_rollout(status, steps=(*rollout.steps[:-1], step))
+
+
 def _cluster(
     situation: Situation, status: ModelDeploymentStatus, member: MemberView, wave: int | None
 ) -> ClusterStatus:
     before = cluster_of(situation.before, member.name)
     serving = _serving(situation, status, member, before)
-    weight = _weight(situation, status, member, before, serving) if wave is not None else 0
+    weight = _weight(situation, status, member, before, serving, wave)
     if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
         serving, weight = (before.revision, before.weight) if before else (None, 0)
         wave = before.wave if before else None
@@ -112,13 +125,13 @@ def _serving(
 ) -> str | None:
     """Return the revision that serves as stable in the member.
 
-    It becomes the stable one when that is ready here, and stays what it was until then: a member
+    It becomes the stable one when that has all its pods here, and stays what it was until then: a member
     that is new or was away is never switched to pods that do not answer, not even if they did when
     that was decided and its route was not written yet. A member that is seen for the first time and
     has a route already serves what that says.
     """
     stable = status.stable.revision if status.stable else None
-    if member.reachable and stable is not None and is_ready(member, stable):
+    if member.reachable and stable is not None and _takes_all(status, stable, member, before):
         return stable
     was = situation.before.canary
     if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
@@ -133,31 +146,54 @@ def _serving(
     return member.route.stable if member.route else None
 
 
+def _takes_all(
+    status: ModelDeploymentStatus, stable: str, member: MemberView, before: ClusterStatus | None
+) -> bool:
+    """Return whether the stable revision has all its pods in a member.
+
+    A winner had pods for its share of the traffic there; so it has in a member that is being left,
+    where no more are made.
+    """
+    replicas = member.replicas or (before.replicas if before else None) or 0
+    whole = wanted_pods(status, stable, replicas)
+    return is_ready(member, stable) and pods_of(member, stable).ready >= whole
+
+
 def _weight(
     situation: Situation,
     status: ModelDeploymentStatus,
     member: MemberView,
     before: ClusterStatus | None,
     serving: str | None,
+    wave: int | None,
 ) -> int:
     """Return the percent of the requests for the canary in the member.
 
     None while the canary has no ready pod there or users are not kept as they should be, and none in
-    a member that is being left. One that serves already keeps its share as long as one pod is
-    ready: moving users to and fro at every restart would be worse.
+    a member that is being left. It gets the weight of a step when it has all pods for that. One that
+    serves already keeps its share as long as one pod is ready: moving users to and fro at every
+    restart would be worse. So does one that was promoted and has not all its pods yet.
     """
     rollout, stable, canary = status.rollout, status.stable, status.canary
-    if rollout is None or stable is None or canary is None or rollout.stage is not Stage.TRIAL:
-        return 0
-    if serving != stable.revision or member in situation.observed.leaving:
+    if rollout is None or stable is None or member in situation.observed.leaving:
         return 0
     had = before.weight if before and _goes_on(situation, status) else 0
+    if canary is None:
+        waits = serving != stable.revision
+        return had if waits and _keeps(member, stable.revision) else 0
+    if rollout.stage is not Stage.TRIAL or serving != stable.revision or wave is None:
+        return 0
     if not member.reachable:
         return had
-    pods = pods_of(member, canary.revision)
     kept = situation.user_trouble(member, status) is None
-    serves = (pods.is_ready and kept) or (had > 0 and pods.ready > 0)
-    return rollout.steps[-1].weight if serves else 0
+    if kept and has_pods(member, status, canary.revision):
+        return rollout.steps[-1].weight
+    return had if _keeps(member, canary.revision) else 0
+
+
+def _keeps(member: MemberView, revision: str) -> bool:
+    """Return whether a revision may go on with the traffic that it has in a member."""
+    return not member.reachable or pods_of(member, revision).ready > 0
 
 
 def _message(situation: Situation, status: ModelDeploymentStatus, member: MemberView) -> str:

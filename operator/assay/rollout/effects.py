@@ -245,6 +245,8 @@ def _settle(
     status = changes.remember(situation, status, tried, rollout.decision)
     if back:
         status = changes.retire_canary(situation, status)
+    else:
+        status = changes.stay_from_now(situation, status)
     status = changes.with_rollout(status, stage=stage)
     return status, changes.normal("RolloutDone", f"{named(status.stable)} serves")
 

@@ -22,6 +22,7 @@ from assay.judge import Judgement
 from . import waves
 from .guards import BREACHED, KEPT, deciding, evaluate
 from .observation import EvidenceProblem, MemberView, Observation, PodsView
+from .sizing import canary_pods, wanted_pods
 from .traffic import cluster_of, sticky_by, trial_route
 from .wording import moment, sentences
 
@@ -143,7 +144,7 @@ class Situation:
         return tuple(item for item in self.reachable if item.name in came)
 
     def canary_ready(self, status: ModelDeploymentStatus) -> bool:
-        """Return whether the canary is ready in every member of the waves so far.
+        """Return whether the canary has its pods in every member of the waves so far.
 
         When the deadline of a wave is over it may fail in as many members as the wave allows.
         """
@@ -152,12 +153,12 @@ class Situation:
         if (
             rollout is None
             or canary is None
-            or not any(is_ready(m, canary.revision) for m in members)
+            or not any(has_pods(m, status, canary.revision) for m in members)
         ):
             return False
         if len(members) < len(self._due_members(rollout)):
             return False
-        late = Counter(came[m.name] for m in members if not is_ready(m, canary.revision))
+        late = Counter(came[m.name] for m in members if not has_pods(m, status, canary.revision))
         return all(number <= self._allowance(rollout, index) for index, number in late.items())
 
     def waves_away(self, rollout: RolloutStatus) -> bool:
@@ -323,10 +324,20 @@ class Situation:
         """
         if status.rollout is None or not _may_get_requests(status.rollout):
             return None
-        canary = status.canary.revision if status.canary else ""
-        names = {item.name for item in self.trial_members(status) if is_ready(item, canary)}
+        names = {item.name for item in self.trial_members(status) if self._takes(item, status)}
         states = deciding(self.guards(status), names)
         return next((item for item in states if item.reason != KEPT), None)
+
+    def _takes(self, member: MemberView, status: ModelDeploymentStatus) -> bool:
+        """Return whether the canary has the pods for what it has of the traffic in a member."""
+        rollout, canary = status.rollout, status.canary
+        if rollout is None or canary is None:
+            return False
+        before = cluster_of(self.before, member.name)
+        if before is None or not before.weight:
+            return has_pods(member, status, canary.revision)
+        needed = canary_pods(rollout, before.weight, member.replicas)
+        return pods_of(member, canary.revision).ready >= max(1, needed)
 
     def guards_kept(self, status: ModelDeploymentStatus) -> bool:
         """Return whether every guard was asked and is kept in every member that answers."""
@@ -344,11 +355,11 @@ class Situation:
         return judgement is not None and not self.problems(status) and judgement.past_burn_in
 
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
-        """Return whether the present step is what the route does wherever the canary is ready."""
+        """Return whether the present step is what the route does wherever the canary has its pods."""
         rollout, stable, canary = status.rollout, status.stable, status.canary
         if rollout is None or stable is None or canary is None:
             return False
-        members = [m for m in self.trial_members(status) if is_ready(m, canary.revision)]
+        members = [m for m in self.trial_members(status) if has_pods(m, status, canary.revision)]
         wanted = trial_route(stable.revision, canary.revision, rollout, rollout.steps[-1].weight)
         return bool(members) and all(
             member.route is not None and replace(member.route, user_by=wanted.user_by) == wanted
@@ -356,9 +367,9 @@ class Situation:
         )
 
     def step_due(self, rollout: RolloutStatus) -> datetime.datetime:
-        """Return when the present step has lasted its minSeconds."""
+        """Return when the present step has lasted its minSeconds, at the earliest if it is not shown yet."""
         wanted = rollout.settings.steps[rollout.step].min_seconds
-        return rollout.steps[-1].started_at + seconds(wanted)
+        return (rollout.steps[-1].shown_at or self.now) + seconds(wanted)
 
     def wave_due(self, rollout: RolloutStatus, record: WaveRecord) -> datetime.datetime:
         """Return by when one more member of a wave must be ready.
@@ -481,6 +492,15 @@ def pods_of(member: MemberView, revision: str) -> PodsView:
 def is_ready(member: MemberView, revision: str) -> bool:
     """Return whether every pod of `revision` in `member` is ready, and there is one."""
     return pods_of(member, revision).is_ready
+
+
+def has_pods(member: MemberView, status: ModelDeploymentStatus, revision: str) -> bool:
+    """Return whether all pods are ready that `revision` should have in `member` by `status`.
+
+    What was asked for last may be fewer: a step that was just taken needs more than are there.
+    """
+    wanted = wanted_pods(status, revision, member.replicas)
+    return is_ready(member, revision) and pods_of(member, revision).ready >= wanted
 
 
 def shows_only(member: MemberView, revision: str) -> bool:

@@ -16,8 +16,9 @@ from assay.placement import Constraint
 
 from .guards import summary
 from .observation import MemberView
-from .situation import Situation, is_ready, pods_of, shows_only
-from .traffic import sticky_by, wanted_route
+from .situation import Situation, has_pods, is_ready, pods_of, shows_only
+from .sizing import wanted_pods
+from .traffic import cluster_of, sticky_by, wanted_route
 from .wording import members, moment, named, sentences, users_mixed
 
 _PLACEMENT_REASONS = {
@@ -135,7 +136,8 @@ def _under_way(
             return _on_trial(situation, status, rollout)
         case Stage.PROMOTING:
             why = rollout.decision.message if rollout.decision else ""
-            message = sentences(f"{named(status.stable)} takes all traffic", why)
+            taking = f"{named(status.stable)} takes all traffic"
+            message = sentences(taking, why, _switching(situation, status))
             return Headline(Progress.RECONCILING, Reason.PROMOTING, message)
         case _:
             why = rollout.decision.message if rollout.decision else ""
@@ -147,7 +149,7 @@ def _starting(
     situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
 ) -> Headline:
     revision = status.canary.revision if status.canary else ""
-    pods = _pods(situation, revision)
+    pods = _pods(situation, status, revision)
     due = situation.wave_due(rollout, rollout.waves[-1]) if rollout.waves else situation.now
     if status.stable is None:
         limit = rollout.settings.progress_deadline_seconds
@@ -183,6 +185,30 @@ def _wave(situation: Situation, rollout: RolloutStatus) -> str:
     return f"{where}, has soaked by {moment(due)}"
 
 
+def _switching(situation: Situation, status: ModelDeploymentStatus) -> str:
+    """Say which members wait with a switch until all pods of the new revision are there."""
+    stable = status.stable.revision if status.stable else ""
+    late = [item for item in situation.reachable if not has_pods(item, status, stable)]
+    return f"First its pods get ready: {_pods(situation, status, stable, late)}" if late else ""
+
+
+def _climbing(situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus) -> str:
+    """Say which members have still the weight of an earlier step, and what they wait for."""
+    canary = status.canary.revision if status.canary else ""
+    late = [
+        (item, cluster.weight)
+        for item in situation.trial_members(status)
+        if (cluster := cluster_of(status, item.name)) is not None
+        and 0 < cluster.weight < rollout.steps[-1].weight
+        and not has_pods(item, status, canary)
+    ]
+    if not late:
+        return ""
+    kept = ", ".join(f"{item.name} {weight} %" for item, weight in late)
+    pods = _pods(situation, status, canary, [item for item, _ in late])
+    return f"Until its pods for that are ready it keeps in {kept}; {pods}"
+
+
 def _on_trial(
     situation: Situation, status: ModelDeploymentStatus, rollout: RolloutStatus
 ) -> Headline:
@@ -206,6 +232,7 @@ def _on_trial(
         f"{named(status.canary)} is on trial against {named(status.stable)} with {step.weight} % of"
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.steps)},"
         f" since {moment(step.started_at)}",
+        _climbing(situation, status, rollout),
         _wave(situation, rollout),
         hold.message if hold else "",
         judgement.message if judgement else "",
@@ -259,7 +286,7 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
         return Headline(Progress.STALLED, reason, message)
     behind = [item for item in situation.reachable if not _serves(item, wanted)]
     if behind:
-        message = f"{named(status.stable)} is stable; {_pods(situation, wanted, behind)}"
+        message = f"{named(status.stable)} is stable; {_pods(situation, status, wanted, behind)}"
         return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
     count = members(len(situation.reachable))
     serves = f"{named(status.stable)} serves in {count}"
@@ -291,12 +318,17 @@ def _serves(member: MemberView, revision: str) -> bool:
     return is_ready(member, revision) and enough and shows_only(member, revision)
 
 
-def _pods(situation: Situation, revision: str, only: list[MemberView] | None = None) -> str:
+def _pods(
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    revision: str,
+    only: list[MemberView] | None = None,
+) -> str:
     """Say how far the pods are, member by member."""
     words = []
     for member in situation.reachable if only is None else only:
         pods = pods_of(member, revision)
-        wanted = max(pods.desired, member.replicas)
+        wanted = max(pods.desired, wanted_pods(status, revision, member.replicas))
         ready = pods.is_ready and pods.ready >= wanted
         route = "" if not ready or only is None else ", its route does not show it yet"
         words.append(f"{member.name}: {pods.ready} of {wanted} pods ready{route}")

@@ -37,23 +37,35 @@ def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None
     if cluster is None or cluster.revision is None:
         return None
     rollout, canary = status.rollout, status.canary
-    if canary is None or rollout is None or rollout.stage is not Stage.TRIAL:
-        return _one(cluster.revision)
-    return trial_route(cluster.revision, canary.revision, rollout, cluster.weight)
+    if canary is not None and rollout is not None and rollout.stage is Stage.TRIAL:
+        return trial_route(cluster.revision, canary.revision, rollout, cluster.weight)
+    stable = status.stable.revision if status.stable else cluster.revision
+    if cluster.weight and stable != cluster.revision:
+        # Promoted, with pods for its share only: it keeps that until all of them are there.
+        return RouteView(cluster.revision, stable, cluster.weight, IDLE_STRATUM)
+    return _one(cluster.revision)
 
 
 def trial_route(stable: str, canary: str, rollout: RolloutStatus, weight: int) -> RouteView:
     """Return what a route does while the canary has `weight` percent of the traffic.
 
     With none or all of it both slots point to one revision: the route keeps its shape, and the
-    switch of a blue-green rollout is one write, as the way back is.
+    switch of a blue-green rollout is one write, as the way back is. A member that has still the
+    weight of an earlier step is in the stratum of that one: its requests are split by it.
     """
     if not weight:
         return _one(stable)
     user_by = rollout.sticky_by.key if rollout.sticky_by else None
+    stratum = f"{rollout.id}/{_step_of(rollout, weight)}"
     if weight == ALL_TRAFFIC:
-        return RouteView(canary, canary, _IDLE_WEIGHT, rollout.stratum, user_by)
-    return RouteView(stable, canary, weight, rollout.stratum, user_by)
+        return RouteView(canary, canary, _IDLE_WEIGHT, stratum, user_by)
+    return RouteView(stable, canary, weight, stratum, user_by)
+
+
+def _step_of(rollout: RolloutStatus, weight: int) -> int:
+    """Return the index of the newest step with `weight`: within a trial they never decrease."""
+    found = (index for index, step in enumerate(rollout.steps) if step.weight == weight)
+    return max(found, default=len(rollout.steps) - 1)
 
 
 def _one(revision: str) -> RouteView:

@@ -47,14 +47,23 @@ class World:
                     break
             else:
                 raise AssertionError(f"the rollout stays in {rollout_of(status).stage}")
-        return status
+        return self._shown(status, START)
 
     def look(
         self, status: ModelDeploymentStatus, judgement: Judgement, seconds: float
     ) -> ModelDeploymentStatus:
-        """Return the status after a look at `seconds` since the start; its routes are shown by then."""
+        """Return the status after a look at `seconds` since the start, and after its routes are shown."""
         now = START + datetime.timedelta(seconds=seconds)
-        return self._decide(status, CANARY, judgement, now)
+        return self._shown(self._decide(status, CANARY, judgement, now), now)
+
+    def _shown(
+        self, status: ModelDeploymentStatus, now: datetime.datetime
+    ) -> ModelDeploymentStatus:
+        """Return the status in which a step that was just taken is shown, in the same second."""
+        rollout = rollout_of(status)
+        if rollout.stage is not Stage.TRIAL or rollout.steps[-1].shown_at is not None:
+            return status
+        return self._decide(status, CANARY, None, now)
 
     def _decide(
         self,

@@ -146,6 +146,30 @@ def test_what_does_not_fit_and_what_is_paused_is_said() -> None:
     assert paused["Paused"].startswith("True, PausedInSpec")
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["its pods are there", "its pods start"])
+def test_a_trial_that_goes_on_is_told_as_it_is(*, waits: bool) -> None:
+    """Of a canary with fewer pods than stable, and of one that waits for more, nothing is made up."""
+    world = World(replicas=4)
+    world.spec = a_spec("7", canary={"steps": [{"weight": 20}, {"weight": 50}]}, **METRICS)
+    world.revision = revision_hash(world.spec)
+    world.run()
+    spec = changed(a_spec("8"), rollout=world.spec.rollout.to_dict())
+    world.spec, world.revision, world.generation = spec, revision_hash(spec), 9
+    world.with_judgement(judged(burnt_in=False)).run()
+    if waits:
+        world.slow = {world.revision}
+        world.with_judgement(judged()).later(60).look()
+        world.with_judgement(None).look()
+    eight = changed(spec, serving={"replicas": 8})
+
+    found = outlook("ml", "uid-1", 9, eight, world.status, EAST_WEST, world.now)
+
+    assert [item.weight for item in found.status.clusters] == [20, 20]
+    assert found.status.rollout == world.status.rollout
+    before = {item.name: (item.revision, item.weight) for item in world.status.clusters}
+    assert {item.name: (item.revision, item.weight) for item in found.status.clusters} == before
+
+
 def test_without_the_right_to_read_modelclusters_the_members_of_status_stay() -> None:
     world = a_world(seven := a_spec("7"))
     found = told(world, changed(seven, serving={"replicas": 6}), Fleet())

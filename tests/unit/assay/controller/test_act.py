@@ -216,6 +216,19 @@ def test_no_member_shrinks_while_another_one_grows(
     assert act._replicas(seen, a_status()) == replicas
 
 
+def test_what_a_few_pods_of_a_winner_take_over_shrinks_in_no_member() -> None:
+    """The old version serves in a member until the new one is whole there, with all pods it had."""
+    old, new = "7" * 10, STABLE["revision"]
+    pods = {old: PodsView(4, 4), new: PodsView(1, 1)}
+    east = MemberView("east", reachable=True, revisions=pods, route=BACK, replicas=2)
+    west = dataclasses.replace(east, name="west", replicas=6)
+    serving = [{"name": name, "reachable": True, "revision": old} for name in ("east", "west")]
+    status = ModelDeploymentStatus.model_validate({"stable": STABLE, "clusters": serving})
+
+    seen = Observation(new, (east, west))
+    assert act._replicas(seen, status) == {"east": 4, "west": 6}
+
+
 @pytest.mark.parametrize(
     ("west", "forbidden", "lost", "leaves"),
     [

@@ -108,6 +108,48 @@ def test_evidence_conditions_and_pods_change_neither_plan_nor_mark() -> None:
     assert plan(one, MemberTarget("east", 2)) == plan(other, MemberTarget("east", 2))
 
 
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        (on_trial(1, 20), {SEVEN: 10, EIGHT: 2}),
+        (on_trial(2, 20), {SEVEN: 10, EIGHT: 5}),
+        (a_status(canary=ref(EIGHT), rollout=rollout("RollingBack", 1)), {SEVEN: 10}),
+        (
+            a_status(
+                stable=ref(EIGHT),
+                rollout=rollout("Promoting", 2),
+                clusters=[{"name": "east", "reachable": True, "revision": SEVEN, "weight": 50}],
+            ),
+            {SEVEN: 10, EIGHT: 10},
+        ),
+    ],
+    ids=["as the step says", "before the weight is raised", "rolled back", "promoted"],
+)
+def test_a_member_runs_as_many_pods_of_each_revision_as_it_needs(
+    status: ModelDeploymentStatus, counts: dict[str, int]
+) -> None:
+    found = plan(a_target(status), MemberTarget("east", 10))
+    assert {
+        item.revision: item.deployment["spec"]["replicas"]
+        for item in found.revisions
+        if item.deployment is not None
+    } == counts
+
+
+def test_a_member_that_waits_for_pods_keeps_weight_and_stratum_of_the_step_before() -> None:
+    route = a_plan(on_trial(2, 20)).route
+    assert route is not None
+    assert read_route(route) == RouteView(SEVEN, EIGHT, 20, "0123456789/1")
+
+
+def test_a_winner_keeps_its_share_as_no_evidence() -> None:
+    east = {"name": "east", "reachable": True, "revision": SEVEN, "weight": 50}
+    status = a_status(stable=ref(EIGHT), rollout=rollout("Promoting", 2), clusters=[east])
+    route = a_plan(status).route
+    assert route is not None
+    assert read_route(route) == RouteView(SEVEN, EIGHT, 50, "idle/0")
+
+
 def test_a_member_in_the_middle_of_a_trial_is_the_golden_one() -> None:
     """Regenerate with ``python -m tests.unit.assay.render.test_member`` and read the difference."""
     assert golden() == (GOLDEN / "trial.yaml").read_text()

@@ -1,6 +1,7 @@
 """Whatever users, clusters, Prometheus and the judge do, in any order: what must always hold."""
 
 import datetime
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from assay.api.deployment_status import ModelDeploymentStatus, RejectedTrials, Stage, Verdict
-from assay.api.model_deployment import Paused
+from assay.api.model_deployment import ALL_TRAFFIC, Paused, RolloutType
 from assay.api.request import Verb, parse
 from assay.judge import Judgement
 from assay.render.member import running_revisions
@@ -16,11 +17,13 @@ from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
 from assay.rollout import Order
 from assay.rollout.situation import is_ready
-from assay.rollout.traffic import IDLE_STRATUM, wanted_preview, wanted_route
+from assay.rollout.traffic import IDLE_STRATUM, cluster_of, wanted_preview, wanted_route
 
 from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
 
 NAMES = ("east", "north", "west")
+REPLICAS = 3
+"""A canary at 5 or 20 % has one pod of them, at 50 % two."""
 REVISIONS = st.sampled_from((SEVEN, EIGHT, NINE))
 MEMBERS = st.sampled_from(NAMES)
 WAVES = st.sampled_from(
@@ -52,7 +55,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(*NAMES)
+        self.world = World(*NAMES, replicas=REPLICAS)
         self.rolled_back: dict[str, str] = {}
         self.lost: dict[str, RejectedTrials | None] = {}
         self.answered: set[str] = set()
@@ -62,9 +65,9 @@ class Rollouts(RuleBasedStateMachine):
     def begins(self, step: int | None, kind: dict[str, Any]) -> None:
         """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
         if step == -1:
-            self.world = serving(members=NAMES).reads(0.1)
+            self.world = serving(members=NAMES, replicas=REPLICAS).reads(0.1)
         elif step is not None:
-            self.world = on_trial(step, members=NAMES, **GUARDED)
+            self.world = on_trial(step, members=NAMES, replicas=REPLICAS, **GUARDED)
             if kind is not GUARDED:
                 self.world.asks_for(NINE, **kind).run()
         self.world.keeps_records = True
@@ -100,10 +103,11 @@ class Rollouts(RuleBasedStateMachine):
     def artifacts_are_mended(self) -> None:
         self.world.broken.clear()
 
-    @rule(name=MEMBERS, revision=REVISIONS, ready=st.integers(0, 2))
+    @rule(name=MEMBERS, revision=REVISIONS, ready=st.integers(0, REPLICAS))
     def pods_restart(self, name: str, revision: str, ready: int) -> None:
         if revision in self.world.members[name].pods:
-            self.world.members[name].pods[revision] = PodsView(2, ready)
+            pods = self.world.members[name].pods
+            pods[revision] = PodsView(pods[revision].desired, min(ready, pods[revision].desired))
 
     @rule()
     def pods_get_ready(self) -> None:
@@ -202,6 +206,11 @@ class Rollouts(RuleBasedStateMachine):
             item.member for item in world.readings if item.value == 0.1 and item.requests >= 100
         }
         routes = [member.route for member in world.members.values() if member.reachable]
+        views = {name: member.view() for name, member in world.members.items()}
+        ready_pods = {
+            name: {revision: pods.ready for revision, pods in member.pods.items()}
+            for name, member in world.members.items()
+        }
         world.look()
         new = world.status
         by_hand = self._answered(old, new)
@@ -219,7 +228,7 @@ class Rollouts(RuleBasedStateMachine):
             ready = {
                 name
                 for name in reachable
-                if is_ready(world.members[name].view(), old.canary.revision if old.canary else "")
+                if old.canary is not None and is_ready(views[name], old.canary.revision)
             }
             if old.rollout.undo is not None:
                 assert old.rollout.stage is Stage.STARTING
@@ -258,6 +267,7 @@ class Rollouts(RuleBasedStateMachine):
                 assert old.rollout.latched is not None or promoted or by_guards
         self._retried(old, new, by_hand)
         self._switched(old, new, kept, by_hand)
+        self._carried(old, new, ready_pods)
 
     def _switched(
         self, old: ModelDeploymentStatus, new: ModelDeploymentStatus, kept: set[str], by_hand: str
@@ -271,6 +281,28 @@ class Rollouts(RuleBasedStateMachine):
             came = {item.name for item in old.clusters if item.wave is not None}
             views = [it.view() for name, it in self.world.members.items() if name in came]
             assert {it.name for it in views if is_ready(it, old.canary.revision)} <= kept
+
+    def _carried(
+        self,
+        old: ModelDeploymentStatus,
+        new: ModelDeploymentStatus,
+        ready: dict[str, dict[str, int]],
+    ) -> None:
+        """Nothing gets a larger share in a member than the pods can carry that are ready there."""
+        if new.stable is None or old.rollout is None or new.rollout is None:
+            return
+        same = old.rollout.id == new.rollout.id
+        for cluster in new.clusters:
+            before = cluster_of(old, cluster.name)
+            revision = (new.canary or new.stable).revision
+            pods = ready[cluster.name].get(revision, 0)
+            had = before.weight if before and same else 0
+            if cluster.weight > had:
+                assert pods >= max(1, math.ceil(REPLICAS * cluster.weight / 100))
+                assert not by_switch(new) or pods >= REPLICAS
+            switched = before is not None and before.revision not in {None, cluster.revision}
+            if switched and same and new.canary is None and had != ALL_TRAFFIC:
+                assert cluster.revision != revision or pods >= REPLICAS
 
     def _answered(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> str:
         """Every request is answered by the next look, and once; return the verb of one that is done."""
@@ -366,8 +398,11 @@ class Rollouts(RuleBasedStateMachine):
                 assert on_trial
                 assert status.canary is not None
                 assert view.canary_slot == status.canary.revision
-            elif view is not None:
-                assert view.stable == view.canary_slot
+            elif view is not None and view.stable != view.canary_slot:
+                # A winner that has not all its pods yet keeps the share that it had.
+                assert status.canary is None
+                assert status.stable is not None
+                assert view.canary_slot == status.stable.revision
             if (preview := wanted_preview(status, name)) is not None:
                 assert on_trial
                 assert status.canary is not None
@@ -421,6 +456,11 @@ class Rollouts(RuleBasedStateMachine):
         if world.status.last_request is not None:
             self.answered.add(world.status.last_request.id)
         world.judgement, world.problems, world.broken = kept
+
+
+def by_switch(status: ModelDeploymentStatus) -> bool:
+    """Whether the canary gets all traffic at once."""
+    return status.rollout is not None and status.rollout.settings.type is RolloutType.BLUE_GREEN
 
 
 Rollouts.TestCase.settings = settings(

@@ -34,6 +34,7 @@ from assay.rollout import (
     decide,
 )
 from assay.rollout.observation import StickyView
+from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import wanted_route
 
 MONDAY = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
@@ -99,11 +100,16 @@ class Member:
     store: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     sticky: StickyView = field(default_factory=StickyView)
+    replicas: int = 1
 
     def view(self) -> MemberView:
         if not self.reachable:
             return MemberView(
-                self.name, reachable=False, error="connection refused", labels=self.labels
+                self.name,
+                reachable=False,
+                error="connection refused",
+                labels=self.labels,
+                replicas=self.replicas,
             )
         return MemberView(
             self.name,
@@ -115,22 +121,27 @@ class Member:
             record=self.record,
             ledger_store=self.store,
             labels=self.labels,
+            replicas=self.replicas,
         )
 
-    def follow(self, status: ModelDeploymentStatus, replicas: int = 1) -> None:
+    def follow(self, status: ModelDeploymentStatus) -> None:
         """Make real what status says; pods that are new are not ready yet."""
         made, staying = (
             running_revisions(status, self.name),
             staying_revisions(status, self.name),
         )
-        self.pods = {name: PodsView(replicas, 0) for name in made} | {
-            name: pods for name, pods in self.pods.items() if name in staying
-        }
+        counts = {name: wanted_pods(status, name, self.replicas) for name in made}
+        stayed = {name: pods for name, pods in self.pods.items() if name in staying - made}
+        self.pods = stayed | {name: self._of(name, count) for name, count in counts.items()}
         wanted = wanted_route(status, self.name)
         if wanted is not None:
             for revision in {wanted.stable, wanted.canary_slot}:
                 assert revision in self.pods, f"{self.name}: a route to {revision} without pods"
             self.route = wanted
+
+    def _of(self, revision: str, count: int) -> PodsView:
+        before = self.pods.get(revision, PodsView(count, 0))
+        return replace(before, desired=count, ready=min(count, before.ready))
 
     def remember(self, status: ModelDeploymentStatus) -> None:
         """Keep the record that is written with every plan."""
@@ -156,14 +167,15 @@ class Member:
 class World:
     """Hub and members. `look` decides once, `run` decides until nothing changes any more."""
 
-    def __init__(self, *members: str) -> None:
+    def __init__(self, *members: str, replicas: int = 1) -> None:
         self.spec = a_spec()
         self.revision = SEVEN
         self.generation = 1
         self.now = MONDAY
         self.document: dict[str, Any] = {}
         self._read: tuple[dict[str, Any], ModelDeploymentStatus] | None = None
-        self.members = {name: Member(name) for name in members or ("east", "west")}
+        names = members or ("east", "west")
+        self.members = {name: Member(name, replicas=replicas) for name in names}
         self.broken: dict[str, str] = {}
         self.slow: set[str] = set()
         self.judgement: Judgement | None = None
@@ -321,7 +333,7 @@ class World:
             self.judgement if on_trial else None,
             self.problems,
             tuple(
-                item.view()
+                replace(item.view(), replicas=0)
                 for item in members
                 if item.name in self.dropped
                 and (item.holds or (item.name in served and not item.reachable))
@@ -397,23 +409,37 @@ class World:
 
 def _serves(view: MemberView, stable: str) -> bool:
     pods = view.revisions.get(stable)
-    return view.reachable and view.route is not None and pods is not None and pods.is_ready
+    if not view.reachable or view.route is None or pods is None:
+        return False
+    return pods.is_ready and pods.ready >= view.replicas
 
 
 def _id(status: ModelDeploymentStatus) -> str | None:
     return status.rollout.id if status.rollout else None
 
 
-def serving(revision: str = SEVEN, members: Iterable[str] = ("east", "west")) -> World:
+def serving(
+    revision: str = SEVEN, members: Iterable[str] = ("east", "west"), replicas: int = 1
+) -> World:
     """A world at rest in which `revision` is stable."""
-    world = World(*members)
+    world = World(*members, replicas=replicas)
     world.spec, world.revision = a_spec(revision), revision
     return world.run()
 
 
-def on_trial(step: int = 0, members: Iterable[str] = ("east", "west"), **rollout: Any) -> World:
+def on_trial(
+    step: int = 0,
+    members: Iterable[str] = ("east", "west"),
+    replicas: int = 1,
+    **rollout: Any,
+) -> World:
     """Version 7 is stable, 8 on trial at `step`, the evidence undecided."""
-    world = serving(members=members).later(3600).asks_for(EIGHT, **rollout).reads(0.1)
+    world = (
+        serving(members=members, replicas=replicas)
+        .later(3600)
+        .asks_for(EIGHT, **rollout)
+        .reads(0.1)
+    )
     world.with_judgement(judged(burnt_in=False)).run()
     assert world.stage is Stage.TRIAL
     for _ in range(step):
