@@ -6,7 +6,7 @@ requests by hand are left out: what is shown follows from the manifest.
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assay.api.conditions import ConditionStatus, ConditionType
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
@@ -18,7 +18,7 @@ from assay.api.model_deployment import (
     RolloutType,
 )
 from assay.controller.reservations import held, lost
-from assay.placement import Candidate, Holding, Plan, plan
+from assay.placement import Candidate, Holding, Plan, floors, plan
 from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
@@ -65,12 +65,15 @@ class Outlook:
         The next status: what members should hold follows from it (`assay.render`).
     shares
         Replicas by member.
+    floors
+        The least of them by member if their number follows the load.
     lines
         For people: (what it is about, what is said).
     """
 
     status: ModelDeploymentStatus
     shares: Mapping[str, int]
+    floors: Mapping[str, int]
     lines: tuple[tuple[str, str], ...]
 
 
@@ -86,7 +89,8 @@ def outlook(
     """Return what follows if `spec` is what the hub holds, as `generation`, at `now`."""
     revision = revision_hash(spec)
     placed = _placed(namespace, spec, before, fleet, now)
-    observed = _observation(revision, before, fleet, placed)
+    least = floors(spec.serving.autoscaling, placed.shares)
+    observed = _observation(revision, before, fleet, placed, least)
     status = before
     for _ in range(_LOOKS):
         decision = decide(uid, generation, spec, status, observed, now)
@@ -100,7 +104,7 @@ def outlook(
         *_members(placed, before),
         *_conditions(status),
     )
-    return Outlook(status, placed.shares, lines)
+    return Outlook(status, placed.shares, least, lines)
 
 
 def _placed(
@@ -124,13 +128,19 @@ def _placed(
 
 
 def _observation(
-    revision: str, before: ModelDeploymentStatus, fleet: Fleet, placed: Plan
+    revision: str,
+    before: ModelDeploymentStatus,
+    fleet: Fleet,
+    placed: Plan,
+    least: Mapping[str, int],
 ) -> Observation:
     labels = {item.name: item.labels for item in fleet.candidates or ()}
     served = {item.name for item in before.clusters}
 
     def view(name: str) -> MemberView:
-        return _view(before, name, labels.get(name, {}), placed.shares.get(name, 0), fleet.away)
+        share, floor = placed.shares.get(name, 0), least.get(name)
+        seen = _view(before, name, labels.get(name, {}), fleet.away, floor)
+        return replace(seen, replicas=share, floor=floor)
 
     return Observation(
         revision=revision,
@@ -144,15 +154,18 @@ def _view(
     before: ModelDeploymentStatus,
     name: str,
     labels: Mapping[str, str],
-    share: int,
     away: frozenset[str],
+    floor: int | None,
 ) -> MemberView:
     if name in away:
-        return MemberView(name, reachable=False, error="no answer", labels=labels, replicas=share)
+        return MemberView(name, reachable=False, error="no answer", labels=labels)
     cluster = cluster_of(before, name)
     pods: dict[str, PodsView] = {}
     if cluster is not None:
         count = held(before).get(name, 0)
+        if floor is not None:
+            arms = 2 if before.stable is not None and before.canary is not None else 1
+            count = max(-(-cluster.desired // arms), floor)
         ready = count if cluster.ready >= cluster.desired else 0
         pods = {item: PodsView(count, ready) for item in staying_revisions(before, name)}
     return MemberView(
@@ -162,7 +175,6 @@ def _view(
         route=wanted_route(before, name),
         ledger_ready=True,
         labels=labels,
-        replicas=share,
     )
 
 

@@ -1,6 +1,7 @@
 """Which members serve a ModelDeployment, and how many replicas each. Pure."""
 
 from .choice import Candidate, Choice, Constraint, Refusal, choose
+from .floors import floors
 from .planner import PODS_PER_REPLICA, Fault, Holding, Plan, plan
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Plan",
     "Refusal",
     "choose",
+    "floors",
     "plan",
 ]

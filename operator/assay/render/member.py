@@ -6,7 +6,7 @@ member that was away, a new one, and one in the middle of a promotion are all th
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
@@ -14,6 +14,7 @@ from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
+from .autoscaler import Range
 from .ledger import ledger_objects
 from .local import local
 from .naming import Identity, Manifest
@@ -60,11 +61,22 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member, how many pods of each revision it runs, and its spot nodes if there are any."""
+    """One member.
+
+    Attributes
+    ----------
+    replicas
+        Pods of each revision; with `ModelDeploymentSpec.serving.autoscaling` the most of them.
+    spot
+        Its spot nodes if there are any.
+    floors
+        With autoscaling: the least pods by revision; one for those that are not named.
+    """
 
     name: str
     replicas: int
     spot: SpotNodes | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,7 @@ class MemberPlan:
     def staying(self) -> tuple[tuple[str, frozenset[str]], ...]:
         """The kinds that are pruned, in that order, each with the revisions that stay."""
         return (
+            ("HorizontalPodAutoscaler", self.run_revisions),
             ("Deployment", self.run_revisions),
             ("Service", self.run_revisions),
             ("PodDisruptionBudget", self.run_revisions),
@@ -157,6 +170,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 deployment.templates[revision],
                 where,
                 member.replicas if revision in run else None,
+                _range(deployment.spec, member, revision),
             )
             for revision in (*sorted(run), *sorted((keep | stay) - run))
             if revision in deployment.templates
@@ -221,6 +235,14 @@ def kept_revisions(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> 
     names |= {item.revision for item in status.clusters if item.revision is not None}
     names |= {item.revision for item in status.history[: spec.revision_history_limit]}
     return frozenset(names)
+
+
+def _range(spec: ModelDeploymentSpec, member: MemberTarget, revision: str) -> Range | None:
+    scaling = spec.serving.autoscaling
+    if scaling is None:
+        return None
+    least = member.floors.get(revision, 1)
+    return Range(least, member.replicas, scaling.target_cpu_utilization_percentage)
 
 
 def _version(status: ModelDeploymentStatus, revision: str) -> str | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .autoscaler import Range, autoscaler
 from .local import Local, local_template
 from .naming import (
     DEPLOYMENT_LABEL,
@@ -28,6 +29,9 @@ class RevisionObjects:
         never been ready (`revision` rule 3), and then the object is deleted and made again.
     deployment, service, budget
         None when the revision has no pods here: a rejected or remembered one has its anchor only.
+    autoscaler
+        The HorizontalPodAutoscaler; None while the number of pods is fixed. With one the Deployment
+        names no number.
     """
 
     revision: str
@@ -35,6 +39,7 @@ class RevisionObjects:
     deployment: Manifest | None
     service: Manifest | None
     budget: Manifest | None = None
+    autoscaler: Manifest | None = None
 
     @property
     def running(self) -> bool:
@@ -42,7 +47,7 @@ class RevisionObjects:
         return self.deployment is not None
 
     def owned(self, owner_uid: str) -> tuple[Manifest, ...]:
-        """Return Deployment, Service and PodDisruptionBudget, owned by the anchor.
+        """Return Deployment, Service, PodDisruptionBudget and HorizontalPodAutoscaler, owned by the anchor.
 
         Parameters
         ----------
@@ -58,7 +63,7 @@ class RevisionObjects:
         }
         return tuple(
             {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
-            for item in (self.deployment, self.service, self.budget)
+            for item in (self.deployment, self.service, self.budget, self.autoscaler)
             if item is not None
         )
 
@@ -69,15 +74,24 @@ def revision_objects(
     template: dict[str, Any],
     where: Local,
     replicas: int | None,
+    scaling: Range | None = None,
 ) -> RevisionObjects:
-    """Return the objects of `revision` in a member; without pods when `replicas` is None."""
+    """Return the objects of `revision` in a member; without pods when `replicas` is None.
+
+    With `scaling` it is not `replicas` that says how many there are.
+    """
     runs = replicas is not None
     return RevisionObjects(
         revision,
         controller_revision(identity, revision, template),
-        _deployment(identity, revision, template, where, replicas) if runs else None,
+        _deployment(identity, revision, template, where, None if scaling else replicas)
+        if runs
+        else None,
         _service(identity, revision, template) if runs else None,
         _budget(identity, revision, template) if runs else None,
+        autoscaler(_metadata(identity, revision, template), scaling)
+        if runs and scaling is not None
+        else None,
     )
 
 
@@ -117,7 +131,8 @@ def _deployment(
         "kind": "Deployment",
         "metadata": _metadata(identity, revision, template),
         "spec": {
-            "replicas": replicas,
+            # What is not sent is not ours: a HorizontalPodAutoscaler writes it (docs/decisions/0027).
+            **({} if replicas is None else {"replicas": replicas}),
             "revisionHistoryLimit": 1,
             "strategy": {
                 "type": "RollingUpdate",

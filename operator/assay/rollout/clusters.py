@@ -6,6 +6,7 @@ from assay.api.model_deployment import ALL_TRAFFIC, Paused
 from .changes import with_rollout
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of
+from .sizes import can_replace, held
 from .traffic import cluster_of
 from .wording import clip
 
@@ -61,9 +62,15 @@ def _cluster(
         serving, weight = (before.revision, before.weight) if before else (None, 0)
         wave = before.wave if before else None
     # Of this rollout only: it says that the member's counts were judged.
-    known = before.ledger_store if before and _goes_on(situation, status) else None
+    same = _goes_on(situation, status)
+    known = before.ledger_store if before and same else None
     store = member.ledger_store or known
     leaving = member in situation.observed.leaving
+    # What could not be seen is not taken for the number that is to be held.
+    share = weight if member.reachable else 0
+    kept = held(status, member, before, share, same_rollout=same)
+    if situation.spec.paused is Paused.ALL:
+        kept = before.held_replicas if before else None
     replicas = (before.replicas if before else None) if leaving else member.replicas or None
     if not member.reachable:
         since = before.unreachable_since if before else None
@@ -73,6 +80,7 @@ def _cluster(
                 "weight": weight,
                 "ledger_store": store,
                 "replicas": replicas,
+                "held_replicas": kept,
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
                 "wave": wave,
@@ -87,6 +95,7 @@ def _cluster(
         ready=sum(item.ready for item in pods),
         desired=sum(item.desired for item in pods),
         replicas=replicas,
+        held_replicas=kept,
         message=clip(_message(situation, status, member)),
         ledger_store=store,
         wave=wave,
@@ -117,7 +126,9 @@ def _serving(
     has a route already serves what that says.
     """
     stable = status.stable.revision if status.stable else None
-    if member.reachable and stable is not None and is_ready(member, stable):
+    had = before.revision if before else None
+    ready = member.reachable and stable is not None and is_ready(member, stable)
+    if stable is not None and ready and can_replace(member, stable, had):
         return stable
     was = situation.before.canary
     if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
@@ -155,8 +166,12 @@ def _weight(
         return had
     pods = pods_of(member, canary.revision)
     kept = situation.user_trouble(member, status) is None
+    weight = rollout.steps[-1].weight
     serves = (pods.is_ready and kept) or (had > 0 and pods.ready > 0)
-    return rollout.steps[-1].weight if serves else 0
+    if not serves:
+        return 0
+    switches = weight == ALL_TRAFFIC > had
+    return had if switches and not can_replace(member, canary.revision, serving) else weight
 
 
 def _message(situation: Situation, status: ModelDeploymentStatus, member: MemberView) -> str:
@@ -164,6 +179,9 @@ def _message(situation: Situation, status: ModelDeploymentStatus, member: Member
         return "placement does not choose it any more"
     failures = (pods_of(member, name).failure for name in _revisions(status))
     words = [failure for failure in failures if failure is not None]
+    if member.floor is not None:
+        why = (pods_of(member, name).unscaled for name in _revisions(status))
+        words += dict.fromkeys(text for text in why if text is not None)
     if not member.ledger_ready:
         words.append("the ledger is not ready")
     return "; ".join(words)

@@ -287,7 +287,7 @@ def _placed(situation: Situation) -> list[Condition]:
 
 
 def _serves(member: MemberView, revision: str) -> bool:
-    enough = pods_of(member, revision).ready >= member.replicas
+    enough = pods_of(member, revision).ready >= member.wanted
     return is_ready(member, revision) and enough and shows_only(member, revision)
 
 
@@ -296,7 +296,7 @@ def _pods(situation: Situation, revision: str, only: list[MemberView] | None = N
     words = []
     for member in situation.reachable if only is None else only:
         pods = pods_of(member, revision)
-        wanted = max(pods.desired, member.replicas)
+        wanted = max(pods.needed, member.wanted)
         ready = pods.is_ready and pods.ready >= wanted
         route = "" if not ready or only is None else ", its route does not show it yet"
         words.append(f"{member.name}: {pods.ready} of {wanted} pods ready{route}")
