@@ -27,6 +27,7 @@ from assay.placement import Holding, Plan, floors, plan
 from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.settings import metric_specs, policy
+from assay.rollout.sizes import settled
 
 from . import metrics
 from .guards import read_guards, wrong_query
@@ -86,7 +87,7 @@ async def observe(
     least = floors(spec.serving.autoscaling, names)
     views = [
         dataclasses.replace(
-            view,
+            settled(item.status, view),
             ledger_store=stores.get(view.name),
             labels=labels.get(view.name, {}),
             replicas=names.get(view.name, 0),

@@ -11,6 +11,7 @@ be told to it by its minimum:
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
 
@@ -77,11 +78,27 @@ def floors(
 def can_replace(member: MemberView, newcomer: str, serving: str | None) -> bool:
     """Return whether `newcomer` has as many ready pods as `serving` is asked to have.
 
-    Of revisions whose number is fixed that is no question: they all have the same. One that does
-    not answer at all is replaced by whatever does.
+    Of revisions whose number is fixed that is no question: they all have the same.
     """
     new = pods_of(member, newcomer)
     if new.least is None or serving is None or serving == newcomer:
         return True
-    old = pods_of(member, serving)
-    return old.ready == 0 or new.ready >= old.desired
+    return new.ready >= pods_of(member, serving).desired
+
+
+def settled(status: ModelDeploymentStatus, member: MemberView) -> MemberView:
+    """Return `member` as a trial sees it: no pods are waited for that came after it began there.
+
+    A canary is made larger when stable grows, but it has to stand its share only: before it takes
+    all traffic it is asked whether it can (`can_replace`). Without this a load that grows would
+    stop soaking waves again and again.
+    """
+    cluster = cluster_of(status, member.name)
+    held = cluster.held_replicas if cluster is not None else None
+    if held is None:
+        return member
+    revisions = {
+        name: pods if pods.least is None else replace(pods, least=min(pods.least, held))
+        for name, pods in member.revisions.items()
+    }
+    return replace(member, revisions=revisions)
