@@ -533,6 +533,12 @@ class Rollout(Model):
         ge=0,
         le=86400,
     )
+    fast_track_revisions: int = int32(
+        0,
+        "When the spec goes back to one of so many revisions that were stable before the present one, that one takes no steps and waits for no verdict: it gets the last step's weight when it is ready, wave by wave, and is promoted with every guard kept. A rejected revision never does. 0: every revision is tried.",
+        ge=0,
+        le=100,
+    )
     analysis: Analysis = pydantic.Field(
         Analysis(), description="How the two versions are compared."
     )

@@ -17,6 +17,7 @@ from assay.controller.hub import Deployment, deployment, field_error
 from assay.controller.reservations import held
 from assay.placement import Candidate
 from assay.render.member import MemberTarget
+from assay.rollout.traffic import cluster_of
 
 from .cluster import JSON_PATCH, Cluster, Refused
 from .diff_hub import Fleet, outlook
@@ -253,7 +254,9 @@ def _in_members(hub: Cluster, members: _Members, item: Deployment, then: _Expect
         different = 0
         spot = candidates[name].spec.spot if name in candidates else None
         floors = least(member, wanted, name, then.floors.get(name))
-        share = MemberTarget(name, then.shares[name], spot, floors)
+        cluster = cluster_of(then.status, name)
+        kept = (cluster.held_replicas or 0) if cluster else 0
+        share = MemberTarget(name, max(then.shares[name], kept), spot, floors)
         for change in changes(member, wanted, share):
             seen += 1
             if lines := list(change.lines()):

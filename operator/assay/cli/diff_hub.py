@@ -225,6 +225,11 @@ def _begins(revision: str, before: ModelDeploymentStatus, after: ModelDeployment
             f"is new: it takes the place of {named(before.canary)}, whose trial ends without a "
             f"verdict; {named(after.stable)} serves"
         )
+    if after.rollout is not None and after.rollout.latched is not None:
+        return (
+            "was stable not long ago: it takes all traffic without a trial when its pods are ready;"
+            f" {named(after.stable)} serves"
+        )
     return f"is new: its trial begins when its pods are ready; {named(after.stable)} serves"
 
 
@@ -252,7 +257,9 @@ def _trial(
     was, now = before.rollout, after.rollout
     if now is not None and now.decision is None and _open(now):
         settings = now.settings
-        if after.stable is not None:
+        if now.latched is not None and now.stage is Stage.STARTING:
+            yield "verdict", f"{now.latched.verdict.value} already: {now.latched.message}"
+        elif after.stable is not None:
             yield "trial", _steps(settings)
             yield "verdict", _verdict(settings)
         if settings.waves:

@@ -346,7 +346,7 @@ class Situation:
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the present step is what the route does wherever the canary is ready."""
         rollout, stable, canary = status.rollout, status.stable, status.canary
-        if rollout is None or stable is None or canary is None:
+        if rollout is None or stable is None or canary is None or not rollout.steps:
             return False
         members = [m for m in self.trial_members(status) if is_ready(m, canary.revision)]
         wanted = trial_route(stable.revision, canary.revision, rollout, rollout.steps[-1].weight)

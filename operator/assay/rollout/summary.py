@@ -207,6 +207,9 @@ def _on_trial(
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.steps)},"
         f" since {moment(step.started_at)}",
         _wave(situation, rollout),
+        rollout.latched.message
+        if rollout.latched is not None and rollout.latched.reason == Reason.FAST_TRACK
+        else "",
         hold.message if hold else "",
         judgement.message if judgement else "",
         summary(guard) if guard else "",

@@ -157,7 +157,10 @@ def _is_last(rollout: RolloutStatus) -> bool:
 
 
 def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return not _is_last(rollout_of(status)) and _step_over(situation, status)
+    rollout = rollout_of(status)
+    # One whose verdict is there takes no more steps.
+    undecided = rollout.latched is None and not _is_last(rollout)
+    return undecided and _step_over(situation, status)
 
 
 def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
