@@ -1,8 +1,8 @@
 """Which members serve a ModelDeployment, and how many replicas each. Pure."""
 
 from .choice import Candidate, Choice, Constraint, Refusal, choose
-from .floors import floors
 from .planner import PODS_PER_REPLICA, Fault, Holding, Plan, plan
+from .shares import floors
 
 __all__ = [
     "PODS_PER_REPLICA",

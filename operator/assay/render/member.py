@@ -14,13 +14,12 @@ from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
-from .autoscaler import Range
 from .ledger import ledger_objects
 from .local import local
 from .naming import Identity, Manifest
 from .record import record
 from .route import http_route, preview_route
-from .serving import RevisionObjects, revision_objects
+from .serving import Range, RevisionObjects, revision_objects
 from .sticky import sticky_policy
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .autoscaler import Range, autoscaler
 from .local import Local, local_template
 from .naming import (
     DEPLOYMENT_LABEL,
@@ -15,6 +14,15 @@ from .naming import (
     metadata,
     revision_name,
 )
+
+
+@dataclass(frozen=True)
+class Range:
+    """From how many to how many pods, and the percent of the requested CPU that they should use."""
+
+    least: int
+    most: int
+    cpu_percent: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def revision_objects(
         else None,
         _service(identity, revision, template) if runs else None,
         _budget(identity, revision, template) if runs else None,
-        autoscaler(_metadata(identity, revision, template), scaling)
+        _autoscaler(identity, revision, template, scaling)
         if runs and scaling is not None
         else None,
     )
@@ -171,6 +179,28 @@ def _budget(identity: Identity, revision: str, template: dict[str, Any]) -> Mani
             "selector": {"matchLabels": _selector(identity, revision)},
             # Pods that are not ready serve nobody: they hold no node up.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def _autoscaler(
+    identity: Identity, revision: str, template: dict[str, Any], scaling: Range
+) -> Manifest:
+    """Return the HorizontalPodAutoscaler of the Deployment that has the same name."""
+    target = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _metadata(identity, revision, template),
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": revision_name(identity.name, revision),
+            },
+            "minReplicas": scaling.least,
+            "maxReplicas": max(scaling.most, scaling.least),
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }
 

@@ -13,10 +13,10 @@ be told to it by its minimum:
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
+from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage, Verdict
 
 from .observation import MemberView
-from .situation import pods_of
+from .situation import Situation, is_ready, pods_of
 from .traffic import cluster_of
 
 
@@ -72,7 +72,7 @@ def floors(
     serving = cluster.revision if cluster is not None else None
     kept = max(floor, (cluster.held_replicas or 0) if cluster is not None else 0)
     newcomer = max(kept, desired.get(serving, 0) if serving is not None else 0)
-    return {item: kept if item == serving else newcomer for item in revisions}
+    return {item: kept if item == serving else newcomer for item in sorted(revisions)}
 
 
 def can_replace(member: MemberView, newcomer: str, serving: str | None) -> bool:
@@ -84,6 +84,32 @@ def can_replace(member: MemberView, newcomer: str, serving: str | None) -> bool:
     if new.least is None or serving is None or serving == newcomer:
         return True
     return new.ready >= pods_of(member, serving).desired
+
+
+def too_small(situation: Situation, status: ModelDeploymentStatus) -> tuple[MemberView, ...]:
+    """Return the members in which the canary is ready for its share and not for all traffic."""
+    if status.canary is None or status.stable is None:
+        return ()
+    canary, stable = status.canary.revision, status.stable.revision
+    return tuple(
+        member
+        for member in situation.trial_members(status)
+        if is_ready(member, canary) and not can_replace(member, canary, stable)
+    )
+
+
+def awaited(situation: Situation, status: ModelDeploymentStatus) -> str:
+    """Say where a canary that has won still lacks pods; nothing if that is not what it waits for."""
+    if status.canary is None or status.stable is None:
+        return ""
+    canary, stable = status.canary.revision, status.stable.revision
+    words = [
+        f"{item.name}: {pods_of(item, canary).ready} of {pods_of(item, stable).desired}"
+        for item in too_small(situation, status)
+    ]
+    if not words or situation.verdict(status) is not Verdict.PROMOTE:
+        return ""
+    return f"It takes all traffic with as many pods as stable has; {', '.join(words)}"
 
 
 def settled(status: ModelDeploymentStatus, member: MemberView) -> MemberView:

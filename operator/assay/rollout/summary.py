@@ -17,6 +17,7 @@ from assay.placement import Constraint
 from .guards import summary
 from .observation import MemberView
 from .situation import Situation, is_ready, pods_of, shows_only
+from .sizes import awaited
 from .traffic import sticky_by, wanted_route
 from .wording import members, moment, named, sentences, users_mixed
 
@@ -213,6 +214,7 @@ def _on_trial(
         hold.message if hold else "",
         judgement.message if judgement else "",
         summary(guard) if guard else "",
+        awaited(situation, status),
         "" if hold or not lacks else due,
         f"{' and '.join(changed)} was changed since; that counts from the next rollout"
         if changed
@@ -302,7 +304,7 @@ def _pods(situation: Situation, revision: str, only: list[MemberView] | None = N
         wanted = max(pods.needed, member.wanted)
         ready = pods.is_ready and pods.ready >= wanted
         route = "" if not ready or only is None else ", its route does not show it yet"
-        words.append(f"{member.name}: {pods.ready} of {wanted} pods ready{route}")
+        words.append(f"{member.name}: {min(pods.ready, wanted)} of {wanted} pods ready{route}")
     return "; ".join(words) or "no member can be reached"
 
 

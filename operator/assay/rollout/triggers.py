@@ -8,7 +8,7 @@ from assay.api.request import Verb
 from . import requests, waves
 from .changes import canary_of, rollout_of
 from .situation import Situation, is_ready, shows_only, touches
-from .sizes import can_replace
+from .sizes import too_small
 from .transitions import TRANSITIONS, Trigger
 
 
@@ -178,14 +178,7 @@ def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
 def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
     won = _won(situation, status) and _wave_over(situation, status)
     followed = _has_followers(situation, rollout_of(status))
-    return won and not followed and _is_grown(situation, status)
-
-
-def _is_grown(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    # The canary can stand all of the traffic wherever it is ready.
-    canary, stable = _canary(status), status.stable.revision if status.stable else None
-    members = (item for item in situation.trial_members(status) if is_ready(item, canary))
-    return all(can_replace(member, canary, stable) for member in members)
+    return won and not followed and not too_small(situation, status)
 
 
 def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:

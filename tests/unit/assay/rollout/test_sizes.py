@@ -23,6 +23,7 @@ class Scaled(World):
         super().__init__()
         self.asked: dict[str, int] = {}
         self.there: dict[str, int] = {}
+        self.scales = True
 
     def load(self, revision: str, asked: int, there: int | None = None) -> "Scaled":
         """So many pods are asked for in each member; `there`: only so many are ready."""
@@ -32,6 +33,8 @@ class Scaled(World):
 
     def observation(self) -> Observation:
         seen = super().observation()
+        if not self.scales:
+            return seen
         return replace(seen, members=tuple(map(self._scaled, seen.members)))
 
     def _scaled(self, view: MemberView) -> MemberView:
@@ -102,6 +105,22 @@ def test_nothing_is_held_before_the_canary_has_traffic_in_a_member() -> None:
     assert world.least(EIGHT) == 4, "it comes with as many as serve"
 
 
+def test_switched_on_or_off_in_a_trial_stable_is_held_until_the_rollout_is_over() -> None:
+    world = Scaled()
+    world.scales = False
+    world.spec = a_spec(SEVEN)
+    world.run().later(3600).asks_for(EIGHT).with_judgement(judged(burnt_in=False)).run()
+    assert (world.stage, world.held()) == (Stage.TRIAL, {None})
+    world.scales = True
+    world.load(SEVEN, 3).look()
+    assert world.held() == {3}
+    world.scales = False
+    world.look()
+    assert world.held() == {3}
+    world.with_judgement(ROLLBACK).run()
+    assert (world.stage, world.held()) == (Stage.DONE, {None})
+
+
 def test_a_new_canary_begins_with_what_stable_has_then() -> None:
     world = on_trial()
     nine = "9" * 10
@@ -117,6 +136,9 @@ def test_a_canary_takes_all_traffic_with_as_many_pods_as_stable_is_asked_to_have
     world.load(SEVEN, 6, there=5).load(EIGHT, 5)
     world.with_judgement(PROMOTE).run()
     assert world.stage is Stage.TRIAL, "five pods where six are asked for"
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert "with as many pods as stable has; east: 5 of 6, west: 5 of 6." in ready.message
 
     world.load(EIGHT, 6).run()
 
