@@ -210,6 +210,8 @@ def may(cluster: Cluster, verb: str, resource: str, namespace: str = "") -> bool
         ("watch", "services", ""),
         ("watch", "poddisruptionbudgets.policy", ""),
         ("delete", "poddisruptionbudgets.policy", "ml"),
+        ("watch", "horizontalpodautoscalers.autoscaling", ""),
+        ("delete", "horizontalpodautoscalers.autoscaling", "ml"),
         ("get", "secrets", "ml"),
         ("list", "pods", "ml"),
         ("update", "leases.coordination.k8s.io:assay", SYSTEM),

@@ -71,6 +71,10 @@ def deployment(path: str, value: object) -> Callable[[], Document]:
     return lambda: with_(a_deployment(), f"spec.{path}", value)
 
 
+def scaled(**fields: object) -> Callable[[], Document]:
+    return deployment("serving.autoscaling", fields)
+
+
 def model(**fields: object) -> Callable[[], Document]:
     return deployment("model", {**a_deployment()["spec"]["model"], **fields})
 
@@ -229,6 +233,28 @@ VALID = {
     "the cheapest members": placement(objective="Cheapest"),
     "a member with a number of its own": placement(
         overrides=[{"clusterName": "east", "replicas": 1}]
+    ),
+    "pods that follow the load": scaled(minReplicas=2, maxReplicas=10),
+    "pods that follow the load, and how closely": scaled(
+        minReplicas=3, maxReplicas=3, targetCPUUtilizationPercentage=60
+    ),
+    "pods that follow the load except in one member": lambda: with_(
+        scaled(maxReplicas=10)(),
+        "spec.placement",
+        {"overrides": [{"clusterName": "east", "replicas": 0}]},
+    ),
+    "pods that follow the load where a limit alone says how much CPU": lambda: with_(
+        scaled(maxReplicas=10)(),
+        "spec.serving.resources",
+        {"requests": {"memory": "1Gi"}, "limits": {"cpu": "1"}},
+    ),
+    "the cheapest of members for pods that follow the load": lambda: with_(
+        scaled(maxReplicas=2)(),
+        "spec.placement",
+        {
+            "objective": "Cheapest",
+            "spreadConstraints": [{"spreadByField": "Provider", "minGroups": 2}],
+        },
     ),
     "everything that can be different in a member": placement(
         spot="Use",
@@ -723,8 +749,65 @@ INVALID = {
             objective="Cheapest",
             spreadConstraints=[{"spreadByField": "Provider", "minGroups": 2}],
         ),
-        "placement.objective Cheapest needs at least as many serving.replicas as minGroups of each "
-        "spread constraint",
+        "placement.objective Cheapest needs at least as many serving.replicas (or "
+        "autoscaling.maxReplicas) as minGroups of each spread constraint",
+    ),
+    "fewer pods at most than groups": (
+        lambda: with_(
+            scaled(maxReplicas=1)(),
+            "spec.placement",
+            {
+                "objective": "Cheapest",
+                "spreadConstraints": [{"spreadByField": "Provider", "minGroups": 2}],
+            },
+        ),
+        "placement.objective Cheapest needs at least as many serving.replicas (or "
+        "autoscaling.maxReplicas) as minGroups of each spread constraint",
+    ),
+    "more pods at least than at most": (
+        scaled(minReplicas=3, maxReplicas=2),
+        "serving.autoscaling.minReplicas must not be larger than maxReplicas",
+    ),
+    "no most of pods": (
+        scaled(minReplicas=3),
+        "spec.serving.autoscaling.maxReplicas: Required value",
+    ),
+    "pods idle at any load": (
+        scaled(maxReplicas=2, targetCPUUtilizationPercentage=0),
+        "spec.serving.autoscaling.targetCPUUtilizationPercentage: Invalid value: 0: "
+        "spec.serving.autoscaling.targetCPUUtilizationPercentage in body should be greater than or "
+        "equal to 1",
+    ),
+    "a fixed number of pods that follows the load": (
+        deployment("serving", {"replicas": 4, "autoscaling": {"maxReplicas": 10}}),
+        "serving.replicas is a fixed number and does not go with serving.autoscaling: take it away, "
+        "and set autoscaling.minReplicas",
+    ),
+    "a load that cannot be measured": (
+        deployment(
+            "serving",
+            {"autoscaling": {"maxReplicas": 10}, "resources": {"requests": {"memory": "1Gi"}}},
+        ),
+        "serving.autoscaling needs serving.resources.requests.cpu: the load is measured in percent "
+        "of it",
+    ),
+    "a load that cannot be measured in one member": (
+        lambda: with_(
+            scaled(maxReplicas=10)(),
+            "spec.placement",
+            {"overrides": [{"clusterName": "east", "resources": {"requests": {"memory": "1Gi"}}}]},
+        ),
+        "placement.overrides[].resources.requests.cpu is needed with serving.autoscaling: the load "
+        "is measured in percent of it",
+    ),
+    "a fixed number of pods in one member of those that follow the load": (
+        lambda: with_(
+            scaled(maxReplicas=10)(),
+            "spec.placement",
+            {"overrides": [{"clusterName": "east", "replicas": 1}]},
+        ),
+        "placement.overrides[].replicas does not go with serving.autoscaling: each member has its "
+        "share of minReplicas and maxReplicas (replicas: 0 keeps a member out)",
     ),
     "overrides of more than there is": (
         placement(overrides=[{"clusterName": "east", "replicas": 2}]),

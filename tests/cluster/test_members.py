@@ -27,8 +27,8 @@ pytestmark = pytest.mark.cluster
 
 NAME, NAMESPACE, LEASE = "members", "ml", "assay-members-test"
 EVERYTHING = (
-    "deployments,statefulsets,services,poddisruptionbudgets,httproutes,configmaps,secrets,"
-    "controllerrevisions"
+    "horizontalpodautoscalers,deployments,statefulsets,services,poddisruptionbudgets,httproutes,"
+    "configmaps,secrets,controllerrevisions"
 )
 SPEC = ModelDeploymentSpec.model_validate(
     {
@@ -41,6 +41,7 @@ SPEC = ModelDeploymentSpec.model_validate(
     }
 )
 REVISION = revision_hash(SPEC)
+ONE = MemberTarget("east", 1)
 
 
 @pytest.fixture
@@ -88,16 +89,22 @@ async def connected(cluster: Cluster, origin: str = "origin-1") -> AsyncIterator
             await task
 
 
-def a_plan(*, serves: bool = True, uri: str | None = None, runs: bool = True) -> MemberPlan:
+def a_plan(
+    *,
+    serves: bool = True,
+    uri: str | None = None,
+    runs: bool = True,
+    spec: ModelDeploymentSpec = SPEC,
+    share: MemberTarget = ONE,
+) -> MemberPlan:
     ref = {"revision": REVISION, "version": "7", "digest": SPEC.model.digest}
     status: dict[str, Any] = {"clusters": [{"name": "east", "reachable": True}]}
     if runs:
         status["stable"] = ref
     if serves and runs:
         status["clusters"][0]["revision"] = REVISION
-    spec = SPEC
     if uri:
-        spec = SPEC.model_copy(update={"model": SPEC.model.model_copy(update={"uri": uri})})
+        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"uri": uri})})
     template = pod_template(NAME, NAMESPACE, spec, REVISION, "localhost/assay-server:dev")
     target = Target(
         name=NAME,
@@ -111,7 +118,7 @@ def a_plan(*, serves: bool = True, uri: str | None = None, runs: bool = True) ->
         feedback_urls={"east": None},
         image="localhost/assay-server:dev",
     )
-    return plan(target, MemberTarget("east", 1))
+    return plan(target, share)
 
 
 KEYS = receipts.new_keys(time.time())

@@ -142,6 +142,8 @@ class Reason(enum.StrEnum):
     """Somebody took the canary although there was no verdict."""
     ABORTED_BY_HAND = "AbortedByHand"
     """Somebody ended the trial; the canary was rolled back."""
+    FAST_TRACK = "FastTrack"
+    """The spec went back to a revision that was stable not long ago; it was promoted without a trial."""
     UNDONE_BY_HAND = "UndoneByHand"
     """Somebody went back to a revision that was stable before."""
     NO_TRIAL = "NoTrial"

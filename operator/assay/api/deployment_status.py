@@ -290,7 +290,13 @@ class ClusterStatus(Model):
     replicas: int | None = pydantic.Field(
         None,
         ge=0,
-        description="Pods per revision that placement gives it; in a member that is being left, what it gave last.",
+        description="Pods per revision that placement gives it, at most as many with serving.autoscaling; in a member that is being left, what it gave last.",
+        json_schema_extra={"format": "int32"},
+    )
+    held_replicas: int | None = pydantic.Field(
+        None,
+        ge=0,
+        description="With serving.autoscaling: pods that stable keeps there until the rollout is over, as many as it had when the canary got its first traffic.",
         json_schema_extra={"format": "int32"},
     )
     message: Text = ""

@@ -10,6 +10,7 @@ from typing import Annotated
 import pydantic
 
 from .analysis import Analysis
+from .autoscaling import AUTOSCALING_RULES, SERVING_RULES, Autoscaling
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
 from .placement import PLACEMENT_RULES, ClusterSelector, Placement
 from .resources import Image, Quantity, Resources
@@ -160,11 +161,21 @@ class Serving(Model):
     )
     replicas: int = int32(
         1,
-        "Pods per revision over all members, divided by placement. With placement.objective Spread every member that serves gets at least one.",
+        "Pods per revision over all members, divided by placement. With placement.objective Spread every member that serves gets at least one. Left out with autoscaling.",
         ge=1,
         le=1000,
     )
+    autoscaling: Autoscaling | None = pydantic.Field(
+        None,
+        description="The number of pods follows the load: a HorizontalPodAutoscaler per member and revision. A fixed number when left out.",
+        json_schema_extra=rules(*AUTOSCALING_RULES),
+    )
     resources: Resources = pydantic.Field(Resources(), description="Resources of each pod.")
+
+    @property
+    def places(self) -> int:
+        """Pods per revision, over all members, that placement has to find places for."""
+        return self.autoscaling.max_replicas if self.autoscaling else self.replicas
 
 
 class ParentRef(Model):
@@ -537,6 +548,12 @@ class Rollout(Model):
         ge=0,
         le=86400,
     )
+    fast_track_revisions: int = int32(
+        0,
+        "When the spec goes back to one of so many revisions that were stable before the present one, that one takes no steps and waits for no verdict: it gets the last step's weight when it is ready, wave by wave, and is promoted with every guard kept. A rejected revision never does. 0: every revision is tried.",
+        ge=0,
+        le=100,
+    )
     analysis: Analysis = pydantic.Field(
         Analysis(), description="How the two versions are compared."
     )
@@ -583,7 +600,9 @@ class ModelDeploymentSpec(Model):
     model: ModelSource = pydantic.Field(
         description="Which artifact serves.", json_schema_extra=rules(*_MODEL_RULES)
     )
-    serving: Serving = pydantic.Field(Serving(), description="The pods that serve.")
+    serving: Serving = pydantic.Field(
+        Serving(), description="The pods that serve.", json_schema_extra=rules(*SERVING_RULES)
+    )
     placement: Placement = pydantic.Field(
         Placement(), description="Which members serve, and how many replicas each."
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import pydantic
 
+from .autoscaling import requests_cpu
 from .fields import Model, Name, Word, int32, rules
 from .resources import Image, Resources
 
@@ -271,12 +272,20 @@ class Placement(Model):
 
 PLACEMENT_RULES = (
     (
+        "!has(self.serving.autoscaling) || !self.placement.overrides.exists(item, has(item.replicas) && item.replicas > 0)",
+        "placement.overrides[].replicas does not go with serving.autoscaling: each member has its share of minReplicas and maxReplicas (replicas: 0 keeps a member out)",
+    ),
+    (
+        f"!has(self.serving.autoscaling) || self.placement.overrides.all(item, !has(item.resources) || {requests_cpu('item.resources')})",
+        "placement.overrides[].resources.requests.cpu is needed with serving.autoscaling: the load is measured in percent of it",
+    ),
+    (
         "self.placement.overrides.filter(item, has(item.replicas)).map(item, item.replicas).sum() <= self.serving.replicas",
         "placement.overrides must not give more replicas than serving.replicas",
     ),
     (
-        "self.placement.objective != 'Cheapest' || self.placement.spreadConstraints.all(item, item.minGroups <= self.serving.replicas)",
-        "placement.objective Cheapest needs at least as many serving.replicas as minGroups of each spread constraint",
+        "self.placement.objective != 'Cheapest' || self.placement.spreadConstraints.all(item, item.minGroups <= (has(self.serving.autoscaling) ? self.serving.autoscaling.maxReplicas : self.serving.replicas))",
+        "placement.objective Cheapest needs at least as many serving.replicas (or autoscaling.maxReplicas) as minGroups of each spread constraint",
     ),
 )
 """CEL rules of the spec: they speak of placement and serving together."""

@@ -1,7 +1,7 @@
 """``kubectl assay diff``: what a manifest would change, or what is not as it should be."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from assay.controller.hub import Deployment, deployment, field_error
 from assay.controller.reservations import held
 from assay.placement import Candidate
 from assay.render.member import MemberTarget
+from assay.rollout.traffic import cluster_of
 
 from .cluster import JSON_PATCH, Cluster, Refused
 from .diff_hub import Fleet, outlook
-from .diff_member import changes
+from .diff_member import changes, least
 from .diff_sources import fleet, operator, target
 from .diff_text import Change
 from .document import InputError
@@ -207,7 +208,7 @@ def _drift(hub: Cluster, members: _Members, space: str, name: str) -> bool:
     shares = {
         cluster.name: held(item.status).get(cluster.name, 0) for cluster in item.status.clusters
     }
-    return _in_members(hub, members, item, _Expected(then.fleet, item.status, shares))
+    return _in_members(hub, members, item, _Expected(then.fleet, item.status, shares, then.floors))
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,7 @@ class _Expected:
     fleet: Fleet
     status: ModelDeploymentStatus
     shares: dict[str, int]
+    floors: Mapping[str, int]
 
 
 def _expected(hub: Cluster, item: Deployment) -> _Expected:
@@ -228,7 +230,7 @@ def _expected(hub: Cluster, item: Deployment) -> _Expected:
     then = outlook(item.namespace, item.uid, item.generation, item.spec, item.status, known, now)
     for key, text in then.lines:
         _say(f"  {key}: {text}")
-    return _Expected(known, then.status, dict(then.shares))
+    return _Expected(known, then.status, dict(then.shares), then.floors)
 
 
 def _in_members(hub: Cluster, members: _Members, item: Deployment, then: _Expected) -> bool:
@@ -251,7 +253,11 @@ def _in_members(hub: Cluster, members: _Members, item: Deployment, then: _Expect
         seen = 0
         different = 0
         spot = candidates[name].spec.spot if name in candidates else None
-        for change in changes(member, wanted, MemberTarget(name, then.shares[name], spot)):
+        floors = least(member, wanted, name, then.floors.get(name))
+        cluster = cluster_of(then.status, name)
+        kept = (cluster.held_replicas or 0) if cluster else 0
+        share = MemberTarget(name, max(then.shares[name], kept), spot, floors)
+        for change in changes(member, wanted, share):
             seen += 1
             if lines := list(change.lines()):
                 different += 1

@@ -6,7 +6,7 @@ requests by hand are left out: what is shown follows from the manifest.
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assay.api.conditions import ConditionStatus, ConditionType
 from assay.api.deployment_status import (
@@ -23,7 +23,7 @@ from assay.api.model_deployment import (
     RolloutType,
 )
 from assay.controller.reservations import held, lost
-from assay.placement import Candidate, Holding, Plan, plan
+from assay.placement import Candidate, Holding, Plan, floors, plan
 from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
@@ -71,12 +71,15 @@ class Outlook:
         The next status: what members should hold follows from it (`assay.render`).
     shares
         Replicas by member.
+    floors
+        The least of them by member if their number follows the load.
     lines
         For people: (what it is about, what is said).
     """
 
     status: ModelDeploymentStatus
     shares: Mapping[str, int]
+    floors: Mapping[str, int]
     lines: tuple[tuple[str, str], ...]
 
 
@@ -92,7 +95,8 @@ def outlook(
     """Return what follows if `spec` is what the hub holds, as `generation`, at `now`."""
     revision = revision_hash(spec)
     placed = _placed(namespace, spec, before, fleet, now)
-    observed = _observation(revision, before, fleet, placed)
+    least = floors(spec.serving.autoscaling, placed.shares)
+    observed = _observation(revision, before, fleet, placed, least)
     status = before
     for _ in range(_LOOKS):
         decision = decide(uid, generation, spec, status, observed, now)
@@ -106,7 +110,7 @@ def outlook(
         *_members(placed, before),
         *_conditions(status),
     )
-    return Outlook(status, placed.shares, lines)
+    return Outlook(status, placed.shares, least, lines)
 
 
 def _placed(
@@ -130,13 +134,19 @@ def _placed(
 
 
 def _observation(
-    revision: str, before: ModelDeploymentStatus, fleet: Fleet, placed: Plan
+    revision: str,
+    before: ModelDeploymentStatus,
+    fleet: Fleet,
+    placed: Plan,
+    least: Mapping[str, int],
 ) -> Observation:
     labels = {item.name: item.labels for item in fleet.candidates or ()}
     served = {item.name for item in before.clusters}
 
     def view(name: str) -> MemberView:
-        return _view(before, name, labels.get(name, {}), placed.shares.get(name, 0), fleet.away)
+        share, floor = placed.shares.get(name, 0), least.get(name)
+        seen = _view(before, name, labels.get(name, {}), fleet.away, floor)
+        return replace(seen, replicas=share, floor=floor)
 
     return Observation(
         revision=revision,
@@ -150,33 +160,38 @@ def _view(
     before: ModelDeploymentStatus,
     name: str,
     labels: Mapping[str, str],
-    share: int,
     away: frozenset[str],
+    floor: int | None,
 ) -> MemberView:
     if name in away:
-        return MemberView(name, reachable=False, error="no answer", labels=labels, replicas=share)
+        return MemberView(name, reachable=False, error="no answer", labels=labels)
     cluster = cluster_of(before, name)
     return MemberView(
         name,
         reachable=True,
-        revisions={} if cluster is None else _pods(before, cluster),
+        revisions={} if cluster is None else _pods(before, cluster, floor),
         route=wanted_route(before, name),
         ledger_ready=True,
         labels=labels,
-        replicas=share,
     )
 
 
-def _pods(before: ModelDeploymentStatus, cluster: ClusterStatus) -> dict[str, PodsView]:
+def _pods(
+    before: ModelDeploymentStatus, cluster: ClusterStatus, floor: int | None
+) -> dict[str, PodsView]:
     """Return the pods by revision, of which status has the sum only.
 
-    While some are not ready it is presumed that one is of each revision that has traffic.
+    While some are not ready it is presumed that one is of each revision that has traffic. Where
+    their number follows the load both arms are presumed to have the same.
     """
+    staying = staying_revisions(before, cluster.name)
+    if floor is not None:
+        arms = 2 if before.stable is not None and before.canary is not None else 1
+        count = max(-(-cluster.desired // arms), floor)
+        ready = count if cluster.ready >= cluster.desired else 0
+        return {item: PodsView(count, ready) for item in staying}
     replicas = held(before).get(cluster.name, 0)
-    whole = {
-        item: wanted_pods(before, item, replicas)
-        for item in staying_revisions(before, cluster.name)
-    }
+    whole = {item: wanted_pods(before, item, replicas) for item in staying}
     used = {item.revision for item in (before.stable, before.canary) if item is not None}
     if cluster.ready >= sum(count for item, count in whole.items() if item in used):
         return {item: PodsView(count, count) for item, count in whole.items()}
@@ -232,6 +247,11 @@ def _begins(revision: str, before: ModelDeploymentStatus, after: ModelDeployment
             f"is new: it takes the place of {named(before.canary)}, whose trial ends without a "
             f"verdict; {named(after.stable)} serves"
         )
+    if after.rollout is not None and after.rollout.latched is not None:
+        return (
+            "was stable not long ago: it takes all traffic without a trial when its pods are ready;"
+            f" {named(after.stable)} serves"
+        )
     return f"is new: its trial begins when its pods are ready; {named(after.stable)} serves"
 
 
@@ -259,7 +279,9 @@ def _trial(
     was, now = before.rollout, after.rollout
     if now is not None and now.decision is None and _open(now):
         settings = now.settings
-        if after.stable is not None:
+        if now.latched is not None and now.stage is Stage.STARTING:
+            yield "verdict", f"{now.latched.verdict.value} already: {now.latched.message}"
+        elif after.stable is not None:
             yield "trial", _steps(settings)
             yield "verdict", _verdict(settings)
         if settings.waves:

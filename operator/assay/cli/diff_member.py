@@ -9,8 +9,9 @@ from typing import Any
 
 from assay.api import FIELD_MANAGER
 from assay.members import receipts, resources
-from assay.render.member import MemberPlan, MemberTarget, Target, plan
-from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name, receipts_name
+from assay.render.member import MemberPlan, MemberTarget, Target, plan, running_revisions
+from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name, receipts_name, revision_of
+from assay.rollout import scaling
 
 from .cluster import APPLY, Cluster, Refused
 from .diff_text import Change
@@ -39,7 +40,10 @@ def changes(member: Cluster, target: Target, share: MemberTarget) -> Iterator[Ch
     for objects in wanted.revisions:
         anchor = _dry_run(member, share.name, objects.anchor)
         yield anchor
+        scaler = objects.autoscaler
         for document in objects.owned((anchor.after or {})["metadata"].get("uid", "")):
+            if document["kind"] == "Deployment" and scaler is not None:
+                document = _as_scaled(member, document, scaler["spec"]["minReplicas"])  # noqa: PLW2901
             yield _dry_run(member, share.name, document)
     for route in filter(None, (wanted.route, wanted.preview, wanted.sticky)):
         yield _dry_run(member, share.name, route)
@@ -59,6 +63,34 @@ def _keys(member: Cluster, target: Target) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return receipts.merge([text])
+
+
+def least(member: Cluster, target: Target, name: str, floor: int | None) -> dict[str, int]:
+    """Return the least pods by revision in the member `name`; empty if their number is fixed.
+
+    Raises
+    ------
+    Refused
+        What the member's API server says.
+    """
+    if floor is None:
+        return {}
+    path = resources.path("Deployment", target.namespace)
+    selector = f"{resources.DEPLOYMENT}={target.name},{COMPONENT_LABEL}={SERVER}"
+    found = member.request("GET", path, {"labelSelector": selector})["items"]
+    desired = {
+        revision_of(item["metadata"]["name"]): int(item["spec"].get("replicas", 1))
+        for item in found
+    }
+    running = running_revisions(target.status, name)
+    return scaling.floors(target.status, name, floor, desired, running)
+
+
+def _as_scaled(member: Cluster, document: dict[str, Any], floor: int) -> dict[str, Any]:
+    """Return a Deployment with the number of pods that it keeps or begins with: it is handed over."""
+    before = member.find(resources.path_of(document))
+    number = floor if before is None else max(before["spec"].get("replicas", 1), floor)
+    return {**document, "spec": {**document["spec"], "replicas": number}}
 
 
 def _dry_run(member: Cluster, name: str, document: dict[str, Any]) -> Change:

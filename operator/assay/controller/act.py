@@ -16,9 +16,18 @@ from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import Plan
-from assay.render.member import MemberTarget, Target, kept_revisions, mark, plan, traffic_plan
+from assay.render.member import (
+    MemberTarget,
+    Target,
+    kept_revisions,
+    mark,
+    plan,
+    running_revisions,
+    traffic_plan,
+)
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
+from assay.rollout import scaling
 from assay.rollout.observation import MemberView, Observation, PodsView
 from assay.rollout.traffic import cluster_of, wanted_route
 
@@ -156,8 +165,10 @@ async def act(
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
     replicas, inputs = _replicas(observed, status), mark(target)
+    floors = {view.name: _floors(view, status) for view in observed.members}
     for member in members:
-        wanted = MemberTarget(member.name, replicas[member.name], member.spec.spot)
+        name = member.name
+        wanted = MemberTarget(name, replicas[name], member.spec.spot, floors[name])
         made_of = f"{hands.code} {inputs} {wanted}"
         proof = _recorded(item.status, member)
         if urgent or not member.has_applied(*item.key, made_of, proof):
@@ -178,16 +189,30 @@ def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str,
     """Return how many pods per revision each member runs now.
 
     While some member has not yet the pods that placement gives it, no other one is made smaller:
-    what moves serves in its new place before it leaves the old one.
+    what moves serves in its new place before it leaves the old one. Nor is one whose number was
+    scaled by the load until just now: it is fixed where it is, and changed by the next look.
     """
     stable = status.stable.revision if status.stable else ""
     growing = any(
-        _pods(view, stable).ready < view.replicas for view in observed.members if view.reachable
+        _pods(view, stable).ready < view.wanted for view in observed.members if view.reachable
     )
-    return {
-        view.name: max(view.replicas, _served_by(view, status, stable) if growing else 0)
-        for view in observed.members
-    }
+    found = {}
+    for view in observed.members:
+        pods, cluster = _pods(view, stable), cluster_of(status, view.name)
+        handed_back = view.floor is None and pods.least is not None
+        held = (cluster.held_replicas if cluster else None) or 0
+        present = _served_by(view, status, stable) if growing or handed_back else 0
+        found[view.name] = max(view.replicas, held, present)
+    return found
+
+
+def _floors(view: MemberView, status: ModelDeploymentStatus) -> dict[str, int]:
+    """Return the least pods by revision of a member whose number of pods follows the load."""
+    if view.floor is None:
+        return {}
+    desired = {revision: pods.desired for revision, pods in view.revisions.items()}
+    running = sorted(running_revisions(status, view.name))
+    return scaling.floors(status, view.name, view.floor, desired, running)
 
 
 def _served_by(view: MemberView, status: ModelDeploymentStatus, stable: str) -> int:
@@ -269,7 +294,7 @@ def _answers(view: MemberView, stable: str) -> bool:
 def _serves(view: MemberView, stable: str) -> bool:
     """Return whether the member has all the pods that placement gives it."""
     pods = _pods(view, stable)
-    return _answers(view, stable) and pods.is_ready and pods.ready >= view.replicas
+    return _answers(view, stable) and pods.is_ready and pods.ready >= view.wanted
 
 
 async def _settle(

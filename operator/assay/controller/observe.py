@@ -23,9 +23,10 @@ from assay.evidence.prometheus import Trial
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
-from assay.placement import Holding, Plan, plan
+from assay.placement import Holding, Plan, floors, plan
 from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
+from assay.rollout.scaling import settled
 from assay.rollout.settings import metric_specs, policy
 
 from . import metrics
@@ -83,12 +84,14 @@ async def observe(
         look = await _look(item, spec, counted, memory, views, left, answers, now)
     stores = dict(look.stores)
     labels = {candidate.name: candidate.labels for candidate in members.candidates()}
+    least = floors(spec.serving.autoscaling, names)
     views = [
         dataclasses.replace(
-            view,
+            settled(item.status, view),
             ledger_store=stores.get(view.name),
             labels=labels.get(view.name, {}),
             replicas=names.get(view.name, 0),
+            floor=least.get(view.name),
         )
         for view in views
     ]
@@ -129,7 +132,7 @@ def _place(
         name: count for name, count in reservations.of_others(item.key).items() if name in limited
     }
     holding = Holding(has, others, on_trial, lost(item.status, spec.placement, away, now))
-    question = (candidates, spec.placement, spec.serving.replicas, holding)
+    question = (candidates, spec.placement, spec.serving.places, holding)
     if memory.placed is None or memory.placed[0] != question:
         memory.placed = (question, plan(candidates, spec, item.namespace, holding))
     placed = memory.placed[1]

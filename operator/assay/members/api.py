@@ -196,12 +196,13 @@ class Api:
         subresource: str = "",
         seconds: float = READ_SECONDS,
         urgent: bool = False,
+        manager: str = FIELD_MANAGER,
     ) -> dict[str, Any]:
-        """Server-side apply as the only owner of the fields in `document`."""
+        """Server-side apply: from then on the fields in `document` are all that `manager` owns."""
         return await self.request(
             "PATCH",
             resources.path_of(document) + subresource,
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": manager, "force": "true"},
             body=document,
             content_type=APPLY,
             seconds=seconds,

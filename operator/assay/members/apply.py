@@ -8,13 +8,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
+from assay.api import SCALE_MANAGER
 from assay.render.member import MemberPlan
 from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest, preview_name
 from assay.render.serving import RevisionObjects
 
 from . import resources
 from .api import METADATA, METADATA_LIST, Api
-from .cache import Cache, Key, digest, live_digest
+from .cache import Cache, Key, digest, live_digest, scaled_by_others
 from .errors import ApiError
 from .written import (
     Applied,
@@ -274,7 +275,44 @@ class Writer:
         if not all(map(self._holds, owned)):
             await self._look_for(key_of(objects.anchor))
         uid = await self._anchor(objects.anchor)
+        if objects.deployment and objects.autoscaler:
+            [deployment, *_] = objects.owned(uid)
+            await self._hand_over(deployment, objects.autoscaler["spec"]["minReplicas"])
+        elif objects.deployment and self._has("HorizontalPodAutoscaler"):
+            # Gone before the number is ours again, or it would be written twice and differently.
+            _, namespace, name = key_of(objects.deployment)
+            await self._put_or_delete(None, "HorizontalPodAutoscaler", namespace, name)
         await self._put_all(item for item in objects.owned(uid) if self._has(item["kind"]))
+
+    async def _hand_over(self, document: Manifest, least: int) -> None:
+        """See to it that the number of a Deployment's pods has an owner when we own it no more.
+
+        A field that its last owner does not send any more falls back to its default, which would
+        be one pod until a HorizontalPodAutoscaler notices. So another manager takes the number that
+        is there first; who scales then takes it from that one. A new Deployment begins with `least`.
+        """
+        key = key_of(document)
+        seen = self._cache.get(*key)
+        if seen is not None and seen.scaled:
+            return
+        found = await self._live(document)
+        if found is None:
+            spec = {**document["spec"], "replicas": least}
+            found = await self._api.apply({**document, "spec": spec})
+        elif scaled_by_others(found):
+            return  # the cache is behind
+        number = max(int(found["spec"].get("replicas", 1)), least)
+        metadata = {name: document["metadata"][name] for name in ("name", "namespace")}
+        held = {**document, "metadata": metadata, "spec": {"replicas": number}}
+        await self._api.apply(held, manager=SCALE_MANAGER)
+
+    async def _live(self, document: Manifest) -> Manifest | None:
+        """Return an object as the server holds it now, by the right to list its kind."""
+        kind, namespace, name = key_of(document)
+        path = resources.path(kind, namespace)
+        listed = await self._api.get(path, fieldSelector=f"metadata.name={name}")
+        found = (item for item in listed["items"] if item["metadata"]["name"] == name)
+        return next(({**item, "kind": kind} for item in found), None)
 
     def _holds(self, key: Key) -> bool:
         """Return whether an object is as we wrote it."""

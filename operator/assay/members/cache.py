@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api import FIELD_MANAGER
@@ -33,6 +33,11 @@ class Seen:
         Pods asked for and ready at the current generation (Deployment, StatefulSet).
     rolling
         Whether pods of an older template are still there.
+    scaled
+        Whether the number of a Deployment's pods is not ours.
+    unscaled
+        Why a HorizontalPodAutoscaler does not scale, for people; its `desired` is the least that it
+        keeps.
     """
 
     version: int
@@ -44,6 +49,8 @@ class Seen:
     rolling: bool = False
     route: RouteView | None = None
     sticky: StickyView | None = None
+    unscaled: str | None = None
+    scaled: bool = False
 
 
 class Cache:
@@ -76,6 +83,9 @@ class Cache:
         before = self._seen.get(key)
         if before and before.version >= seen.version:
             return
+        if before and before.digest == seen.digest and not _observed(document):
+            # Only their number was changed, by whoever scales them: those that are ready still are.
+            seen = replace(seen, ready=before.ready, rolling=before.rolling)
         if before and before.deployment != seen.deployment:
             self._drop(key, before)
             self._wake(key[1], before.deployment)
@@ -161,6 +171,8 @@ def summary(document: dict[str, Any]) -> Seen:
         rolling=rolling(document),
         route=read_route(document) if document["kind"] == "HTTPRoute" else None,
         sticky=read_policy(document) if document["kind"] == "BackendTrafficPolicy" else None,
+        unscaled=unscaled(document),
+        scaled=scaled_by_others(document),
     )
 
 
@@ -193,17 +205,25 @@ def live_digest(document: dict[str, Any]) -> str:
             for key, value in document.items()
             if key not in ("apiVersion", "kind", "metadata", "status")
         }
+        if scaled_by_others(document):
+            spec = content.get("spec") or {}
+            content["spec"] = {key: spec[key] for key in spec if key != "replicas"}
     owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
     return digest([metadata.get("labels"), ours, owners, content])
 
 
 def pods(document: dict[str, Any]) -> tuple[int, int]:
-    """Return pods asked for and ready; none are ready until the newest generation was observed."""
+    """Return pods asked for and ready; none are ready until the newest generation was observed.
+
+    Of a HorizontalPodAutoscaler the least that it asks for.
+    """
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    if document["kind"] == "HorizontalPodAutoscaler":
+        return int(spec.get("minReplicas", 1)), 0
     if document["kind"] not in ("Deployment", "StatefulSet"):
         return 0, 0
-    status = document.get("status") or {}
-    desired = int((document.get("spec") or {}).get("replicas", 1))
-    if status.get("observedGeneration", 0) < document["metadata"].get("generation", 0):
+    desired = int(spec.get("replicas", 1))
+    if not _observed(document):
         return desired, 0
     ready = min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))
     return desired, ready
@@ -216,6 +236,34 @@ def rolling(document: dict[str, Any]) -> bool:
     return document["kind"] == "Deployment" and old > 0
 
 
+def scaled_by_others(document: dict[str, Any]) -> bool:
+    """Return whether the number of a Deployment's pods is not ours although the rest of it is."""
+    fields = [
+        (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        for entry in document["metadata"].get("managedFields") or ()
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+    ]
+    ours = any("f:replicas" in spec for spec in fields)
+    return document["kind"] == "Deployment" and bool(fields) and not ours
+
+
+def unscaled(document: dict[str, Any]) -> str | None:
+    """Return why a HorizontalPodAutoscaler does not scale; None while it does, or nobody knows yet."""
+    if document["kind"] != "HorizontalPodAutoscaler":
+        return None
+    for item in (document.get("status") or {}).get("conditions") or ():
+        if item.get("type") == "ScalingActive" and item.get("status") == "False":
+            why = item.get("message") or item.get("reason")
+            return f"the number of pods does not follow the load: {why}"
+    return None
+
+
+def _observed(document: dict[str, Any]) -> bool:
+    """Return whether status speaks of the newest generation."""
+    seen = (document.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen >= document["metadata"].get("generation", 0))
+
+
 def _key(document: dict[str, Any]) -> Key:
     metadata = document["metadata"]
     return document["kind"], metadata.get("namespace", ""), metadata["name"]
@@ -224,4 +272,4 @@ def _key(document: dict[str, Any]) -> Key:
 def _meaning(seen: Seen | None) -> tuple[object, ...] | None:
     if seen is None:
         return None
-    return seen.digest, seen.desired, seen.ready, seen.rolling, seen.sticky
+    return seen.digest, seen.desired, seen.ready, seen.rolling, seen.sticky, seen.unscaled

@@ -9,6 +9,7 @@ PLURALS = {
     "ControllerRevision": "controllerrevisions",
     "Deployment": "deployments",
     "HTTPRoute": "httproutes",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "Lease": "leases",
     "ModelCluster": "modelclusters",
     "ModelDeployment": "modeldeployments",
@@ -27,6 +28,7 @@ API_VERSIONS = {
     "ControllerRevision": "apps/v1",
     "Deployment": "apps/v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
     "Lease": "coordination.k8s.io/v1",
     "ModelCluster": "assay.dev/v1alpha1",
     "ModelDeployment": "assay.dev/v1alpha1",
@@ -40,6 +42,7 @@ API_VERSIONS = {
 OWNED = (
     "HTTPRoute",
     "BackendTrafficPolicy",
+    "HorizontalPodAutoscaler",
     "Deployment",
     "StatefulSet",
     "Service",
@@ -56,6 +59,7 @@ WATCHED = (
     "BackendTrafficPolicy",
     "Service",
     "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
 )
 
 BY_METADATA = frozenset(
@@ -68,7 +72,7 @@ CHECKED = ("ConfigMap", "Secret", "ControllerRevision")
 """Kinds that are not watched but asked for now and then: a watch needs the right to list, and to list
 Secrets is a right of its own."""
 
-OPTIONAL = frozenset({"BackendTrafficPolicy", "PodDisruptionBudget"})
+OPTIONAL = frozenset({"BackendTrafficPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"})
 """Watched kinds that a member may do without; what it lacks is neither written nor removed there."""
 
 DEPLOYMENT = "assay.dev/deployment"

@@ -108,7 +108,18 @@ class Session:
             failure = None
             if seen.ready < seen.desired or seen.rolling:
                 failure = await self._failure(namespace, name, seen.revision)
-            views[seen.revision] = PodsView(seen.desired, seen.ready, failure, seen.rolling)
+            scaler = self.cache.get("HorizontalPodAutoscaler", namespace, key[2])
+            lacks = self.cache.lacking("HorizontalPodAutoscaler")
+            if lacks is not None:
+                lacks = f"no autoscaling, upgrade Assay's chart there (role=member): {lacks}"
+            views[seen.revision] = PodsView(
+                seen.desired,
+                seen.ready,
+                failure,
+                seen.rolling,
+                least=scaler.desired if scaler else None,
+                unscaled=scaler.unscaled if scaler else lacks,
+            )
         return views
 
     def route(self, namespace: str, name: str) -> RouteView | None:
@@ -148,7 +159,7 @@ class Session:
         """Return who is told if a kind may not be watched; None: then the member cannot be used."""
         if kind == "BackendTrafficPolicy":
             return functools.partial(self._lacks, kind)
-        older = kind in {"Service", "PodDisruptionBudget"}
+        older = kind in {"Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
         return functools.partial(self._may_not, kind) if older else None
 
     def _may_not(self, kind: str, error: ApiError | None) -> None:

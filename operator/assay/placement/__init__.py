@@ -2,6 +2,7 @@
 
 from .choice import Candidate, Choice, Constraint, Refusal, choose
 from .planner import PODS_PER_REPLICA, Fault, Holding, Plan, plan
+from .shares import floors
 
 __all__ = [
     "PODS_PER_REPLICA",
@@ -13,5 +14,6 @@ __all__ = [
     "Plan",
     "Refusal",
     "choose",
+    "floors",
     "plan",
 ]

@@ -155,7 +155,7 @@ def _problem(
     holding: Holding,
     without: Collection[Constraint] = (),
 ) -> Problem:
-    placement, replicas = spec.placement, spec.serving.replicas
+    placement, replicas = spec.placement, spec.serving.places
     fixed = {}
     if Constraint.OVERRIDES not in without:
         fixed = {

@@ -7,7 +7,7 @@ member that was away, a new one, and one in the middle of a promotion are all th
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
@@ -21,7 +21,7 @@ from .local import local
 from .naming import Identity, Manifest
 from .record import record
 from .route import http_route, preview_route
-from .serving import RevisionObjects, revision_objects
+from .serving import Range, RevisionObjects, revision_objects
 from .sticky import sticky_policy
 
 
@@ -62,11 +62,22 @@ class Target:
 
 @dataclass(frozen=True)
 class MemberTarget:
-    """One member, how many pods a whole revision has there, and its spot nodes if there are any."""
+    """One member.
+
+    Attributes
+    ----------
+    replicas
+        Pods of a whole revision; with `ModelDeploymentSpec.serving.autoscaling` the most of them.
+    spot
+        Its spot nodes if there are any.
+    floors
+        With autoscaling: the least pods by revision; one for those that are not named.
+    """
 
     name: str
     replicas: int
     spot: SpotNodes | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ class MemberPlan:
     def staying(self) -> tuple[tuple[str, frozenset[str]], ...]:
         """The kinds that are pruned, in that order, each with the revisions that stay."""
         return (
+            ("HorizontalPodAutoscaler", self.run_revisions),
             ("Deployment", self.run_revisions),
             ("Service", self.run_revisions),
             ("PodDisruptionBudget", self.run_revisions),
@@ -177,7 +189,8 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
                 revision,
                 deployment.templates[revision],
                 where,
-                wanted_pods(status, revision, member.replicas) if revision in run else None,
+                _pods(deployment, member, revision) if revision in run else None,
+                _range(deployment.spec, member, revision),
             )
             for revision in (*sorted(run), *sorted((keep | stay) - run))
             if revision in deployment.templates
@@ -242,6 +255,21 @@ def kept_revisions(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> 
     names |= {item.revision for item in status.clusters if item.revision is not None}
     names |= {item.revision for item in status.history[: spec.revision_history_limit]}
     return frozenset(names)
+
+
+def _pods(deployment: Target, member: MemberTarget, revision: str) -> int:
+    """Return how many pods a revision has, or the most of them where they follow the load."""
+    if deployment.spec.serving.autoscaling is not None:
+        return member.replicas
+    return wanted_pods(deployment.status, revision, member.replicas)
+
+
+def _range(spec: ModelDeploymentSpec, member: MemberTarget, revision: str) -> Range | None:
+    scaling = spec.serving.autoscaling
+    if scaling is None:
+        return None
+    least = member.floors.get(revision, 1)
+    return Range(least, member.replicas, scaling.target_cpu_utilization_percentage)
 
 
 def _version(status: ModelDeploymentStatus, revision: str) -> str | None:

@@ -57,6 +57,7 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
         "ledgerStore": cluster.ledger_store,
         "wave": cluster.wave,
         "replicas": cluster.replicas,
+        "heldReplicas": cluster.held_replicas,
     }
     return [{name: value for name, value in told.items() if value is not None}]
 

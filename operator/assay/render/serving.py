@@ -17,6 +17,15 @@ from .naming import (
 
 
 @dataclass(frozen=True)
+class Range:
+    """From how many to how many pods, and the percent of the requested CPU that they should use."""
+
+    least: int
+    most: int
+    cpu_percent: int
+
+
+@dataclass(frozen=True)
 class RevisionObjects:
     """What one revision needs in a member.
 
@@ -28,6 +37,9 @@ class RevisionObjects:
         never been ready (`revision` rule 3), and then the object is deleted and made again.
     deployment, service, budget
         None when the revision has no pods here: a rejected or remembered one has its anchor only.
+    autoscaler
+        The HorizontalPodAutoscaler; None while the number of pods is fixed. With one the Deployment
+        names no number.
     """
 
     revision: str
@@ -35,6 +47,7 @@ class RevisionObjects:
     deployment: Manifest | None
     service: Manifest | None
     budget: Manifest | None = None
+    autoscaler: Manifest | None = None
 
     @property
     def running(self) -> bool:
@@ -42,7 +55,7 @@ class RevisionObjects:
         return self.deployment is not None
 
     def owned(self, owner_uid: str) -> tuple[Manifest, ...]:
-        """Return Deployment, Service and PodDisruptionBudget, owned by the anchor.
+        """Return Deployment, Service, PodDisruptionBudget and HorizontalPodAutoscaler, owned by the anchor.
 
         Parameters
         ----------
@@ -58,7 +71,7 @@ class RevisionObjects:
         }
         return tuple(
             {**item, "metadata": {**item["metadata"], "ownerReferences": [reference]}}
-            for item in (self.deployment, self.service, self.budget)
+            for item in (self.deployment, self.service, self.budget, self.autoscaler)
             if item is not None
         )
 
@@ -69,15 +82,24 @@ def revision_objects(
     template: dict[str, Any],
     where: Local,
     replicas: int | None,
+    scaling: Range | None = None,
 ) -> RevisionObjects:
-    """Return the objects of `revision` in a member; without pods when `replicas` is None."""
+    """Return the objects of `revision` in a member; without pods when `replicas` is None.
+
+    With `scaling` it is not `replicas` that says how many there are.
+    """
     runs = replicas is not None
     return RevisionObjects(
         revision,
         controller_revision(identity, revision, template),
-        _deployment(identity, revision, template, where, replicas) if runs else None,
+        _deployment(identity, revision, template, where, None if scaling else replicas)
+        if runs
+        else None,
         _service(identity, revision, template) if runs else None,
         _budget(identity, revision, template) if runs else None,
+        _autoscaler(identity, revision, template, scaling)
+        if runs and scaling is not None
+        else None,
     )
 
 
@@ -117,7 +139,8 @@ def _deployment(
         "kind": "Deployment",
         "metadata": _metadata(identity, revision, template),
         "spec": {
-            "replicas": replicas,
+            # What is not sent is not ours: a HorizontalPodAutoscaler writes it (docs/decisions/0027).
+            **({} if replicas is None else {"replicas": replicas}),
             "revisionHistoryLimit": 1,
             "strategy": {
                 "type": "RollingUpdate",
@@ -156,6 +179,28 @@ def _budget(identity: Identity, revision: str, template: dict[str, Any]) -> Mani
             "selector": {"matchLabels": _selector(identity, revision)},
             # Pods that are not ready serve nobody: they hold no node up.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def _autoscaler(
+    identity: Identity, revision: str, template: dict[str, Any], scaling: Range
+) -> Manifest:
+    """Return the HorizontalPodAutoscaler of the Deployment that has the same name."""
+    target = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _metadata(identity, revision, template),
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": revision_name(identity.name, revision),
+            },
+            "minReplicas": scaling.least,
+            "maxReplicas": max(scaling.most, scaling.least),
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }
 

@@ -76,11 +76,8 @@ def _progress(kept: ModelDeploymentStatus) -> tuple[datetime.datetime, bool, boo
 
 
 def _own(cluster: ClusterStatus, *, same_rollout: bool) -> ClusterStatus:
-    return (
-        cluster
-        if same_rollout
-        else cluster.model_copy(update={"weight": 0, "ledger_store": None, "wave": None})
-    )
+    past = {"weight": 0, "ledger_store": None, "wave": None, "held_replicas": None}
+    return cluster if same_rollout else cluster.model_copy(update=past)
 
 
 def _away(name: str) -> ClusterStatus:

@@ -5,6 +5,7 @@ from assay.api.model_deployment import ALL_TRAFFIC, Paused
 
 from .changes import with_rollout
 from .observation import MemberView
+from .scaling import can_replace, held
 from .situation import Situation, has_pods, is_ready, pods_of
 from .sizing import wanted_pods
 from .traffic import cluster_of
@@ -74,9 +75,15 @@ def _cluster(
         serving, weight = (before.revision, before.weight) if before else (None, 0)
         wave = before.wave if before else None
     # Of this rollout only: it says that the member's counts were judged.
-    known = before.ledger_store if before and _goes_on(situation, status) else None
+    same = _goes_on(situation, status)
+    known = before.ledger_store if before and same else None
     store = member.ledger_store or known
     leaving = member in situation.observed.leaving
+    # What could not be seen is not taken for the number that is to be held.
+    share = weight if member.reachable else 0
+    kept = held(status, member, before, share, same_rollout=same)
+    if situation.spec.paused is Paused.ALL:
+        kept = before.held_replicas if before else None
     replicas = (before.replicas if before else None) if leaving else member.replicas or None
     if not member.reachable:
         since = before.unreachable_since if before else None
@@ -86,6 +93,7 @@ def _cluster(
                 "weight": weight,
                 "ledger_store": store,
                 "replicas": replicas,
+                "held_replicas": kept,
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
                 "wave": wave,
@@ -100,6 +108,7 @@ def _cluster(
         ready=sum(item.ready for item in pods),
         desired=sum(item.desired for item in pods),
         replicas=replicas,
+        held_replicas=kept,
         message=clip(_message(situation, status, member)),
         ledger_store=store,
         wave=wave,
@@ -131,7 +140,9 @@ def _serving(
     has a route already serves what that says.
     """
     stable = status.stable.revision if status.stable else None
-    if member.reachable and stable is not None and _takes_all(status, stable, member, before):
+    had = before.revision if before else None
+    whole = member.reachable and stable is not None and _takes_all(status, stable, member, before)
+    if stable is not None and whole and can_replace(member, stable, had):
         return stable
     was = situation.before.canary
     if before and before.weight == ALL_TRAFFIC and was and was.revision == stable:
@@ -154,6 +165,8 @@ def _takes_all(
     A winner had pods for its share of the traffic there; so it has in a member that is being left,
     where no more are made.
     """
+    if member.floor is not None:
+        return is_ready(member, stable)
     replicas = member.replicas or (before.replicas if before else None) or 0
     whole = wanted_pods(status, stable, replicas)
     return is_ready(member, stable) and pods_of(member, stable).ready >= whole
@@ -187,7 +200,9 @@ def _weight(
         return had
     kept = situation.user_trouble(member, status) is None
     if kept and has_pods(member, status, canary.revision):
-        return rollout.steps[-1].weight
+        weight = rollout.steps[-1].weight
+        switches = weight == ALL_TRAFFIC > had
+        return had if switches and not can_replace(member, canary.revision, serving) else weight
     return had if _keeps(member, canary.revision) else 0
 
 
@@ -201,6 +216,9 @@ def _message(situation: Situation, status: ModelDeploymentStatus, member: Member
         return "placement does not choose it any more"
     failures = (pods_of(member, name).failure for name in _revisions(status))
     words = [failure for failure in failures if failure is not None]
+    if member.floor is not None:
+        why = (pods_of(member, name).unscaled for name in _revisions(status))
+        words += dict.fromkeys(text for text in why if text is not None)
     if not member.ledger_ready:
         words.append("the ledger is not ready")
     return "; ".join(words)

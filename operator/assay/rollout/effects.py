@@ -11,7 +11,7 @@ from assay.api.deployment_status import (
     Verdict,
 )
 
-from . import changes, hands, requests, waves
+from . import changes, fast_track, hands, requests, waves
 from .guards import summary
 from .observation import Event
 from .situation import Situation
@@ -69,11 +69,14 @@ def _start(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
     canary = changes.reference(situation)
+    latched = fast_track.verdict(situation, status, canary)
     status = changes.started(situation, status, stage, canary, situation.spec.rollout)
     serves = f"{named(status.stable)} serves" if status.stable else ""
-    return status, changes.normal(
-        "RolloutStarted", sentences(f"{named(canary)} is starting", serves)
-    )
+    starts = f"{named(canary)} is starting"
+    if latched is None:
+        return status, changes.normal("RolloutStarted", sentences(starts, serves))
+    status = changes.with_rollout(status, latched=latched)
+    return status, changes.normal(latched.reason, sentences(starts, latched.message, serves))
 
 
 def _supersede(
@@ -89,7 +92,8 @@ def _supersede(
 def _begin_trial(
     situation: Situation, status: ModelDeploymentStatus, stage: Stage
 ) -> tuple[ModelDeploymentStatus, Event]:
-    status = changes.to_step(situation, status, stage, 0)
+    step = fast_track.first_step(changes.rollout_of(status))
+    status = changes.to_step(situation, status, stage, step)
     return status, changes.normal("TrialStarted", changes.step_message(status))
 
 

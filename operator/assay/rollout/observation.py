@@ -23,17 +23,33 @@ class PodsView:
         Why a pod cannot start, in its own words; None while nothing is wrong.
     rolling
         Whether they are being replaced by pods of another template (an override that changed).
+    least
+        The fewest that their HorizontalPodAutoscaler keeps; None: there is none, their number is
+        fixed.
+    unscaled
+        Why their number does not follow the load although it should, for people.
     """
 
     desired: int
     ready: int
     failure: str | None = None
     rolling: bool = False
+    least: int | None = None
+    unscaled: str | None = None
+
+    @property
+    def needed(self) -> int:
+        """How many must be ready: all that are asked for, unless more were asked for because of load."""
+        return self.desired if self.least is None else self.least
 
     @property
     def is_ready(self) -> bool:
-        """Whether every pod asked for is ready."""
-        return self.desired > 0 and self.ready >= self.desired
+        """Whether as many as are needed are ready, and there is one.
+
+        Those that come because load grows are not waited for: that happens at any time, and what is
+        there serves.
+        """
+        return self.desired > 0 and self.ready >= self.needed
 
 
 @dataclass(frozen=True)
@@ -115,9 +131,12 @@ class MemberView:
     record
         The member's record; None while there is none or it was not read.
     replicas
-        Pods per revision that placement gives it; 0 in a member that is being left.
+        Pods per revision that placement gives it, the most of them if their number follows the
+        load; 0 in a member that is being left.
     applied
         Digest of what was applied there last; None while that is not known.
+    floor
+        The least pods per revision there; None: their number is fixed.
     """
 
     name: str
@@ -133,6 +152,12 @@ class MemberView:
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 0
     applied: str | None = None
+    floor: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Pods per revision without which the member lacks some."""
+        return self.replicas if self.floor is None else self.floor
 
 
 @dataclass(frozen=True)

@@ -334,7 +334,7 @@ class Situation:
         if rollout is None or canary is None:
             return False
         before = cluster_of(self.before, member.name)
-        if before is None or not before.weight:
+        if before is None or not before.weight or member.floor is not None:
             return has_pods(member, status, canary.revision)
         needed = canary_pods(rollout, before.weight, member.replicas)
         return pods_of(member, canary.revision).ready >= max(1, needed)
@@ -357,7 +357,7 @@ class Situation:
     def step_shown(self, status: ModelDeploymentStatus) -> bool:
         """Return whether the present step is what the route does wherever the canary has its pods."""
         rollout, stable, canary = status.rollout, status.stable, status.canary
-        if rollout is None or stable is None or canary is None:
+        if rollout is None or stable is None or canary is None or not rollout.steps:
             return False
         members = [m for m in self.trial_members(status) if has_pods(m, status, canary.revision)]
         wanted = trial_route(stable.revision, canary.revision, rollout, rollout.steps[-1].weight)
@@ -499,8 +499,15 @@ def has_pods(member: MemberView, status: ModelDeploymentStatus, revision: str) -
 
     What was asked for last may be fewer: a step that was just taken needs more than are there.
     """
-    wanted = wanted_pods(status, revision, member.replicas)
+    wanted = wanted_in(member, status, revision)
     return is_ready(member, revision) and pods_of(member, revision).ready >= wanted
+
+
+def wanted_in(member: MemberView, status: ModelDeploymentStatus, revision: str) -> int:
+    """Return how many pods `revision` should have in `member`; the least where they follow the load."""
+    if member.floor is not None:
+        return member.floor
+    return wanted_pods(status, revision, member.replicas)
 
 
 def shows_only(member: MemberView, revision: str) -> bool:

@@ -16,8 +16,8 @@ from assay.placement import Constraint
 
 from .guards import summary
 from .observation import MemberView
-from .situation import Situation, has_pods, is_ready, pods_of, shows_only
-from .sizing import wanted_pods
+from .scaling import awaited
+from .situation import Situation, has_pods, is_ready, pods_of, shows_only, wanted_in
 from .traffic import cluster_of, sticky_by, wanted_route
 from .wording import members, moment, named, sentences, users_mixed
 
@@ -234,9 +234,13 @@ def _on_trial(
         f" since {moment(step.started_at)}",
         _climbing(situation, status, rollout),
         _wave(situation, rollout),
+        rollout.latched.message
+        if rollout.latched is not None and rollout.latched.reason == Reason.FAST_TRACK
+        else "",
         hold.message if hold else "",
         judgement.message if judgement else "",
         summary(guard) if guard else "",
+        awaited(situation, status),
         "" if hold or not lacks else due,
         f"{' and '.join(changed)} was changed since; that counts from the next rollout"
         if changed
@@ -314,7 +318,7 @@ def _placed(situation: Situation) -> list[Condition]:
 
 
 def _serves(member: MemberView, revision: str) -> bool:
-    enough = pods_of(member, revision).ready >= member.replicas
+    enough = pods_of(member, revision).ready >= member.wanted
     return is_ready(member, revision) and enough and shows_only(member, revision)
 
 
@@ -328,10 +332,10 @@ def _pods(
     words = []
     for member in situation.reachable if only is None else only:
         pods = pods_of(member, revision)
-        wanted = max(pods.desired, wanted_pods(status, revision, member.replicas))
+        wanted = max(pods.needed, wanted_in(member, status, revision))
         ready = pods.is_ready and pods.ready >= wanted
         route = "" if not ready or only is None else ", its route does not show it yet"
-        words.append(f"{member.name}: {pods.ready} of {wanted} pods ready{route}")
+        words.append(f"{member.name}: {min(pods.ready, wanted)} of {wanted} pods ready{route}")
     return "; ".join(words) or "no member can be reached"
 
 

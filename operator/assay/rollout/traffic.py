@@ -85,6 +85,8 @@ def wanted_preview(status: ModelDeploymentStatus, member: str) -> PreviewView | 
     if rollout.stage is not Stage.TRIAL or not hostnames:
         return None
     first = len(rollout.steps) - 1 - rollout.step
+    if first < 0:
+        return None  # it began behind the step that has a preview (fast_track)
     return PreviewView(canary.revision, hostnames, f"{rollout.id}/{first}")
 
 

@@ -7,6 +7,7 @@ from assay.api.request import Verb
 
 from . import requests, waves
 from .changes import canary_of, rollout_of
+from .scaling import too_small
 from .situation import Situation, is_ready, shows_only, touches
 from .transitions import TRANSITIONS, Trigger
 
@@ -156,7 +157,10 @@ def _is_last(rollout: RolloutStatus) -> bool:
 
 
 def _step_taken(situation: Situation, status: ModelDeploymentStatus) -> bool:
-    return not _is_last(rollout_of(status)) and _step_over(situation, status)
+    rollout = rollout_of(status)
+    # One whose verdict is there takes no more steps.
+    undecided = rollout.latched is None and not _is_last(rollout)
+    return undecided and _step_over(situation, status)
 
 
 def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
@@ -173,7 +177,8 @@ def _won(situation: Situation, status: ModelDeploymentStatus) -> bool:
 
 def _promote(situation: Situation, status: ModelDeploymentStatus) -> bool:
     won = _won(situation, status) and _wave_over(situation, status)
-    return won and not _has_followers(situation, rollout_of(status))
+    followed = _has_followers(situation, rollout_of(status))
+    return won and not followed and not too_small(situation, status)
 
 
 def _settled(situation: Situation, status: ModelDeploymentStatus) -> bool:

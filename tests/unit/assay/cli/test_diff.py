@@ -14,7 +14,7 @@ from assay.placement import Candidate
 from assay.render.member import running_revisions
 from assay.render.revision import revision_hash
 
-from ..rollout.world import World, a_spec, judged  # noqa: TID252
+from ..rollout.world import PROMOTE, World, a_spec, judged  # noqa: TID252
 from .test_hands import PATH, call
 
 WAVES = [
@@ -91,6 +91,36 @@ def test_a_blue_green_trial_is_told_as_one_switch() -> None:
         "the old set stays for at least 30 s; 86400 s at most"
     )
     assert found["verdict"] == "by health and guard p99"
+
+
+def test_going_back_to_what_was_stable_not_long_ago_is_told_as_such() -> None:
+    world = a_world(seven := a_spec("7"))
+    world.spec = eight = a_spec("8")
+    world.revision = revision_hash(eight)
+    world.with_judgement(PROMOTE).later(3600)
+    for _ in range(4):
+        world.run().later(61)
+    assert world.stable == revision_hash(eight)
+
+    found = told(world, a_spec("7", fastTrackRevisions=1))
+    assert found["revision"] == (
+        f"version 7 ({revision_hash(seven)}) was stable not long ago: it takes all traffic without a "
+        f"trial when its pods are ready; version 8 ({revision_hash(eight)}) serves"
+    )
+    assert found["verdict"].startswith("Promote already: version 7")
+    assert "trial" not in found
+    assert "its trial begins" in told(world, seven)["revision"]
+
+
+def test_pods_that_follow_the_load_have_places_for_the_most_of_them() -> None:
+    world = a_world(seven := a_spec("7"))
+    scaled = changed(seven, serving={"autoscaling": {"minReplicas": 2, "maxReplicas": 6}})
+    found = outlook("ml", "uid-1", 9, scaled, world.status, EAST_WEST, world.now)
+    assert dict(found.lines)["replicas"] == "6 replicas: east 3; west 3 (now east 1; west 1)"
+    assert (dict(found.shares), dict(found.floors)) == (
+        {"east": 3, "west": 3},
+        {"east": 1, "west": 1},
+    )
 
 
 def test_what_is_no_part_of_the_revision_starts_no_trial() -> None:

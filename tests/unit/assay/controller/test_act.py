@@ -229,6 +229,56 @@ def test_what_a_few_pods_of_a_winner_take_over_shrinks_in_no_member() -> None:
     assert act._replicas(seen, status) == {"east": 4, "west": 6}
 
 
+def a_scaled_member(
+    name: str, desired: int, most: int, *, floor: int | None = 1, least: int | None = 1
+) -> MemberView:
+    """A member whose autoscaler keeps `least` (None: there is none), all of its pods ready."""
+    pods = {STABLE["revision"]: PodsView(desired, desired, least=least)}
+    return MemberView(name, reachable=True, revisions=pods, route=BACK, replicas=most, floor=floor)
+
+
+@pytest.mark.parametrize(
+    ("east", "west", "replicas"),
+    [
+        pytest.param(
+            a_scaled_member("east", 4, 5),
+            a_scaled_member("west", 1, 5),
+            {"east": 5, "west": 5},
+            id="what the load asks for is nobody's lack",
+        ),
+        pytest.param(
+            a_scaled_member("east", 4, 2),
+            a_scaled_member("west", 1, 2, floor=2),
+            {"east": 4, "west": 2},
+            id="nobody shrinks before the others have their floor",
+        ),
+        pytest.param(
+            a_scaled_member("east", 4, 3, floor=None),
+            a_scaled_member("west", 2, 3, floor=None),
+            {"east": 4, "west": 3},
+            id="switched off: fixed where it is",
+        ),
+        pytest.param(
+            a_scaled_member("east", 4, 3, floor=None, least=None),
+            a_scaled_member("west", 3, 3, floor=None, least=None),
+            {"east": 3, "west": 3},
+            id="and changed by the next look",
+        ),
+    ],
+)
+def test_the_number_of_pods_of_members_that_follow_the_load(
+    east: MemberView, west: MemberView, replicas: dict[str, int]
+) -> None:
+    assert act._replicas(Observation("0" * 10, (east, west)), a_status()) == replicas
+
+
+def test_what_is_held_for_a_rollback_is_not_given_up_with_the_autoscaler() -> None:
+    cluster = {"name": "east", "reachable": True, "heldReplicas": 4}
+    status = ModelDeploymentStatus.model_validate({"stable": STABLE, "clusters": [cluster]})
+    east = a_scaled_member("east", 4, 2, floor=None, least=None)
+    assert act._replicas(Observation("0" * 10, (east,)), status) == {"east": 4}
+
+
 @pytest.mark.parametrize(
     ("west", "forbidden", "lost", "leaves"),
     [

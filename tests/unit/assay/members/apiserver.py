@@ -118,8 +118,13 @@ class ApiServer:
             message = "data: field is immutable"
             return self.answer({"code": 422, "reason": "Invalid", "message": message}, 422)
         # Who owns which field, as a real one keeps it: whoever puts an object otherwise takes all.
-        owned = {key: value for key, value in document.items() if key != "metadata"}
-        entry = {"manager": "assay", "operation": "Apply", "fieldsV1": owned}
+        manager = request.query["fieldManager"]
+        entry = {"manager": manager, "operation": "Apply", "fieldsV1": _fields(document)}
+        if manager != "assay" and before:  # owns beside us what it sends, and changes it
+            document = {**before, "spec": {**before["spec"], **document["spec"]}}
+            others = before["metadata"].get("managedFields", [])
+            document["metadata"] = {**before["metadata"], "managedFields": [*others, entry]}
+            return self.answer(self.put(request.path, document))
         document["metadata"]["managedFields"] = [entry]
         return self.answer(self.put(request.path, document))
 
@@ -146,6 +151,15 @@ class ApiServer:
         for path in found:
             del self.objects[path]
         return self.answer({"kind": "Status"}, 200 if found else 404)
+
+
+def _fields(document: Document) -> Document:
+    """What is in an object, written as the owner of it is: ``f:`` before each name."""
+    return {
+        f"f:{key}": _fields(value) if isinstance(value, dict) else {}
+        for key, value in document.items()
+        if key != "metadata"
+    }
 
 
 @contextlib.asynccontextmanager

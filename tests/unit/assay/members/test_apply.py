@@ -409,3 +409,100 @@ def test_what_a_member_has_no_place_for_is_neither_written_nor_removed() -> None
             assert POLICY in server.objects
 
     asyncio.run(scenario())
+
+
+DEPLOYMENT = f"/apis/apps/v1/namespaces/ml/deployments/fraud-{R7}"
+SCALER = f"/apis/autoscaling/v2/namespaces/ml/horizontalpodautoscalers/fraud-{R7}"
+
+
+def a_scaled_plan(least: int = 2) -> MemberPlan:
+    name = f"fraud-{R7}"
+    objects = dataclasses.replace(
+        a_revision(R7),
+        deployment=an_object("Deployment", name, R7, apiVersion="apps/v1", spec={"paused": False}),
+        autoscaler=an_object("HorizontalPodAutoscaler", name, R7, spec={"minReplicas": least}),
+    )
+    return a_plan(50, objects)
+
+
+def scaling_writes(server: ApiServer) -> list[tuple[str, str, Any]]:
+    """Who wrote or deleted what of Deployment and autoscaler, and the number of pods in it."""
+    sent = iter(server.sent)
+    found = []
+    for what, query in zip(server.requests, server.queries, strict=True):
+        method, path = what.split(" ")
+        document = next(sent) if method == "PATCH" else {}
+        if method != "GET" and path in {DEPLOYMENT, SCALER}:
+            replicas = document.get("spec", {}).get("replicas")
+            found.append(
+                (f"{method} {path.split('/')[-2]}", query.get("fieldManager", ""), replicas)
+            )
+    return found
+
+
+def begin_again(server: ApiServer) -> None:
+    for log in (server.requests, server.queries, server.sent):
+        log.clear()
+
+
+def test_the_number_of_pods_has_an_owner_before_we_let_go_of_it() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            begin_again(server)
+            await writer.forward(a_scaled_plan())
+            writes = scaling_writes(server)
+            # What is there is one pod, and two is the least.
+            assert writes[0] == ("PATCH deployments", "assay-scale", 2)
+            assert sorted(writes[1:]) == [
+                ("PATCH deployments", "assay", None),
+                ("PATCH horizontalpodautoscalers", "assay", None),
+            ]
+            begin_again(server)
+            await writer.forward(a_scaled_plan())
+            await writer.forward(a_scaled_plan(4))
+            assert scaling_writes(server) == [("PATCH horizontalpodautoscalers", "assay", None)]
+
+    asyncio.run(scenario())
+
+
+def test_a_new_deployment_begins_with_its_floor() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            await writer.forward(a_scaled_plan(3))
+            first, second, *rest = scaling_writes(server)
+            assert first == ("PATCH deployments", "assay", 3)
+            assert second == ("PATCH deployments", "assay-scale", 3)
+            assert ("PATCH deployments", "assay", None) in rest
+
+    asyncio.run(scenario())
+
+
+def test_the_autoscaler_goes_before_the_number_of_pods_is_ours_again() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            await writer.forward(a_scaled_plan())
+            begin_again(server)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert scaling_writes(server) == [
+                ("DELETE horizontalpodautoscalers", "", None),
+                ("PATCH deployments", "assay", 1),
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_may_have_no_autoscalers_keeps_the_number_that_it_has() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            cache.lacks("HorizontalPodAutoscaler", "horizontalpodautoscalers is forbidden")
+            await writer.forward(a_scaled_plan(2))
+            assert SCALER not in server.objects
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert not [each for each in server.requests if "horizontalpodautoscalers" in each]
+
+    asyncio.run(scenario())

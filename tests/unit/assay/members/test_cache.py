@@ -100,6 +100,102 @@ def test_pods_that_are_being_replaced(status: dict[str, int], *, expected: bool)
     assert summary(a_deployment(status=status)).rolling is expected
 
 
+OURS = {"f:spec": {"f:replicas": {}, "f:template": {}}}
+NOT_OURS = {"f:spec": {"f:template": {}}}
+
+
+def a_scaled_deployment(version: int = 1, replicas: int = 2, **changes: Any) -> dict[str, Any]:
+    """One whose number of pods somebody else writes."""
+    entries = [
+        {"manager": "assay", "operation": "Apply", "fieldsV1": NOT_OURS},
+        {"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": OURS},
+    ]
+    metadata = {"resourceVersion": str(version), "managedFields": entries, "generation": version}
+    return a_deployment(metadata=metadata, spec={"replicas": replicas}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("entries", "scaled"),
+    [
+        ([("assay", "Apply", OURS)], False),
+        ([("assay", "Apply", NOT_OURS), ("hpa", "Update", OURS)], True),
+        ([("assay", "Apply", OURS), ("assay-scale", "Apply", OURS)], False),
+        ([("assay", "Update", OURS), ("assay", "Apply", NOT_OURS)], True),
+        ([("kubectl", "Update", OURS)], False),
+        ([], False),
+    ],
+)
+def test_whose_the_number_of_pods_is(entries: list[tuple[str, str, Any]], *, scaled: bool) -> None:
+    managed = [
+        {"manager": manager, "operation": operation, "fieldsV1": fields}
+        for manager, operation, fields in entries
+    ]
+    document = a_deployment(metadata={"managedFields": managed})
+    assert (
+        summary({**document, "metadata": {**document["metadata"], "resourceVersion": "1"}}).scaled
+        is scaled
+    )
+
+
+def test_what_an_autoscaler_writes_is_no_drift_and_anything_else_is() -> None:
+    one = a_scaled_deployment()
+    assert live_digest(one) == live_digest(a_scaled_deployment(2, 5))
+    changed = a_scaled_deployment(2)
+    changed["spec"]["template"] = {"spec": {}}
+    assert live_digest(one) != live_digest(changed)
+    # Somebody takes the number of a Deployment over that we have written.
+    assert live_digest(a_deployment()) != live_digest(one)
+
+
+def test_pods_that_are_ready_stay_so_while_their_number_changes() -> None:
+    cache = Cache(lambda *_: None)
+    ready = {"readyReplicas": 2, "updatedReplicas": 2, "replicas": 2}
+    cache.put(a_scaled_deployment(1, 2, status=ready))
+    cache.put(a_scaled_deployment(2, 4, status=ready))  # not observed yet
+    seen = cache.get("Deployment", "ml", "fraud-7777777777")
+    assert seen is not None
+    assert (seen.desired, seen.ready, seen.rolling) == (4, 2, False)
+    # Another template: nobody knows whether its pods are ready before that was observed.
+    other = a_scaled_deployment(3, 4, status=ready)
+    other["spec"]["template"] = {"spec": {}}
+    cache.put(other)
+    seen = cache.get("Deployment", "ml", "fraud-7777777777")
+    assert seen is not None
+    assert (seen.desired, seen.ready) == (4, 0)
+
+
+def an_autoscaler(*conditions: dict[str, str]) -> dict[str, Any]:
+    return {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "fraud-7777777777", "namespace": "ml", "resourceVersion": "1"},
+        "spec": {"minReplicas": 3, "maxReplicas": 5},
+        "status": {"conditions": list(conditions)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("conditions", "unscaled"),
+    [
+        ([], None),
+        ([{"type": "ScalingActive", "status": "True", "message": "fine"}], None),
+        ([{"type": "AbleToScale", "status": "False", "message": "backoff"}], None),
+        (
+            [{"type": "ScalingActive", "status": "False", "message": "no metrics API"}],
+            "the number of pods does not follow the load: no metrics API",
+        ),
+        (
+            [{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}],
+            "the number of pods does not follow the load: ScalingDisabled",
+        ),
+    ],
+)
+def test_an_autoscaler_says_why_it_does_not_scale(
+    conditions: list[dict[str, str]], unscaled: str | None
+) -> None:
+    seen = summary(an_autoscaler(*conditions))
+    assert (seen.desired, seen.unscaled) == (3, unscaled)
+
+
 def test_wakes_on_change_only() -> None:
     woken: list[tuple[str, str]] = []
     cache = Cache(lambda namespace, name: woken.append((namespace, name)))

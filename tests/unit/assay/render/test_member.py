@@ -19,7 +19,7 @@ from assay.render.member import (
     traffic_plan,
 )
 from assay.render.record import read_record
-from assay.render.revision import pod_template
+from assay.render.revision import pod_template, revision_hash
 from assay.render.route import read_route
 from assay.render.serving import stored_template
 from assay.rollout import RouteView
@@ -68,6 +68,7 @@ def the(plan: MemberPlan, kind: str, name: str) -> dict[str, Any]:
     [
         {"uid": "another"},
         {"spec": a_spec(feedback__exposure="Gateway")},
+        {"spec": a_spec(serving__autoscaling={"maxReplicas": 8})},
         {"status": on_trial(weight=21)},
         {"templates": {}},
         {"keys": '{"active":"k2","keys":{"k2":"c2VjcmV0"},"salt":"c2FsdA=="}'},
@@ -294,6 +295,53 @@ def test_replicas_follow_the_member_without_a_trial() -> None:
     deployment = the(a_plan(a_status()), "Deployment", f"fraud-{SEVEN}")
 
     assert deployment["spec"]["replicas"] == 2
+
+
+SCALING = {"minReplicas": 2, "maxReplicas": 8, "targetCPUUtilizationPercentage": 60}
+
+
+def test_pods_that_follow_the_load_have_an_autoscaler_and_a_deployment_without_a_number() -> None:
+    target = a_target(on_trial(), spec=a_spec(serving__autoscaling=SCALING))
+    scaled = plan(target, MemberTarget("east", 4, floors={SEVEN: 3, EIGHT: 5}))
+
+    for revision, least, most in ((SEVEN, 3, 4), (EIGHT, 5, 5)):
+        name = f"fraud-{revision}"
+        assert "replicas" not in the(scaled, "Deployment", name)["spec"]
+        scaler = the(scaled, "HorizontalPodAutoscaler", name)
+        assert scaler["apiVersion"] == "autoscaling/v2"
+        assert scaler["metadata"]["labels"]["assay.dev/revision"] == revision
+        assert scaler["metadata"]["ownerReferences"][0]["uid"] == UID
+        assert scaler["spec"] == {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": least,
+            "maxReplicas": most,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": 60},
+                    },
+                }
+            ],
+        }
+    assert ("HorizontalPodAutoscaler", frozenset({SEVEN, EIGHT})) in scaled.staying
+    fixed = a_plan(on_trial())
+    assert all(item.autoscaler is None for item in fixed.revisions)
+    assert the(fixed, "Deployment", f"fraud-{SEVEN}")["spec"]["replicas"] == 2
+
+
+def test_autoscaling_is_no_part_of_a_revision() -> None:
+    assert revision_hash(a_spec(serving__autoscaling=SCALING)) == revision_hash(a_spec())
+
+
+def test_a_revision_without_pods_has_no_autoscaler() -> None:
+    status = a_status(retiredRevisions=[{"revision": EIGHT, "until": "2026-11-23T12:00:30Z"}])
+    kept = a_plan(status, spec=a_spec(serving__autoscaling=SCALING), known=(SEVEN, EIGHT))
+    assert {item.revision: item.autoscaler is None for item in kept.revisions} == {
+        SEVEN: False,
+        EIGHT: True,
+    }
 
 
 @pytest.mark.parametrize(
