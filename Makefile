@@ -34,8 +34,8 @@ lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check
 
-unit: setup ## the tests that need no cluster
-	@$(PY) -m pytest -q --durations=10 tests/unit
+unit: setup ## the tests that need no cluster, on all cores
+	@$(PY) -m pytest -q -n auto --dist loadfile --durations=10 tests/unit
 
 simulate: setup ## error rates of the decision over all cells and experiments (under an hour; goes on where it stopped)
 	@$(PY) -m tests.simulation
