@@ -87,13 +87,15 @@ def _with(state: State, index: int, member: Member) -> State:
 def _rebuilt(state: State) -> State:
     """Return `state` with a hub that has nothing but spec and annotation: generations begin anew.
 
-    A promotion that no member was told of is lost with the hub.
+    A promotion that no member was told of is lost with the hub. What serves until a winner has all
+    its pods was promoted before it.
     """
     told = frozenset(
         str(json.loads(it.record)["stable"]) for it in state.members if '"stable"' in it.record
     )
+    serves = {it.route.stable for it in state.members if it.route is not None}
     members = tuple(it._replace(entry="", latched="", counted=False) for it in state.members)
     left = state.left._replace(rebuilt=state.left.rebuilt - 1)
     return new_generation(state)._replace(
-        hub="{}", latched="", members=members, left=left, promoted=told
+        hub="{}", latched="", members=members, left=left, promoted=told | (serves & state.promoted)
     )

@@ -49,9 +49,12 @@ def one_stable(operator: Operator, state: State) -> None:
 
 
 def _was_canary(operator: Operator, state: State) -> bool:
-    """Return whether the canary has just become stable: routes follow the record."""
+    """Return whether the canary has just become stable: routes follow the record.
+
+    A hub that is new has not read yet what the members remember of it.
+    """
     rollout = operator.status(state).rollout
-    return rollout is not None and rollout.decision is not None
+    return rollout is None or rollout.decision is not None
 
 
 def routes_in_shape(operator: Operator, state: State) -> None:

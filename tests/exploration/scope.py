@@ -125,6 +125,7 @@ SCOPES = (
     Scope("three pods each, pods that break", Budget(changes=1, breaks=1), replicas=3),
     Scope("three pods each, a person", Budget(changes=1, requests=1), verbs=("full",), replicas=3),
     Scope("three pods each, waves", Budget(changes=1), waves=WAVES, replicas=3),
+    Scope("three pods each, the hub lost", Budget(changes=1, rebuilt=1), replicas=3),
 )
 """What `make explore` goes through."""
 

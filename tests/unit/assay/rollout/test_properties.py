@@ -161,6 +161,10 @@ class Rollouts(RuleBasedStateMachine):
         """A new one knows what the members remember, which is at least what they do."""
         before = {name: member.route for name, member in self.world.members.items()}
         self.world.rebuilds_the_hub()
+        if (kept := self.world.status.last_request) is not None:
+            self.answered.add(
+                kept.id
+            )  # a rollback that members alone had on record had answered it
         self._look()
         for name, route in before.items():
             if route is not None and name not in self.world.dropped:
