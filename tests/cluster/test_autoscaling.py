@@ -177,6 +177,12 @@ def test_an_autoscaler_that_somebody_changed_or_deleted_is_put_back(
             await until(lambda: seen(member, "HorizontalPodAutoscaler") is None)
             await member.submit(NAMESPACE, NAME, scaled(1))
             assert objects(east)[SCALER]["spec"]["maxReplicas"] == 5
+            # Nor does one change that there are no pods at all.
+            scale(east, 0)
+            await until(lambda: seen(member, "Deployment").desired == 0)
+            await member.submit(NAMESPACE, NAME, scaled(1))
+            assert objects(east)[DEPLOYMENT]["spec"]["replicas"] == 1
+            assert owners(east) == {"assay-scale"}
             await member.remove(NAMESPACE, NAME)
             assert SCALER not in objects(east)
 

@@ -289,17 +289,18 @@ class Writer:
 
         A field that its last owner does not send any more falls back to its default, which would
         be one pod until a HorizontalPodAutoscaler notices. So another manager takes the number that
-        is there first; who scales then takes it from that one. A new Deployment begins with `least`.
+        is there first; who scales then takes it from that one. A new Deployment begins with `least`,
+        and one that somebody has scaled to nothing comes back with it: no autoscaler would do that.
         """
         key = key_of(document)
         seen = self._cache.get(*key)
-        if seen is not None and seen.scaled:
+        if seen is not None and seen.scaled and seen.desired > 0:
             return
         found = await self._live(document)
         if found is None:
             spec = {**document["spec"], "replicas": least}
             found = await self._api.apply({**document, "spec": spec})
-        elif scaled_by_others(found):
+        elif scaled_by_others(found) and found["spec"].get("replicas") != 0:
             return  # the cache is behind
         number = max(int(found["spec"].get("replicas", 1)), least)
         metadata = {name: document["metadata"][name] for name in ("name", "namespace")}

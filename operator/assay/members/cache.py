@@ -205,8 +205,9 @@ def live_digest(document: dict[str, Any]) -> str:
             for key, value in document.items()
             if key not in ("apiVersion", "kind", "metadata", "status")
         }
-        if scaled_by_others(document):
-            spec = content.get("spec") or {}
+        spec = content.get("spec") or {}
+        # No pods at all is what no autoscaler asks for, and none would ever change: somebody did that.
+        if scaled_by_others(document) and spec.get("replicas") != 0:
             content["spec"] = {key: spec[key] for key in spec if key != "replicas"}
     owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
     return digest([metadata.get("labels"), ours, owners, content])

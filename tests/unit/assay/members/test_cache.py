@@ -143,6 +143,8 @@ def test_what_an_autoscaler_writes_is_no_drift_and_anything_else_is() -> None:
     changed = a_scaled_deployment(2)
     changed["spec"]["template"] = {"spec": {}}
     assert live_digest(one) != live_digest(changed)
+    # No autoscaler asks for no pods, or changes that.
+    assert live_digest(one) != live_digest(a_scaled_deployment(2, 0))
     # Somebody takes the number of a Deployment over that we have written.
     assert live_digest(a_deployment()) != live_digest(one)
 
