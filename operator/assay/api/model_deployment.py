@@ -386,7 +386,7 @@ class Canary(Model):
 
     scale: CanaryScale = pydantic.Field(
         CanaryScale.WEIGHT,
-        description="Weight: in each member the canary has its share of the pods, rounded up; a step's weight is given there when they are ready, and all traffic when as many as stable has are. Full: as many as stable from the first step on.",
+        description="Weight: in each member the canary has its share of the pods, rounded up; a step's weight is given there when they are ready, and all traffic when as many as stable has are. Full: as many as stable from the first step on; so it is always with serving.autoscaling.",
     )
 
     @property
