@@ -44,15 +44,19 @@ def joblib_bytes(**settings) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(pickle.dumps(Bomb(), protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),
-        joblib_bytes(),
-        *(joblib_bytes(compress=(method, 3)) for method in ("zlib", "gzip", "bz2", "xz", "lzma")),
-        gzip.compress(pickle.dumps(Bomb())),
-    ],
-)
+METHODS = ("zlib", "gzip", "bz2", "xz", "lzma")
+DRESSES = {
+    **{
+        f"pickle {number}": pickle.dumps(Bomb(), number)
+        for number in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "joblib": joblib_bytes(),
+    **{f"joblib, {method}": joblib_bytes(compress=(method, 3)) for method in METHODS},
+    "pickle, gzip": gzip.compress(pickle.dumps(Bomb())),
+}
+
+
+@pytest.mark.parametrize("content", DRESSES.values(), ids=DRESSES)
 def test_a_pickle_in_any_dress_is_refused(tmp_path, digest, failure, content):
     path = tmp_path / "model.skops"
     path.write_bytes(content)
