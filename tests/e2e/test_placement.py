@@ -14,7 +14,7 @@ from demo.models import Version, artifact, split
 from demo.stage import SYSTEM, Observed, Stage, member_kubeconfig
 from demo.stream import BackgroundStream, Data, Load
 from tests.e2e.trial import Trial, wait_until
-from tests.e2e.witness import Witness
+from tests.e2e.witness import watched
 
 pytestmark = pytest.mark.e2e
 
@@ -76,7 +76,7 @@ def test_who_must_not_serve_leaves_and_what_does_not_fit_says_so(
     stream = BackgroundStream(trial.name, west, rows, Load(requests_per_second=50.0))
     in_east = pods(trial, "east")
     servers = f"assay.dev/deployment={trial.name},app.kubernetes.io/component=server"
-    with stream, Witness(roomy.members["east"], NAMESPACE, "pods", servers) as witness:
+    with stream, watched(roomy.members["east"], NAMESPACE, "pods", servers) as witness:
         witness.wait_for(*in_east)
         # East lies outside of the residency from now on: its pod leaves, and no other one comes.
         trial.apply(first, {"serving.replicas": 2, "placement.residency": {"regions": ["west"]}})

@@ -12,7 +12,7 @@ from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import Observed, Stage
 from tests.e2e.trial import Trial
-from tests.e2e.witness import Witness
+from tests.e2e.witness import watched
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +41,7 @@ def test_the_second_wave_follows_the_verdict_of_the_first(trial: Trial) -> None:
         stream = stack.enter_context(trial.stream(80.0))
         west = trial.stage.members["west"]
         revisions, routes = (
-            stack.enter_context(Witness(west, NAMESPACE, kind, mine))
+            stack.enter_context(watched(west, NAMESPACE, kind, mine))
             for kind in ("deployments", "httproutes")
         )
         trial.apply(artifact(Version.CORRUPTED), {"rollout.waves": WAVES})

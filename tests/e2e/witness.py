@@ -1,10 +1,11 @@
 """Sees every version of objects in a cluster, so that "at no moment" is more than a look at the end."""
 
+import contextlib
 import json
 import subprocess
 import threading
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from fleet import Cluster
 from tests.e2e.trial import wait_until
@@ -13,22 +14,9 @@ Document = dict[str, Any]
 
 
 class Witness:
-    """Follows one kind of object from `__enter__` on; what it saw stays readable afterwards.
+    """What a watch has told so far; it stays readable when the watch has ended."""
 
-    Parameters
-    ----------
-    kind
-        As kubectl spells it.
-    selector
-        Label selector.
-    """
-
-    def __init__(self, cluster: Cluster, namespace: str, kind: str, selector: str) -> None:
-        self._words = (
-            *(str(cluster.kubectl_program), f"--kubeconfig={cluster.kubeconfig}"),
-            *("get", kind, "-n", namespace, "-l", selector),
-            *("--watch", "--output-watch-events", "-o", "json"),
-        )
+    def __init__(self) -> None:
         self._seen: list[Document] = []
 
     @property
@@ -49,25 +37,29 @@ class Witness:
         """Wait until an object was seen: then the watch runs."""
         wait_until(f"the watch sees {uid}", lambda: uid in self.uids)
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._words, stdout=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        ended = self._process.poll()
-        self._process.terminate()
-        self._process.wait()
-        self._reader.join()
-        assert ended is None or error, f"the watch ended before the test, with {ended}"
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
+    def read(self, events: Iterable[str]) -> None:
+        """Take the events of a watch, a line of JSON each."""
+        for line in events:
             self._seen.append(json.loads(line)["object"])
+
+
+@contextlib.contextmanager
+def watched(cluster: Cluster, namespace: str, kind: str, selector: str) -> Iterator[Witness]:
+    """Follow one kind of object (as kubectl spells it) with a label selector; the watch must not end."""
+    words = (
+        *(str(cluster.kubectl_program), f"--kubeconfig={cluster.kubeconfig}"),
+        *("get", kind, "-n", namespace, "-l", selector),
+        *("--watch", "--output-watch-events", "-o", "json"),
+    )
+    witness = Witness()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        reader = threading.Thread(target=witness.read, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            yield witness
+        finally:
+            ended = process.poll()
+            process.terminate()
+            reader.join()
+    assert ended is None, f"the watch ended before the test, with {ended}"

@@ -9,9 +9,8 @@ from typing import Any
 
 from assay.api import FIELD_MANAGER
 from assay.members import receipts, resources
-from assay.render.member import MemberPlan, MemberTarget, Target, plan, running_revisions
+from assay.render.member import MemberPlan, MemberTarget, Target, least_pods, plan
 from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name, receipts_name, revision_of
-from assay.rollout import scaling
 
 from .cluster import APPLY, Cluster, Refused
 from .diff_text import Change
@@ -82,8 +81,7 @@ def least(member: Cluster, target: Target, name: str, floor: int | None) -> dict
         revision_of(item["metadata"]["name"]): int(item["spec"].get("replicas", 1))
         for item in found
     }
-    running = running_revisions(target.status, name)
-    return scaling.floors(target.status, name, floor, desired, running)
+    return least_pods(target.status, name, floor, desired)
 
 
 def _as_scaled(member: Cluster, document: dict[str, Any], floor: int) -> dict[str, Any]:

@@ -20,14 +20,13 @@ from assay.render.member import (
     MemberTarget,
     Target,
     kept_revisions,
+    least_pods,
     mark,
     plan,
-    running_revisions,
     traffic_plan,
 )
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
-from assay.rollout import scaling
 from assay.rollout.observation import MemberView, Observation, PodsView
 from assay.rollout.traffic import cluster_of, wanted_route
 
@@ -173,7 +172,7 @@ async def act(
         proof = _recorded(item.status, member)
         if urgent or not member.has_applied(*item.key, made_of, proof):
             work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
-            running[member.name] = work
+            running[name] = work
     await _settle(hands, item, memory, running)
     applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
     memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
@@ -201,25 +200,18 @@ def _replicas(observed: Observation, status: ModelDeploymentStatus) -> dict[str,
         pods, cluster = _pods(view, stable), cluster_of(status, view.name)
         handed_back = view.floor is None and pods.least is not None
         held = (cluster.held_replicas if cluster else None) or 0
-        present = _served_by(view, status, stable) if growing or handed_back else 0
+        serving = (cluster.revision if cluster else None) or stable
+        # Of a winner there may be few yet: what it takes over from counts.
+        served = max(pods.desired, _pods(view, serving).desired)
+        present = served if growing or handed_back else 0
         found[view.name] = max(view.replicas, held, present)
     return found
 
 
 def _floors(view: MemberView, status: ModelDeploymentStatus) -> dict[str, int]:
     """Return the least pods by revision of a member whose number of pods follows the load."""
-    if view.floor is None:
-        return {}
     desired = {revision: pods.desired for revision, pods in view.revisions.items()}
-    running = sorted(running_revisions(status, view.name))
-    return scaling.floors(status, view.name, view.floor, desired, running)
-
-
-def _served_by(view: MemberView, status: ModelDeploymentStatus, stable: str) -> int:
-    """Return how many pods a member has of what serves there: of a winner it may be few yet."""
-    cluster = cluster_of(status, view.name)
-    serving = (cluster.revision if cluster else None) or stable
-    return max(_pods(view, each).desired for each in (stable, serving))
+    return least_pods(status, view.name, view.floor, desired)
 
 
 def _reachable(hands: Hands, views: Iterable[MemberView]) -> list[Member]:

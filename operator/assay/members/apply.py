@@ -252,6 +252,7 @@ class Writer:
             key = key_of(document)
             if before := found.get(key) or self._written.get(key):
                 self._written[key] = replace(before, wanted=digest(document))
+        self._checked[deployment_of(plan)] = time.monotonic()
 
     def _watched_proof(self, place: tuple[str, str], mark: str) -> str:
         """Return a digest of all that is watched, of what lacks here and of what it was made of."""

@@ -239,13 +239,15 @@ def rolling(document: dict[str, Any]) -> bool:
 
 def scaled_by_others(document: dict[str, Any]) -> bool:
     """Return whether the number of a Deployment's pods is not ours although the rest of it is."""
+    if document["kind"] != "Deployment":
+        return False
     fields = [
         (entry.get("fieldsV1") or {}).get("f:spec") or {}
         for entry in document["metadata"].get("managedFields") or ()
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
     ]
     ours = any("f:replicas" in spec for spec in fields)
-    return document["kind"] == "Deployment" and bool(fields) and not ours
+    return bool(fields) and not ours
 
 
 def unscaled(document: dict[str, Any]) -> str | None:

@@ -102,6 +102,9 @@ class Session:
     async def revisions(self, namespace: str, name: str) -> dict[str, PodsView]:
         """Return the pods of every revision of a ModelDeployment that runs here."""
         views = {}
+        lacks = self.cache.lacking("HorizontalPodAutoscaler")
+        if lacks is not None:
+            lacks = f"no autoscaling, upgrade Assay's chart there (role=member): {lacks}"
         for key, seen in self.cache.of(namespace, name).items():
             if key[0] != "Deployment":
                 continue
@@ -109,9 +112,6 @@ class Session:
             if seen.ready < seen.desired or seen.rolling:
                 failure = await self._failure(namespace, name, seen.revision)
             scaler = self.cache.get("HorizontalPodAutoscaler", namespace, key[2])
-            lacks = self.cache.lacking("HorizontalPodAutoscaler")
-            if lacks is not None:
-                lacks = f"no autoscaling, upgrade Assay's chart there (role=member): {lacks}"
             views[seen.revision] = PodsView(
                 seen.desired,
                 seen.ready,

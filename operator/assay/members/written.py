@@ -75,8 +75,7 @@ def documents(plan: MemberPlan, uids: Mapping[str, str] | None = None) -> Iterat
 
 def unwatched(plan: MemberPlan) -> frozenset[Key]:
     """Return the keys of the objects whose metadata are looked at now and then."""
-    documents = (plan.record, *plan.ledger, *(item.anchor for item in plan.revisions))
-    return frozenset(key_of(item) for item in documents if item["kind"] in resources.CHECKED)
+    return frozenset(key_of(item) for item in documents(plan) if item["kind"] in resources.CHECKED)
 
 
 def proof_of(live: Mapping[Key, str]) -> str:

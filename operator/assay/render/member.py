@@ -13,6 +13,7 @@ from typing import Any
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec
+from assay.rollout import scaling
 from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
 
@@ -237,6 +238,23 @@ def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[s
     return frozenset(names)
 
 
+def least_pods(
+    status: ModelDeploymentStatus, member: str, floor: int | None, desired: Mapping[str, int]
+) -> dict[str, int]:
+    """Return the least pods of every revision that runs in `member`; empty if their number is fixed.
+
+    Parameters
+    ----------
+    floor
+        What placement gives the member at least; None: their number does not follow the load.
+    desired
+        Pods asked for there now, by revision.
+    """
+    if floor is None:
+        return {}
+    return scaling.floors(status, member, floor, desired, sorted(running_revisions(status, member)))
+
+
 def staying_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
     """Return the revisions whose pods are not removed from `member`.
 
@@ -265,11 +283,11 @@ def _pods(deployment: Target, member: MemberTarget, revision: str) -> int:
 
 
 def _range(spec: ModelDeploymentSpec, member: MemberTarget, revision: str) -> Range | None:
-    scaling = spec.serving.autoscaling
-    if scaling is None:
+    wanted = spec.serving.autoscaling
+    if wanted is None:
         return None
     least = member.floors.get(revision, 1)
-    return Range(least, member.replicas, scaling.target_cpu_utilization_percentage)
+    return Range(least, member.replicas, wanted.target_cpu_utilization_percentage)
 
 
 def _version(status: ModelDeploymentStatus, revision: str) -> str | None:

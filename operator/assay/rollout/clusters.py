@@ -71,19 +71,17 @@ def _cluster(
     before = cluster_of(situation.before, member.name)
     serving = _serving(situation, status, member, before)
     weight = _weight(situation, status, member, before, serving, wave)
-    if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
-        serving, weight = (before.revision, before.weight) if before else (None, 0)
-        wave = before.wave if before else None
-    # Of this rollout only: it says that the member's counts were judged.
     same = _goes_on(situation, status)
-    known = before.ledger_store if before and same else None
-    store = member.ledger_store or known
-    leaving = member in situation.observed.leaving
     # What could not be seen is not taken for the number that is to be held.
     share = weight if member.reachable else 0
     kept = held(status, member, before, share, same_rollout=same)
-    if situation.spec.paused is Paused.ALL:
-        kept = before.held_replicas if before else None
+    if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
+        serving, weight = (before.revision, before.weight) if before else (None, 0)
+        wave, kept = (before.wave, before.held_replicas) if before else (None, None)
+    # Of this rollout only: it says that the member's counts were judged.
+    known = before.ledger_store if before and same else None
+    store = member.ledger_store or known
+    leaving = member in situation.observed.leaving
     replicas = (before.replicas if before else None) if leaving else member.replicas or None
     if not member.reachable:
         since = before.unreachable_since if before else None
