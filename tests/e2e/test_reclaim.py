@@ -72,7 +72,11 @@ def share_in_east(found: Observed) -> int:
 def test_a_canary_whose_node_is_taken_back_and_a_drain_of_stable_lose_no_request(
     trial: Trial, stage: Stage
 ) -> None:
-    changes: dict[str, Any] = {"serving.replicas": 4, "rollout.canary.steps": STEPS}
+    changes: dict[str, Any] = {
+        "serving.replicas": 4,
+        "rollout.canary.steps": STEPS,
+        "rollout.canary.scale": "Full",  # so that two pods of the canary go at once
+    }
     trial.start(artifact(Version.FIRST), changes)
     east = stage.members["east"]
     with trial.stream(60.0) as stream:

@@ -6,7 +6,9 @@ kubelet divides among the pods. Works with cgroup v1 (one directory in every hie
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,7 +52,7 @@ def members(name: str) -> set[int]:
     """Return the ids of all processes in a cluster's control groups."""
     found: set[int] = set()
     for root in hierarchies():
-        for file in (root / name).glob("**/cgroup.procs"):
+        for file in _files(root / name, "cgroup.procs"):
             with suppress(OSError):
                 found.update(int(line) for line in file.read_text().split())
     return found
@@ -78,10 +80,10 @@ def destroy(name: str) -> None:
     end = time.monotonic() + 20
     while any((root / name).exists() for root in hierarchies()):
         for root in hierarchies():
-            for freezer in (root / name).glob("**/freezer.state"):
+            for freezer in _files(root / name, "freezer.state"):
                 with suppress(OSError):
                     freezer.write_text("THAWED")  # a frozen process cannot die
-            for freezer in (root / name).glob("**/cgroup.freeze"):
+            for freezer in _files(root / name, "cgroup.freeze"):
                 with suppress(OSError):
                     freezer.write_text("0")
         pids = members(name)
@@ -130,9 +132,14 @@ def _copy_cpuset(directory: Path) -> None:
             own.write_text(parent.read_text())
 
 
+def _files(top: Path, name: str) -> Iterator[Path]:
+    """Yield the files of a name below a control group; groups go while we walk, which is no error."""
+    for directory, _, names in os.walk(top):
+        if name in names:
+            yield Path(directory) / name
+
+
 def _remove(top: Path) -> None:
-    if not top.exists():
-        return
-    for directory in sorted(top.glob("**/"), key=lambda path: len(path.parts), reverse=True):
+    for directory, _, _ in os.walk(top, topdown=False):
         with suppress(OSError):
-            directory.rmdir()
+            Path(directory).rmdir()
