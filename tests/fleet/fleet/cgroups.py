@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SYSTEM = "system"
 PODS = "pods"
