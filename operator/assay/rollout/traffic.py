@@ -15,7 +15,9 @@ from .observation import RouteView
 IDLE_STRATUM = "idle/0"
 """Value of the assay-stratum header outside of a trial; such requests are no evidence."""
 
-_IDLE_WEIGHT = 50
+_SPARE_WEIGHT = 1
+"""Percent of the second slot while both point to one revision. A gateway may take the canary's
+endpoints before the trial's weights, so this much of the traffic can meet it too early."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def trial_route(stable: str, canary: str, rollout: RolloutStatus, weight: int) -
     user_by = rollout.sticky_by.key if rollout.sticky_by else None
     stratum = f"{rollout.id}/{_step_of(rollout, weight)}"
     if weight == ALL_TRAFFIC:
-        return RouteView(canary, canary, _IDLE_WEIGHT, stratum, user_by)
+        return RouteView(canary, canary, _SPARE_WEIGHT, stratum, user_by)
     return RouteView(stable, canary, weight, stratum, user_by)
 
 
@@ -69,7 +71,7 @@ def _step_of(rollout: RolloutStatus, weight: int) -> int:
 
 
 def _one(revision: str) -> RouteView:
-    return RouteView(revision, revision, _IDLE_WEIGHT, IDLE_STRATUM)
+    return RouteView(revision, revision, _SPARE_WEIGHT, IDLE_STRATUM)
 
 
 def wanted_preview(status: ModelDeploymentStatus, member: str) -> PreviewView | None:

@@ -22,7 +22,7 @@ from ..members.apiserver import until  # noqa: TID252
 from .test_reconcile import KEY, PATH, ROUTE, STABLE, World, a_trial, a_world, observes_a_bad_canary
 
 KEYS = "GET /api/v1/namespaces/ml/secrets/fraud-receipts"
-BACK = RouteView(STABLE["revision"], STABLE["revision"], 50, "idle/0")
+BACK = RouteView(STABLE["revision"], STABLE["revision"], 1, "idle/0")
 
 
 async def shows_the_canary(world: World) -> dict[str, Any]:

@@ -349,11 +349,11 @@ def test_a_revision_without_pods_has_no_autoscaler() -> None:
     [
         pytest.param(a_status(stable=None, clusters=[]), None, id="nothing serves yet: no route"),
         pytest.param(
-            a_status(), RouteView(SEVEN, SEVEN, 50, "idle/0"), id="at rest both slots are stable"
+            a_status(), RouteView(SEVEN, SEVEN, 1, "idle/0"), id="at rest both slots are stable"
         ),
         pytest.param(
             a_status(canary=ref(EIGHT), rollout=rollout("Starting")),
-            RouteView(SEVEN, SEVEN, 50, "idle/0"),
+            RouteView(SEVEN, SEVEN, 1, "idle/0"),
             id="a canary that starts has no traffic",
         ),
         pytest.param(
@@ -361,7 +361,7 @@ def test_a_revision_without_pods_has_no_autoscaler() -> None:
         ),
         pytest.param(
             on_trial(1, 0),
-            RouteView(SEVEN, SEVEN, 50, "idle/0"),
+            RouteView(SEVEN, SEVEN, 1, "idle/0"),
             id="a trial whose canary is not ready in this member",
         ),
         pytest.param(
@@ -370,12 +370,12 @@ def test_a_revision_without_pods_has_no_autoscaler() -> None:
                 rollout=rollout("RollingBack", 1),
                 clusters=[{"name": "east", "reachable": True, "revision": SEVEN, "weight": 20}],
             ),
-            RouteView(SEVEN, SEVEN, 50, "idle/0"),
+            RouteView(SEVEN, SEVEN, 1, "idle/0"),
             id="a rollback takes the slot back",
         ),
         pytest.param(
             a_status(stable=ref(EIGHT), rollout=rollout("Promoting", 2)),
-            RouteView(SEVEN, SEVEN, 50, "idle/0"),
+            RouteView(SEVEN, SEVEN, 1, "idle/0"),
             id="a promotion whose revision is not ready in this member",
         ),
     ],
@@ -502,7 +502,7 @@ def test_a_preview_host_reaches_the_new_version_alone_while_live_traffic_stays()
     plan = blue_green(0, 0)
     assert plan.route is not None
     assert plan.preview is not None
-    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert plan.preview["metadata"]["name"] == "fraud.preview"
     spec = plan.preview["spec"]
     assert spec["hostnames"] == ["preview.example.com"]
@@ -520,7 +520,7 @@ def test_a_preview_host_reaches_the_new_version_alone_while_live_traffic_stays()
 def test_the_switch_points_both_slots_to_the_new_version_and_keeps_the_old_pods() -> None:
     plan = blue_green(1, 100)
     assert plan.route is not None
-    assert read_route(plan.route) == RouteView(EIGHT, EIGHT, 50, "0123456789/1")
+    assert read_route(plan.route) == RouteView(EIGHT, EIGHT, 1, "0123456789/1")
     assert {SEVEN, EIGHT} <= plan.run_revisions
     assert plan.preview == blue_green(0, 0).preview
 
@@ -528,7 +528,7 @@ def test_the_switch_points_both_slots_to_the_new_version_and_keeps_the_old_pods(
 def test_the_way_back_is_one_write_and_ends_the_preview() -> None:
     plan = blue_green(1, 0, "RollingBack")
     assert plan.route is not None
-    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert read_route(plan.route) == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert plan.preview is None
 
 

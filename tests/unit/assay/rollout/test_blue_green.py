@@ -57,7 +57,7 @@ def test_the_switch_is_one_write_that_keeps_the_shape_of_the_route() -> None:
     world = a_world().run()
 
     route = world.members["east"].route
-    assert route == RouteView(EIGHT, EIGHT, 50, f"{world.rollout.id}/1")
+    assert route == RouteView(EIGHT, EIGHT, 1, f"{world.rollout.id}/1")
     available = world.condition("Available")
     assert available is not None
     assert available.message == (
@@ -100,7 +100,7 @@ def test_a_breach_after_the_switch_goes_back_by_one_write_traffic_first() -> Non
 
     assert decision.order is Order.ACT_THEN_RECORD
     assert (world.stage, live(world)) == (Stage.ROLLING_BACK, ON_SEVEN)
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, IDLE_STRATUM)
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, IDLE_STRATUM)
     world.run()
     assert (world.stage, world.stable) == (Stage.DONE, SEVEN)
     assert world.status.rejected_revisions[0].reason == "GuardBreached"

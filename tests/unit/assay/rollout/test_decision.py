@@ -52,7 +52,7 @@ def test_the_first_revision_becomes_stable_when_ready_everywhere() -> None:
     decision = world.rollout.decision
     assert decision is not None
     assert (decision.verdict, decision.reason) == (Verdict.PROMOTE, "FirstRevision")
-    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.says("Ready") == ("True", "Serving")
     assert world.says("Available") == ("True", "Serving")
     assert world.says("Promoted") == ("True", "Serving")
@@ -123,7 +123,7 @@ def test_a_new_revision_starts_beside_stable_without_traffic() -> None:
     assert decision.order is Order.RECORD_THEN_ACT
     assert world.stage is Stage.STARTING
     assert set(world.members["east"].pods) == {SEVEN, EIGHT}
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.rollout.settings == world.spec.rollout
     assert decision.wake_after == 0.0
     assert world.look().wake_after == 600
@@ -154,7 +154,7 @@ def test_a_canary_that_is_not_ready_in_one_member_gets_no_traffic_anywhere() -> 
     world.look()
 
     assert world.stage is Stage.STARTING
-    assert east.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert east.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 def test_an_artifact_that_is_refused_shows_at_once_in_its_own_words() -> None:
@@ -170,7 +170,7 @@ def test_an_artifact_that_is_refused_shows_at_once_in_its_own_words() -> None:
     assert "sha256:bbb" in message
     assert "version 7 (7777777777) serves" in message
     assert "ArtifactRejected" in world.events
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 def as_joblib(world: World) -> World:
@@ -327,7 +327,7 @@ def test_a_member_whose_canary_pods_are_all_gone_sends_nothing_to_them() -> None
 
     world.look()
 
-    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert west.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.members["east"].route == RouteView(SEVEN, EIGHT, 5, f"{world.rollout.id}/0")
 
 
@@ -353,12 +353,12 @@ def test_a_promotion_on_record_switches_no_route_to_pods_that_broke_meanwhile() 
     world.members["west"].pods[EIGHT] = PodsView(2, 0)
     world.look()
     routes = {name: member.route for name, member in world.members.items()}
-    assert routes["east"] == RouteView(EIGHT, EIGHT, 50, "idle/0")
-    assert routes["west"] == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert routes["east"] == RouteView(EIGHT, EIGHT, 1, "idle/0")
+    assert routes["west"] == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
     world.pods_move()
     world.run()
-    assert world.members["west"].route == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    assert world.members["west"].route == RouteView(EIGHT, EIGHT, 1, "idle/0")
 
 
 def test_promote_ends_with_all_traffic_on_the_canary_and_the_old_pods_for_a_while() -> None:
@@ -366,7 +366,7 @@ def test_promote_ends_with_all_traffic_on_the_canary_and_the_old_pods_for_a_whil
 
     assert world.stage is Stage.DONE
     assert (world.stable, world.canary) == (EIGHT, None)
-    assert world.members["west"].route == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    assert world.members["west"].route == RouteView(EIGHT, EIGHT, 1, "idle/0")
     [retired] = world.status.retired_revisions
     assert (retired.revision, retired.until) == (SEVEN, world.now + datetime.timedelta(seconds=30))
     assert world.look().wake_after == 30
@@ -493,7 +493,7 @@ def test_a_rollback_verdict_counts_at_every_step_at_once(step: int) -> None:
 
     assert decision.order is Order.ACT_THEN_RECORD
     assert world.stage is Stage.ROLLING_BACK
-    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 def test_after_a_rollback_status_tells_git_that_something_else_runs() -> None:
@@ -551,7 +551,7 @@ def test_an_unreachable_member_does_not_hold_up_a_rollback_and_is_converged_late
 
     world.finds("west").later(60).run()
 
-    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert set(world.members["west"].pods) == {SEVEN}
 
 
@@ -564,11 +564,11 @@ def test_a_member_that_was_away_during_a_promotion_serves_on_until_the_new_pods_
     world.finds("west").look()
 
     assert set(west.pods) == {SEVEN, EIGHT}
-    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert west.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.says("Ready") == ("False", "Starting")
     world.pods_move()
     world.run()
-    assert west.route == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    assert west.route == RouteView(EIGHT, EIGHT, 1, "idle/0")
     assert set(west.pods) == {EIGHT}
     assert world.says("Ready") == ("True", "Serving")
 
@@ -588,7 +588,7 @@ def test_a_new_revision_during_a_trial_takes_the_place_of_the_canary() -> None:
 
     assert (world.stage, world.canary) == (Stage.STARTING, NINE)
     assert world.rollout.id != before
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert [item.revision for item in world.status.retired_revisions] == [EIGHT]
     assert world.status.rejected_revisions == ()
     assert world.status.history[0].reason == "Superseded"
@@ -659,7 +659,7 @@ def test_a_new_member_gets_pods_first_and_its_route_when_they_are_ready() -> Non
 
     world.pods_move()
     world.run()
-    assert north.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert north.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.says("Ready") == ("True", "Serving")
 
 
@@ -700,7 +700,7 @@ def test_a_member_that_placement_drops_gives_the_canarys_traffic_back(names: Any
     world.look()
 
     for name in names:
-        assert world.members[name].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+        assert world.members[name].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
         assert world.members[name].pods[SEVEN].ready
     assert {item.name for item in world.status.clusters} == {"east", "west"}
     assert world.stage is Stage.TRIAL
@@ -712,7 +712,7 @@ def test_a_rollback_does_not_end_while_a_dropped_member_shows_the_canary(names: 
     before = {name: world.members[name].route for name in names}
     assert world.look().order is Order.ACT_THEN_RECORD
     for name in names:  # a write that failed
-        assert world.members[name].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+        assert world.members[name].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
         world.members[name].route = before[name]
 
     world.later(60).look()
@@ -736,7 +736,7 @@ def test_a_dropped_member_that_was_away_gives_the_traffic_back_when_it_returns()
     world.members["east"].pods[SEVEN] = PodsView(2, 1)
     world.finds("west").look()
 
-    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert west.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 def test_a_dropped_member_takes_part_again_when_it_is_chosen_again() -> None:
@@ -798,7 +798,7 @@ def test_a_member_that_still_serves_the_revision_before_takes_no_part_in_a_trial
     world.finds("west").with_judgement(judged()).asks_for(NINE).run()
 
     assert (world.stage, world.rollout.step) == (Stage.TRIAL, 0)
-    assert west.route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert west.route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.members["east"].route == RouteView(EIGHT, NINE, 5, f"{world.rollout.id}/0")
 
 

@@ -75,7 +75,7 @@ def test_a_rollback_goes_on_in_every_pause_but_all(how: str) -> None:
     world.with_judgement(ROLLBACK).run()
 
     assert (world.stage, world.stable) == (Stage.DONE, SEVEN)
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 @pytest.mark.parametrize("how", ["spec", "hand"])
@@ -125,7 +125,7 @@ def test_paused_before_it_starts_a_canary_gets_pods_and_no_traffic_and_no_deadli
     assert world.later(DAYS).run().stage is Stage.STARTING
     world.broken.clear()
     world.pods_move()
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
     world.with_judgement(judged(burnt_in=False)).pauses(Paused.NONE).run()
     assert (world.stage, world.rollout.step) == (Stage.TRIAL, 0)

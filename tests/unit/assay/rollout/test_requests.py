@@ -213,7 +213,7 @@ def test_abort_takes_traffic_away_first_and_rejects_the_revision() -> None:
 
     decision = world.look()
     assert decision.order is Order.ACT_THEN_RECORD
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     world.run()
 
     entry = world.status.history[0]
@@ -405,7 +405,7 @@ def test_undo_starts_the_earlier_revision_beside_the_present_one() -> None:
     world = undone().run()
 
     assert (world.stage, world.stable, world.canary) == (Stage.STARTING, EIGHT, SEVEN)
-    assert world.members["east"].route == RouteView(EIGHT, EIGHT, 50, "idle/0")
+    assert world.members["east"].route == RouteView(EIGHT, EIGHT, 1, "idle/0")
     ref = world.status.canary
     assert ref is not None
     assert (ref.version, ref.digest) == ("7", "sha256:" + "7" * 64)
@@ -419,7 +419,7 @@ def test_undo_takes_all_traffic_at_once_when_the_pods_are_ready() -> None:
 
     decision = world.look()
     assert decision.order is Order.RECORD_THEN_ACT
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     world.run()
 
     assert (world.stable, world.stage) == (SEVEN, Stage.DONE)

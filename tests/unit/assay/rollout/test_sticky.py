@@ -33,7 +33,7 @@ def test_no_canary_gets_traffic_where_users_are_not_kept() -> None:
     world.run()
 
     assert world.stage is Stage.STARTING
-    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["east"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.says("UsersKept") == ("False", "UsersNotKept")
     for name in ("UsersKept", "Ready"):
         condition = world.condition(name)
@@ -88,7 +88,7 @@ def test_a_trial_whose_users_get_lost_is_not_promoted_and_can_be_rolled_back() -
     decision = world.rollout.decision
     assert decision is not None
     assert decision.verdict is Verdict.ROLLBACK
-    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
 
 
 def test_a_member_that_joins_gets_no_canary_before_it_keeps_users() -> None:
@@ -98,7 +98,7 @@ def test_a_member_that_joins_gets_no_canary_before_it_keeps_users() -> None:
 
     world.finds("west").run()
 
-    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 50, "idle/0")
+    assert world.members["west"].route == RouteView(SEVEN, SEVEN, 1, "idle/0")
     assert world.says("UsersKept") == ("Unknown", "UsersNotKept")
 
     world.keeps_users("west", by=HEADER).run()
