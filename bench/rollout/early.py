@@ -14,6 +14,7 @@ import pathlib
 import sys
 import tempfile
 import time
+from typing import TYPE_CHECKING
 
 from assay.api.deployment_status import Stage as RolloutStage
 from demo.artifacts import ArtifactServer
@@ -21,6 +22,9 @@ from demo.models import Version, artifact
 from demo.stage import Stage
 from fleet import Fleet
 from tests.e2e.trial import Trial
+
+if TYPE_CHECKING:
+    from demo.log import Prediction
 
 STEPS = {"rollout.canary.steps": [{"weight": 5}]}
 SEEN_SECONDS = 2.0
@@ -43,6 +47,7 @@ def main() -> None:
         ):
             trial = Trial(stage, store, "early")
             trial.start(first, STEPS)
+            early: list[Prediction] = []
             with trial.stream(rate) as stream:
                 for number in range(1, trials + 1):
                     trial.apply(other, STEPS)

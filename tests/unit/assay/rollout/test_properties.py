@@ -8,7 +8,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from assay.api.deployment_status import ModelDeploymentStatus, RejectedTrials, Stage, Verdict
+from assay.api.deployment_status import (
+    ModelDeploymentStatus,
+    RejectedTrials,
+    RolloutStatus,
+    Stage,
+    Verdict,
+)
 from assay.api.model_deployment import ALL_TRAFFIC, Paused, RolloutType
 from assay.api.request import Verb, parse
 from assay.judge import Judgement
@@ -46,7 +52,8 @@ GUARDED = {"analysis": {"guards": [P99]}}
 BY_GUARDS = {"analysis": {"metrics": [], "guards": [P99]}}
 SWITCHED = {"type": "BlueGreen", **BY_GUARDS}
 PREVIEWED = {**SWITCHED, "blueGreen": {"previewHostnames": ["preview.example.com"]}}
-KINDS = st.sampled_from((GUARDED, GUARDED, BY_GUARDS, SWITCHED, PREVIEWED))
+FAST = {**GUARDED, "fastTrackRevisions": 1}
+KINDS = st.sampled_from((GUARDED, GUARDED, BY_GUARDS, SWITCHED, PREVIEWED, FAST))
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
@@ -260,7 +267,7 @@ class Rollouts(RuleBasedStateMachine):
             assert old.canary.revision not in {item.canary_slot for item in routes if item}
         # One step at a time.
         if old.rollout and new.rollout and old.rollout.id == new.rollout.id:
-            assert new.rollout.step - old.rollout.step in {0, 1}
+            assert new.rollout.step - old.rollout.step in _climbs(old.rollout, new.rollout)
             assert new.rollout.settings == old.rollout.settings
             # Later waves follow the verdict, one at a time.
             assert len(new.rollout.waves) - len(old.rollout.waves) in {0, 1}
@@ -326,7 +333,10 @@ class Rollouts(RuleBasedStateMachine):
     def _retried(
         self, old: ModelDeploymentStatus, new: ModelDeploymentStatus, by_hand: str
     ) -> None:
-        """What lost is not tried again, but by a person: then with the evidence that it had."""
+        """What lost is not tried again, but by a person: then with the evidence that it had.
+
+        Only what was stable and has not lost begins with a verdict.
+        """
         if new.canary is not None and new.canary != old.canary and new.rollout is not None:
             revision = new.canary.revision
             if by_hand == "retry":
@@ -338,6 +348,10 @@ class Rollouts(RuleBasedStateMachine):
                 assert revision in self.served
                 self.lost.pop(revision, None)
             assert revision not in self.lost
+            if new.rollout.latched is not None:
+                assert new.rollout.settings.fast_track_revisions
+                assert by_hand == ""
+                assert revision in self.served
         self._remember_lost()
 
     def _remember_lost(self) -> None:
@@ -473,4 +487,13 @@ Rollouts.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def _climbs(old: RolloutStatus, new: RolloutStatus) -> set[int]:
+    """So many steps a look may take; what begins with a verdict takes all of them when it is ready."""
+    began = (old.stage, new.stage) == (Stage.STARTING, Stage.TRIAL)
+    fast = new.latched is not None and new.latched.reason == "FastTrack"
+    return {len(new.settings.steps) - 1} if began and fast else {0, 1}
+
+
 TestRollouts = Rollouts.TestCase
