@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
@@ -58,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_full = False
         # How much of it the client had taken when it was last looked at.
         self._taken = 0
+        self._since = 0.0
         self.is_made = False
         self.deadline = _NEVER
 
@@ -117,7 +119,11 @@ class Connection(asyncio.BufferedProtocol):
             not request.keeps_alive
             or CLOSE in headers
             or (unread and request.waits_for_continue)
-            or (listener.stopping and not parser.requests and (unread or parser.reading is None))
+            or (
+                (listener.stopping or self._is_old())
+                and not parser.requests
+                and (unread or parser.reading is None)
+            )
         )
         if closes and CLOSE not in headers:
             headers += (CLOSE,)
@@ -144,6 +150,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        self._since = time.monotonic()
         self.is_made = True
         self._wait()
         self._listener.connections.add(self)
@@ -271,6 +278,10 @@ class Connection(asyncio.BufferedProtocol):
             rest = service.refuse(request, request.failure)
         if rest is not None:
             self._listener.start(rest)
+
+    def _is_old(self) -> bool:
+        """Return whether the connection is not to be kept any longer."""
+        return time.monotonic() - self._since > self._listener.service.connection_seconds()
 
     def _close(self, *, lingers: bool) -> None:
         """Close as soon as everything that was written has been taken.

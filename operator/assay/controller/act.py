@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.members import receipts, resources
 from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
@@ -27,8 +27,8 @@ from assay.render.member import (
 )
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
-from assay.rollout.observation import MemberView, Observation, PodsView
-from assay.rollout.traffic import cluster_of, wanted_route
+from assay.rollout.observation import LEAD_SECONDS, MemberView, Observation, PodsView
+from assay.rollout.traffic import cluster_of, traffic_of, wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -61,6 +61,8 @@ class Hands:
         What all ModelDeployments hold in the members.
     code
         Which program this is: another one may render other objects of the same.
+    lead_seconds
+        How long before it counts servers are told of a stratum.
     """
 
     hub: Hub
@@ -72,6 +74,7 @@ class Hands:
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
     code: str = ""
+    lead_seconds: int = LEAD_SECONDS
 
 
 async def record(
@@ -163,6 +166,12 @@ async def act(
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
+    running |= {
+        # Servers that stamp strata by themselves stop to count for a trial that left them.
+        member.name: member.submit(*item.key, traffic_plan(target, member.name), urgent=urgent)
+        for member in _reachable(hands, misrouted)
+        if target.keys and traffic_of(spec, status).mode is TrafficMode.REPLICAS
+    }
     replicas, inputs = _replicas(observed, status), mark(target)
     floors = {view.name: _floors(view, status) for view in observed.members}
     for member in members:

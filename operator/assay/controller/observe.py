@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.evidence import (
     Evidence,
     EvidenceError,
@@ -28,6 +28,7 @@ from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.scaling import settled
 from assay.rollout.settings import metric_specs, policy
+from assay.rollout.traffic import traffic_of
 
 from . import metrics
 from .guards import read_guards, wrong_query
@@ -62,6 +63,7 @@ async def observe(
     memory: Memory,
     now: datetime.datetime,
     reservations: Reservations,
+    lead_seconds: int,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
     placed = _place(members, item, spec, memory, reservations, now)
@@ -85,13 +87,18 @@ async def observe(
     stores = dict(look.stores)
     labels = {candidate.name: candidate.labels for candidate in members.candidates()}
     least = floors(spec.serving.autoscaling, names)
+    by_pods = traffic_of(spec, item.status).mode is TrafficMode.REPLICAS
     views = [
-        dataclasses.replace(
-            settled(item.status, view),
-            ledger_store=stores.get(view.name),
-            labels=labels.get(view.name, {}),
-            replicas=names.get(view.name, 0),
-            floor=least.get(view.name),
+        settled(
+            item.status,
+            dataclasses.replace(
+                view,
+                route=view.entry if by_pods else view.route,
+                ledger_store=stores.get(view.name),
+                labels=labels.get(view.name, {}),
+                replicas=names.get(view.name, 0),
+                floor=least.get(view.name),
+            ),
         )
         for view in views
     ]
@@ -107,6 +114,7 @@ async def observe(
         guards=guards,
         invalid=wrong_query(item, spec),
         plan=placed,
+        lead_seconds=lead_seconds,
     )
 
 
@@ -276,7 +284,12 @@ async def _judge(
     if status.stable is None or status.canary is None:
         return None
     revisions = status.stable.revision, status.canary.revision
-    weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
+    # A Service divides connections, not requests: what it gives is no ratio to test.
+    weights = (
+        None
+        if rollout.by_pods
+        else {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
+    )
     analysis = rollout.settings.analysis
     past, built = memory.history.known_of_all(known), memory.history.built
     elapsed = (now - rollout.evidence_since).total_seconds()

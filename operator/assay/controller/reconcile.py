@@ -52,7 +52,9 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
     moment = now()
-    observed = await observe(hands.members, item, spec, memory, moment, hands.reservations)
+    observed = await observe(
+        hands.members, item, spec, memory, moment, hands.reservations, hands.lead_seconds
+    )
     taken = adopted(item.status, item.generation, (*observed.members, *observed.leaving))
     if taken is not None:
         return await _adopt(hands, item, spec, memory, observed, *taken)

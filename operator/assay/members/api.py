@@ -197,12 +197,13 @@ class Api:
         seconds: float = READ_SECONDS,
         urgent: bool = False,
         manager: str = FIELD_MANAGER,
+        force: bool = True,
     ) -> dict[str, Any]:
         """Server-side apply: from then on the fields in `document` are all that `manager` owns."""
         return await self.request(
             "PATCH",
             resources.path_of(document) + subresource,
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             body=document,
             content_type=APPLY,
             seconds=seconds,

@@ -152,6 +152,7 @@ class Member:
                     reachable=True,
                     revisions=await session.revisions(namespace, name),
                     route=session.route(namespace, name),
+                    entry=session.entry(namespace, name),
                     sticky=session.sticky(namespace, name),
                     ledger_ready=session.ledger_ready(namespace, name),
                     record=await session.record(namespace, name),

@@ -70,7 +70,7 @@ def documents(plan: MemberPlan, uids: Mapping[str, str] | None = None) -> Iterat
     for item in plan.revisions:
         yield item.anchor
         yield from item.owned((uids or {}).get(item.anchor["metadata"]["name"], ""))
-    yield from (each for each in (plan.route, plan.preview, plan.sticky) if each)
+    yield from (each for each in (plan.route, plan.entry, plan.preview, plan.sticky) if each)
 
 
 def unwatched(plan: MemberPlan) -> frozenset[Key]:

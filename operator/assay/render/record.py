@@ -58,6 +58,7 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
         "wave": cluster.wave,
         "replicas": cluster.replicas,
         "heldReplicas": cluster.held_replicas,
+        "strata": [item.to_dict() for item in cluster.strata or ()] or None,
     }
     return [{name: value for name, value in told.items() if value is not None}]
 

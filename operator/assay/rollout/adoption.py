@@ -76,7 +76,7 @@ def _progress(kept: ModelDeploymentStatus) -> tuple[datetime.datetime, bool, boo
 
 
 def _own(cluster: ClusterStatus, *, same_rollout: bool) -> ClusterStatus:
-    past = {"weight": 0, "ledger_store": None, "wave": None, "held_replicas": None}
+    past = {"weight": 0, "ledger_store": None, "wave": None, "held_replicas": None, "strata": None}
     return cluster if same_rollout else cluster.model_copy(update=past)
 
 

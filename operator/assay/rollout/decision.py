@@ -18,6 +18,7 @@ from .effects import apply, with_clock
 from .guards import worst
 from .observation import Decision, Event, Observation, Order
 from .requests import refused
+from .sharing import waits_for_others, whole_share
 from .situation import Situation, seconds, touches
 from .summary import conditions
 from .transitions import Trigger
@@ -62,6 +63,7 @@ def decide(
     if spec.paused is not Paused.ALL:
         new = _tidied(situation, new)
     new = new.model_copy(update={"clusters": clusters(situation, new)})
+    new = new.model_copy(update={"share": whole_share(situation, new)})
     # 3. What there is to say.
     judgement = situation.judgement(status)
     if judgement is not None and _same_rollout(status, new):
@@ -104,6 +106,8 @@ def _same_rollout(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> boo
 def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     """Forget what is over: retired pods past their time, rejections and history past the limit."""
     in_use = {item.revision for item in (status.stable, status.canary) if item is not None}
+    # An entry Service of both versions would have these pods too: a trial waits until they are gone.
+    stays = not waits_for_others(status)
     limit = situation.spec.revision_history_limit
     return status.model_copy(
         update={
@@ -113,7 +117,7 @@ def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploym
                 if item.revision not in in_use
                 # A route that could not be written yet still needs the pods behind it.
                 and (
-                    item.until > situation.now
+                    (stays and item.until > situation.now)
                     or any(touches(member, item.revision) for member in situation.holders)
                 )
             ),
@@ -177,6 +181,7 @@ def _wake_after(
             due += _wave_due(situation, rollout)
         if rollout.stage is Stage.TRIAL:
             due += [situation.step_due(rollout), situation.trial_due(rollout)]
+            due += [told.since for item in status.clusters for told in item.strata or ()]
         if rollout.stage is Stage.PROMOTING:
             due.append(situation.promotion_due(rollout))
         if rollout.stage in {Stage.TRIAL, Stage.PROMOTING, Stage.ROLLING_BACK}:

@@ -111,7 +111,7 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 def look(members: Any, item: Deployment, memory: Memory) -> Observation:
     assert item.spec is not None
-    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations()))
+    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations(), 120))
 
 
 @pytest.mark.parametrize(

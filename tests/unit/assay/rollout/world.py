@@ -130,7 +130,7 @@ class Member:
             running_revisions(status, self.name),
             staying_revisions(status, self.name),
         )
-        counts = {name: wanted_pods(status, name, self.replicas) for name in made}
+        counts = {name: wanted_pods(status, name, self.replicas, self.name) for name in made}
         stayed = {name: pods for name, pods in self.pods.items() if name in staying - made}
         self.pods = stayed | {name: self._of(name, count) for name, count in counts.items()}
         wanted = wanted_route(status, self.name)
