@@ -241,11 +241,11 @@ class Traffic(Model):
         TrafficMode.GATEWAY,
         description="Gateway: a Gateway divides the requests by the weights of the steps. Replicas: no gateway is needed; clients ask the Service named as the ModelDeployment, and the canary's share is that of its pods. An edit counts when the rollout that is under way is over.",
     )
-    parent_refs: tuple[ParentRef, ...] = pydantic.Field(
-        default_factory=tuple,
+    parent_refs: (
+        Annotated[tuple[ParentRef, ...], pydantic.Field(min_length=1, max_length=8)] | None
+    ) = pydantic.Field(
+        None,
         description="Gateways that take the traffic, in every member. Required with mode Gateway.",
-        min_length=1,
-        max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     hostnames: tuple[Annotated[str, pydantic.Field(max_length=253)], ...] = pydantic.Field(

@@ -6,7 +6,7 @@ from assay.api.deployment_status import (
     RolloutStatus,
     Stage,
 )
-from assay.api.model_deployment import ALL_TRAFFIC, Paused
+from assay.api.model_deployment import ALL_TRAFFIC, Paused, TrafficMode
 
 from .changes import with_rollout
 from .observation import MemberView
@@ -14,7 +14,7 @@ from .scaling import can_replace, held
 from .sharing import alone, percent, share, shared_weight, strata
 from .situation import Situation, has_pods, is_ready, pods_of
 from .sizing import wanted_pods
-from .traffic import cluster_of
+from .traffic import cluster_of, traffic_of
 from .wording import clip
 
 
@@ -204,7 +204,8 @@ def _weight(
     if canary is None:
         waits = serving != stable.revision
         # Where one Service has all pods that there are, no third revision may be among them.
-        apart = not rollout.by_pods or alone(member, stable.revision, serving or "")
+        mode = traffic_of(situation.spec, status).mode
+        apart = mode is TrafficMode.GATEWAY or alone(member, stable.revision, serving or "")
         return had if waits and apart and _keeps(member, stable.revision) else 0
     if rollout.stage is not Stage.TRIAL or serving != stable.revision or wave is None:
         return 0
