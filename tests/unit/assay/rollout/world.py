@@ -139,7 +139,7 @@ class Member:
         stayed = {
             name: pods if name in staying else PodsView(pods.desired, 0)
             for name, pods in self.pods.items()
-            if name in (staying | lingering) - made
+            if name in {*staying, *lingering} - made
         }
         self.pods = stayed | {name: self._of(name, count) for name, count in counts.items()}
         wanted = wanted_route(status, self.name)
