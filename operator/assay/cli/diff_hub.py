@@ -29,7 +29,7 @@ from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
 from assay.rollout.scaling import settled
 from assay.rollout.sizing import wanted_pods
-from assay.rollout.traffic import cluster_of, wanted_route
+from assay.rollout.traffic import cluster_of, traffic_of, wanted_route
 from assay.rollout.wording import moment, named
 
 _LOOKS = 4
@@ -292,6 +292,8 @@ def _trial(
             yield "note", "spec.rollout: edits count from the next rollout"
         if now.sticky_by != spec.traffic.sticky_by:
             yield "note", "spec.traffic.stickyBy: edits count from the next rollout"
+        if traffic_of(spec, after).mode is not spec.traffic.mode:
+            yield "note", "spec.traffic.mode: the edit counts when the rollout is over"
 
 
 def _steps(settings: Rollout) -> str:

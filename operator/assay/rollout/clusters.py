@@ -245,6 +245,11 @@ def _message(situation: Situation, status: ModelDeploymentStatus, member: Member
         return "placement does not choose it any more"
     failures = (pods_of(member, name).failure for name in _revisions(status))
     words = [failure for failure in failures if failure is not None]
+    if member.placed is not None and member.placed != member.replicas:
+        words.append(
+            f"placement gives it {member.placed} pods, it keeps {member.replicas} until the rollout"
+            " is over"
+        )
     if member.floor is not None:
         why = (pods_of(member, name).unscaled for name in _revisions(status))
         words += dict.fromkeys(text for text in why if text is not None)

@@ -151,6 +151,8 @@ class MemberView:
     replicas
         Pods per revision that placement gives it, the most of them if their number follows the
         load; 0 in a member that is being left.
+    placed
+        What placement gives it by now if it keeps other `replicas` until the rollout is over.
     applied
         Digest of what was applied there last; None while that is not known.
     floor
@@ -170,6 +172,7 @@ class MemberView:
     record: RecordView | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 0
+    placed: int | None = None
     applied: str | None = None
     floor: int | None = None
 

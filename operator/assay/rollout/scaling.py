@@ -128,7 +128,7 @@ def settled(status: ModelDeploymentStatus, member: MemberView) -> MemberView:
         return member
     if member.floor is None and member.replicas:
         by_pods = status.rollout is not None and status.rollout.by_pods
-        return replace(member, replicas=held) if by_pods else member
+        return replace(member, replicas=held, placed=member.replicas) if by_pods else member
     revisions = {
         name: pods if pods.least is None else replace(pods, least=min(pods.least, held))
         for name, pods in member.revisions.items()

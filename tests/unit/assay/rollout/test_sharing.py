@@ -223,6 +223,9 @@ def test_numbers_of_pods_stand_still_in_a_trial() -> None:
         member.replicas = 8
     world.run()
     assert desired(world) == {SEVEN: 4, EIGHT: 1}
+    cluster = cluster_of(world.status, "east")
+    assert cluster is not None
+    assert "placement gives it 8 pods, it keeps 4 until the rollout is over" in cluster.message
     world.with_judgement(ROLLBACK).run()
     assert desired(world) == {SEVEN: 8}
 
