@@ -24,6 +24,7 @@ from .written import (
     documents,
     key_of,
     proof_of,
+    sent_digest,
     unwatched,
 )
 
@@ -144,7 +145,7 @@ class Writer:
 
     async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
         """Apply one object unless it is so already; return its uid."""
-        key, wanted = key_of(document), digest(document)
+        key, wanted = key_of(document), sent_digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
@@ -251,7 +252,7 @@ class Writer:
         for document in documents(plan, uids):
             key = key_of(document)
             if before := found.get(key) or self._written.get(key):
-                self._written[key] = replace(before, wanted=digest(document))
+                self._written[key] = replace(before, wanted=sent_digest(document))
         self._checked[deployment_of(plan)] = time.monotonic()
 
     def _watched_proof(self, place: tuple[str, str], mark: str) -> str:
