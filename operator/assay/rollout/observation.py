@@ -257,9 +257,13 @@ class Decision:
     ----------
     wake_after
         Seconds until the next look although nothing changes; None when only a change matters.
+    holds_for
+        Seconds until time alone may change something; None when only news can. Until then the status
+        that was decided, with the same observation, stays as it is, but for times in messages.
     """
 
     status: ModelDeploymentStatus
     order: Order
     events: tuple[Event, ...] = ()
     wake_after: float | None = None
+    holds_for: float | None = None
