@@ -201,9 +201,14 @@ class Writer:
                 del self._written[key]
         self._checked[namespace, name] = now
 
-    def _check_due(self, namespace: str, name: str) -> bool:
+    def checks_in(self, namespace: str, name: str) -> float:
+        """Return the seconds until what is not watched is to be looked at again."""
         seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
-        return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+        now = time.monotonic()
+        return max(self._checked.get((namespace, name), now - seconds) + seconds - now, 0.0)
+
+    def _check_due(self, namespace: str, name: str) -> bool:
+        return self.checks_in(namespace, name) <= 0.0
 
     async def _unwatched_now(
         self, namespace: str, name: str, keys: AbstractSet[Key]

@@ -76,7 +76,7 @@ def decide(
     events = (*events, *_observed_events(status, new))
     # 4. What comes first, and when to look again: at a rollout that just began, at once.
     holds = _holds_for(situation, new, now) if _same_rollout(status, new) else 0.0
-    return Decision(new, _order(status, new), events, _sooner(holds, _pace(new)), holds)
+    return Decision(new, _order(status, new), events, _pace(new), holds)
 
 
 def _advance(
@@ -196,10 +196,6 @@ def _pace(status: ModelDeploymentStatus) -> float | None:
     if rollout is None or rollout.stage not in _JUDGED:
         return None
     return float(rollout.settings.analysis.interval_seconds)
-
-
-def _sooner(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _wave_due(situation: Situation, rollout: RolloutStatus) -> Iterator[datetime.datetime]:
