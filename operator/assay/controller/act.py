@@ -120,8 +120,10 @@ async def act(
     moment: datetime.datetime,
     *,
     urgent: bool,
-) -> None:
+) -> bool:
     """Bring every reachable member to `status`, all at once; urgent: route first.
+
+    Returns whether there was anything to do, or something is not known yet that a plan needs.
 
     Members that placement does not choose any more get their traffic right and nothing else. What
     fails is noted in `memory.failures` and shown by the next look.
@@ -161,7 +163,7 @@ async def act(
         # A rollback waits for nobody: what moves traffic is on its way, the rest is tried again.
         await _settle(hands, item, memory, running)
         memory.failures[""] = error.message
-        return
+        return True
     if memory.keys is not None:
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
@@ -185,6 +187,7 @@ async def act(
     await _settle(hands, item, memory, running)
     applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
     memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
+    return bool(running) or _must_read(spec, memory, status, members)
 
 
 def _recorded(status: ModelDeploymentStatus, member: Member) -> str | None:
@@ -250,8 +253,10 @@ def _must_read(
 
 async def leave(
     hands: Hands, item: Deployment, observed: Observation, status: ModelDeploymentStatus
-) -> None:
+) -> bool:
     """Remove the ModelDeployment from members that placement does not choose any more.
+
+    Returns whether there are any.
 
     Not before stable serves in every chosen one: a selector with a typing error ends no service.
     Where the residency forbids it to be, it is removed as soon as stable serves in any.
@@ -281,6 +286,7 @@ async def leave(
             log.warning("member %s: %s", member.name, str(result) or "too slow, trying again")
         elif result is not None:
             raise result
+    return bool(going)
 
 
 def _pods(view: MemberView, revision: str) -> PodsView:

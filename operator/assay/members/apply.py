@@ -26,6 +26,7 @@ from .written import (
     documents,
     key_of,
     proof_of,
+    sent_digest,
     unwatched,
 )
 
@@ -177,7 +178,7 @@ class Writer:
 
         Without `force` it is an error if somebody else has written what we would change.
         """
-        key, wanted = key_of(document), digest(document)
+        key, wanted = key_of(document), sent_digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
@@ -233,9 +234,14 @@ class Writer:
                 del self._written[key]
         self._checked[namespace, name] = now
 
-    def _check_due(self, namespace: str, name: str) -> bool:
+    def checks_in(self, namespace: str, name: str) -> float:
+        """Return the seconds until what is not watched is to be looked at again."""
         seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
-        return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+        now = time.monotonic()
+        return max(self._checked.get((namespace, name), now - seconds) + seconds - now, 0.0)
+
+    def _check_due(self, namespace: str, name: str) -> bool:
+        return self.checks_in(namespace, name) <= 0.0
 
     async def _unwatched_now(
         self, namespace: str, name: str, keys: AbstractSet[Key]
@@ -284,7 +290,7 @@ class Writer:
         for document in documents(plan, uids):
             key = key_of(document)
             if before := found.get(key) or self._written.get(key):
-                self._written[key] = replace(before, wanted=digest(document))
+                self._written[key] = replace(before, wanted=sent_digest(document))
         self._checked[deployment_of(plan)] = time.monotonic()
 
     def _watched_proof(self, place: tuple[str, str], mark: str) -> str:

@@ -280,11 +280,21 @@ class Decision:
 
     Attributes
     ----------
-    wake_after
-        Seconds until the next look although nothing changes; None when only a change matters.
+    pace
+        Seconds between two looks at evidence; None when nothing is judged.
+    holds_for
+        Seconds until time alone may change something; None when only news can. Until then the status
+        that was decided, with the same observation, stays as it is, but for times in messages.
     """
 
     status: ModelDeploymentStatus
     order: Order
     events: tuple[Event, ...] = ()
-    wake_after: float | None = None
+    pace: float | None = None
+    holds_for: float | None = None
+
+    @property
+    def wake_after(self) -> float | None:
+        """Seconds until the next look although nothing changes; None when only a change matters."""
+        spans = (self.pace, self.holds_for)
+        return min((each for each in spans if each is not None), default=None)

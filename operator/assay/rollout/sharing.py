@@ -13,7 +13,7 @@ What was announced is in status before any member is told, so an operator that s
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from assay.api.deployment_status import (
     ClusterStatus,
@@ -129,6 +129,15 @@ def schedule(
         kept = kept[:-1]  # the member was told too late, or not at all
     in_force = [item for item in kept if item.since <= now][-1:]
     return (*in_force, Announced(wanted, now + seconds(lead_seconds)))
+
+
+def strata_due(situation: Situation, status: ModelDeploymentStatus) -> Iterator[datetime.datetime]:
+    """Yield when what is announced comes into force, and when it is announced anew if not shown."""
+    spare = seconds(round(_PROMPTLY * situation.observed.lead_seconds))
+    for cluster in status.clusters:
+        for item in cluster.strata or ():
+            yield item.since - spare
+            yield item.since
 
 
 def _wanted(

@@ -84,6 +84,14 @@ KINDS = st.sampled_from((GUARDED, GUARDED, BY_GUARDS, SWITCHED, PREVIEWED, FAST)
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
+def _untimed(status: ModelDeploymentStatus) -> dict[str, Any]:
+    """Return what a status says, without the words: they may name times."""
+    document = status.to_dict()
+    for each in document.get("conditions", ()):
+        each.pop("message", None)
+    return document
+
+
 class Rollouts(RuleBasedStateMachine):
     """Users, failures and time act on the world; the operator looks now and then."""
 
@@ -429,6 +437,23 @@ class Rollouts(RuleBasedStateMachine):
                 self.lost[item.revision] = item.trials
 
     # What must always hold
+
+    @invariant()
+    def time_alone_changes_nothing_before_it_is_due(self) -> None:
+        """What a look that changed nothing found holds for as long as it said."""
+        world, now = self.world, self.world.now
+        first = world.decide()
+        if _untimed(first.status) != _untimed(world.status) or first.holds_for == 0.0:
+            return
+        latest = 90000.0 if first.holds_for is None else first.holds_for - 1.0
+        try:
+            for later in (latest / 2, latest):
+                world.now = now + datetime.timedelta(seconds=int(later))
+                second = world.decide()
+                assert _untimed(second.status) == _untimed(first.status)
+                assert (second.order, second.events) == (first.order, first.events)
+        finally:
+            world.now = now
 
     @invariant()
     def rollback_is_absorbing(self) -> None:
