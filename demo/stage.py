@@ -125,10 +125,14 @@ class Stage:
         note("operator installed on the hub")
         for name, kubeconfig in kubeconfigs.items():
             self._apply(_secret(secret_name(name), kubeconfig))
-            self._apply(cluster_manifest(name, self.scrape_interval_seconds))
+            self._apply(self.member_manifest(name))
         for name in self.members:
             self.wait_for_cluster(name)
         note(f"members reachable: {', '.join(self.members)}")
+
+    def member_manifest(self, name: str) -> Manifest:
+        """Return the ModelCluster of a member."""
+        return cluster_manifest(name, self.scrape_interval_seconds)
 
     def uninstall(self) -> None:
         """Delete our ModelDeployments and ModelClusters, members cleaned first, and remove Assay.

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from assay.api.deployment_status import HistoryEntry
@@ -87,12 +87,14 @@ class Trial:
         labels: LabelSettings | None = None,
         *,
         users: int = 0,
+        members: Collection[str] | None = None,
     ) -> BackgroundStream:
-        """A steady stream of held-out rows through both gateways, labels following."""
+        """A steady stream of held-out rows through the gateways of `members` (all), labels following."""
         data = split()
+        targets = self.stage.targets(self.name)
         return BackgroundStream(
             self.name,
-            self.stage.targets(self.name),
+            [item for item in targets if members is None or item.member in members],
             Data(data.held_out_rows, [str(label) for label in data.held_out_labels]),
             Load(
                 requests_per_second=requests_per_second,
