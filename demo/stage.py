@@ -8,7 +8,7 @@ import concurrent.futures
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,8 +235,10 @@ class Stage:
                 )
             time.sleep(_PAUSE_SECONDS)
 
-    def targets(self, name: str, namespace: str = NAMESPACE) -> list[Target]:
-        """Return where clients send predictions and labels, for each member."""
+    def targets(
+        self, name: str, namespace: str = NAMESPACE, *, members: Collection[str] | None = None
+    ) -> list[Target]:
+        """Return where clients send predictions and labels, for each of `members` (all)."""
         return [
             Target(
                 member,
@@ -244,6 +246,7 @@ class Stage:
                 cluster.service_url(namespace, f"{name}-ledger", 80),
             )
             for member, cluster in self.members.items()
+            if members is None or member in members
         ]
 
     def prometheus(self) -> dict[str, Connection]:

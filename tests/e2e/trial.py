@@ -91,10 +91,9 @@ class Trial:
     ) -> BackgroundStream:
         """A steady stream of held-out rows through the gateways of `members` (all), labels following."""
         data = split()
-        targets = self.stage.targets(self.name)
         return BackgroundStream(
             self.name,
-            [item for item in targets if members is None or item.member in members],
+            self.stage.targets(self.name, members=members),
             Data(data.held_out_rows, [str(label) for label in data.held_out_labels]),
             Load(
                 requests_per_second=requests_per_second,
