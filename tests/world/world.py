@@ -106,9 +106,9 @@ class World:
             for trial, changes in ((self.everywhere, EVERYWHERE), (self.resident, RESIDENT)):
                 stack.callback(trial.delete)
                 trial.start(artifact(Version.FIRST), changes)
+            stack.callback(self._stop)  # first: threads of streams would keep the process
             for member in self.stage.members:
                 self.ask(member)
-            stack.callback(self._stop)
             yield self
 
     def ask(self, member: str) -> None:
