@@ -8,7 +8,7 @@ import concurrent.futures
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +125,14 @@ class Stage:
         note("operator installed on the hub")
         for name, kubeconfig in kubeconfigs.items():
             self._apply(_secret(secret_name(name), kubeconfig))
-            self._apply(cluster_manifest(name, self.scrape_interval_seconds))
+            self._apply(self.member_manifest(name))
         for name in self.members:
             self.wait_for_cluster(name)
         note(f"members reachable: {', '.join(self.members)}")
+
+    def member_manifest(self, name: str) -> Manifest:
+        """Return the ModelCluster of a member."""
+        return cluster_manifest(name, self.scrape_interval_seconds)
 
     def uninstall(self) -> None:
         """Delete our ModelDeployments and ModelClusters, members cleaned first, and remove Assay.
@@ -231,8 +235,10 @@ class Stage:
                 )
             time.sleep(_PAUSE_SECONDS)
 
-    def targets(self, name: str, namespace: str = NAMESPACE) -> list[Target]:
-        """Return where clients send predictions and labels, for each member."""
+    def targets(
+        self, name: str, namespace: str = NAMESPACE, *, members: Collection[str] | None = None
+    ) -> list[Target]:
+        """Return where clients send predictions and labels, for each of `members` (all)."""
         return [
             Target(
                 member,
@@ -240,6 +246,7 @@ class Stage:
                 cluster.service_url(namespace, f"{name}-ledger", 80),
             )
             for member, cluster in self.members.items()
+            if members is None or member in members
         ]
 
     def prometheus(self) -> dict[str, Connection]:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from assay.api.deployment_status import HistoryEntry
@@ -88,12 +88,16 @@ class Trial:
         *,
         users: int = 0,
         targets: Sequence[Target] | None = None,
+        members: Collection[str] | None = None,
     ) -> BackgroundStream:
-        """A steady stream of held-out rows through both gateways, or to `targets`, labels following."""
+        """A steady stream of held-out rows, labels following.
+
+        It goes to `targets`, or through the gateways of `members`, or through all.
+        """
         data = split()
         return BackgroundStream(
             self.name,
-            targets or self.stage.targets(self.name),
+            targets or self.stage.targets(self.name, members=members),
             Data(data.held_out_rows, [str(label) for label in data.held_out_labels]),
             Load(
                 requests_per_second=requests_per_second,
