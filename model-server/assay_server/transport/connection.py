@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import struct
-import time
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
@@ -120,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
             or CLOSE in headers
             or (unread and request.waits_for_continue)
             or (
-                (listener.stopping or self._is_old())
+                (listener.stopping or self._since <= listener.kept_since)
                 and not parser.requests
                 and (unread or parser.reading is None)
             )
@@ -150,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
-        self._since = time.monotonic()
+        self._since = self._listener.now
         self.is_made = True
         self._wait()
         self._listener.connections.add(self)
@@ -278,10 +277,6 @@ class Connection(asyncio.BufferedProtocol):
             rest = service.refuse(request, request.failure)
         if rest is not None:
             self._listener.start(rest)
-
-    def _is_old(self) -> bool:
-        """Return whether the connection is not to be kept any longer."""
-        return time.monotonic() - self._since > self._listener.service.connection_seconds()
 
     def _close(self, *, lingers: bool) -> None:
         """Close as soon as everything that was written has been taken.

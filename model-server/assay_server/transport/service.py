@@ -39,7 +39,7 @@ class Service:
     Attributes
     ----------
     connection_seconds
-        Returns for how long a connection may be kept now; an older one ends with its next answer.
+        Asked every second for how long a connection may be kept; an older one ends with its next answer.
     """
 
     def __init__(
