@@ -29,6 +29,8 @@ RELEASE = "assay"
 MEMBER_RELEASE = "assay-member"
 OPERATOR_IMAGE = "localhost/assay-operator:dev"
 SERVER_IMAGE = "localhost/assay-server:dev"
+STRATUM_LEAD_SECONDS = 40
+"""Kubelets of the fleet bring a changed Secret to its pods in some 15 s."""
 _PAUSE_SECONDS = 0.25
 
 Note = Callable[[str], None]
@@ -273,6 +275,7 @@ class Stage:
             *("upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace"),
             *("--set", f"operator.image.repository={repository},operator.image.tag={tag}"),
             *("--set", f"operator.serverImage={self._server_image}"),
+            *("--set", f"operator.stratumLeadSeconds={STRATUM_LEAD_SECONDS}"),
             # The tag stays when the image is built anew: an annotation makes pods of the new one.
             *("--set-string", f"operator.podAnnotations.demo/installed=t{time.time_ns()}"),
             # Somebody may have applied crds/ by kubectl before; the chart's are the same.
