@@ -199,7 +199,7 @@ def test_what_is_so_is_not_written_and_drift_is_mended(east: Cluster) -> None:
             await until(lambda: seen_route(member) != ours)
             await member.submit(NAMESPACE, NAME, a_plan())
             rule = objects(east)[f"HTTPRoute/{NAME}"]["spec"]["rules"][0]
-            assert [backend["weight"] for backend in rule["backendRefs"]] == [50, 50]
+            assert [backend["weight"] for backend in rule["backendRefs"]] == [99, 1]
 
     asyncio.run(scenario())
 
