@@ -73,7 +73,7 @@ def first_process(name: str) -> int | None:
 
 def others(name: str) -> set[int]:
     """Return all processes in the cluster's process namespace but the first, on which all depend."""
-    return {pid for pid in members(name) if _place_in_namespace(pid) not in {[], [1]}}
+    return {pid for pid in members(name) if _place_in_namespace(pid) not in ([], [1])}
 
 
 def destroy(name: str) -> None:
