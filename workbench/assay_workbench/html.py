@@ -10,6 +10,7 @@ from assay_workbench.intervals import SOURCES
 from assay_workbench.plots import plots
 from assay_workbench.text import (
     INTERVALS,
+    MOST_CLASSES,
     READINGS,
     about_mcnemar,
     advice_on_threshold,
@@ -21,9 +22,6 @@ from assay_workbench.text import (
     span,
     threshold_words,
 )
-
-_MOST_CLASSES = 30
-"""Of a confusion matrix; a larger one is only in the JSON."""
 
 
 def page(evaluation: Evaluation, origin: Origin) -> str:
@@ -88,7 +86,7 @@ def _tiles(evaluation: Evaluation) -> list[Figure]:
 
 def _confusion(evaluation: Evaluation) -> list[tuple[str, list[tuple[str, float]]]]:
     """Return rows of (count, shade): the part of the true class's rows."""
-    if len(evaluation.classes) > _MOST_CLASSES:
+    if len(evaluation.classes) > MOST_CLASSES:
         return []
     matrix = evaluation.model.confusion
     return [

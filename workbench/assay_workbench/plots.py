@@ -147,9 +147,12 @@ def _calibration(evaluation: Evaluation, names: Sequence[str]) -> Plot:
         high = np.array([each.interval.upper for each in points])
         axes.vlines(x, low, high, color=_SERIES[place], linewidth=1.3)
         axes.plot(
-            x, y, color=_SERIES[place], marker="o", markersize=4.5, label=name,
-            linestyle=_DASHES[place % len(_DASHES)], linewidth=1.4,
+            x, y, color=_SERIES[place], label=name, linewidth=1.0,
+            linestyle=_DASHES[place % len(_DASHES)],
         )  # fmt: skip
+        rows = np.array([each.rows for each in points], dtype=np.float64)
+        # Many bins hold few rows: the eye should follow those with many.
+        axes.scatter(x, y, s=10.0 + 70.0 * rows / rows.max(), color=_SERIES[place], zorder=3)
     _legend(axes, "upper left")
     found = [
         arm.figure("ECE", of=name) or arm.figure("ECE", Average.BINARY, name) for name in names
@@ -163,7 +166,7 @@ def _calibration(evaluation: Evaluation, names: Sequence[str]) -> Plot:
         canvas,
         "Calibration",
         f"Observed frequency against predicted probability in ten bins. {told}",
-        f"{told} Points on the dotted line mean what they say; vertical lines are Wilson intervals.",
+        f"{told} Points on the dotted line mean what they say; the larger a point, the more rows; vertical lines are Wilson intervals.",
     )
 
 

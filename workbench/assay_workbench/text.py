@@ -41,6 +41,9 @@ READINGS = {
     Reading.SAME: "the same",
 }
 
+MOST_CLASSES = 20
+"""Of which each has its own lines, and a row of the confusion matrix."""
+
 _WITH = {MultiClass.ONE_VS_REST: "one-vs-rest", MultiClass.ONE_VS_ONE: "one-vs-one"}
 
 
@@ -68,16 +71,21 @@ def span(lower: float, upper: float) -> str:
 
 def headline(evaluation: Evaluation, origin: Origin) -> str:
     """Say in a sentence or two what was evaluated."""
+    named = sorted(zip(evaluation.rows, evaluation.classes, strict=True), reverse=True)
     classes = ", ".join(
         f"{name!r} {count(rows)} ({percent(rows / evaluation.total)})"
-        for name, rows in zip(evaluation.classes, evaluation.rows, strict=True)
+        for rows, name in named[:MOST_CLASSES]
     )
+    if len(named) > MOST_CLASSES:
+        classes += f" and {len(named) - MOST_CLASSES} more"
     text = f"{origin.model} on {count(evaluation.total)} rows of {origin.data}: {classes}."
     if evaluation.positive is not None:
         rule = "the model's own rule"
         if origin.threshold is not None:
             rule = f"threshold {origin.threshold:g}"
         text += f" The positive class is {evaluation.positive!r}; {rule}."
+    if len(evaluation.classes) > MOST_CLASSES:
+        text += f" Of {len(evaluation.classes)} classes, figures of single ones are in the JSON."
     if not evaluation.exact:
         text += (
             " The rows do not fit into the memory allowed (--memory): ROC AUC and average precision "
@@ -87,12 +95,17 @@ def headline(evaluation: Evaluation, origin: Origin) -> str:
 
 
 def shown(arm: ArmEvaluation) -> Iterator[Figure]:
-    """Yield the figures worth a line, each once: micro averages are the accuracy."""
+    """Yield the figures worth a line, each once: micro averages are the accuracy.
+
+    Of many classes the single ones are left to JSON.
+    """
+    many = len(arm.confusion) > MOST_CLASSES
     of_positive = {(each.metric, each.of) for each in arm.figures if each.average is Average.BINARY}
     for figure in arm.figures:
         if figure.average is None and (figure.metric, figure.of) in of_positive:
             continue
-        if figure.average is Average.MICRO:
+        single = figure.average is None and figure.of is not None
+        if figure.average is Average.MICRO or (many and single):
             continue
         yield figure
 
@@ -102,8 +115,9 @@ def show(evaluation: Evaluation, origin: Origin, console: Console) -> None:
     console.print(headline(evaluation, origin))
     model = evaluation.model
     console.print(_figures(evaluation, model))
-    console.print("Confusion matrix (rows: true classes, columns: predicted)", style="bold")
-    console.print(_confusion(evaluation.classes, model))
+    if len(evaluation.classes) <= MOST_CLASSES:
+        console.print("Confusion matrix (rows: true classes, columns: predicted)", style="bold")
+        console.print(_confusion(evaluation.classes, model))
     costs = evaluation.settings.costs
     for table in model.thresholds:
         if table.of == evaluation.positive:

@@ -49,6 +49,26 @@ def test_json_of_rows_that_do_not_fit_has_no_infinite_number(binary, tmp_path):
     assert not json.loads(text)["exact"]
 
 
+def test_many_classes_do_not_flood_the_terminal(run, tmp_path):
+    import pandas as pd
+    import skops.io
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import LogisticRegression
+
+    rows, codes = make_classification(
+        n_samples=1500, n_features=12, n_informative=10, n_redundant=0, n_classes=40,
+        n_clusters_per_class=1, random_state=1,
+    )  # fmt: skip
+    frame = pd.DataFrame(rows, columns=[f"f{place}" for place in range(12)])
+    labels = [f"class{code}" for code in codes]
+    skops.io.dump(LogisticRegression().fit(frame, labels), tmp_path / "model.skops")
+    frame.assign(label=labels).to_csv(tmp_path / "data.csv", index=False)
+    text = run(tmp_path / "model.skops", tmp_path / "data.csv", "--html", tmp_path / "r.html")
+    assert len(text.splitlines()) < 60
+    assert "and 20 more" in " ".join(text.split())
+    assert (tmp_path / "r.html").stat().st_size < 2_000_000
+
+
 class Page(HTMLParser):
     """Collects what a page needs from elsewhere, and its pictures."""
 
