@@ -28,10 +28,20 @@ _MOST_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Read:
-    """What a file says: the situation, and stable's values by `Choice.name`."""
+    """What a file says.
+
+    Attributes
+    ----------
+    known
+        Stable's values by `Choice.name`.
+    cheapest
+        The threshold that the report found to be cheapest, and the costs that it is of; `None`
+        without one.
+    """
 
     situation: Situation
     known: Mapping[str, Known]
+    cheapest: tuple[float, Costs] | None = None
 
 
 def of_table(dataset: Dataset) -> Situation:
@@ -70,9 +80,10 @@ def of_report(path: Path, costs: Costs | None, positive: str | None) -> Read:
         situation = Situation(classes, asked, costs=costs)
         arm = report if report["baseline"] is None else report["baseline"]
         known = _known(arm, situation, float(report["confidence"]))
+        cheapest = _cheapest(report, situation.judged)
     except (KeyError, TypeError, ValueError) as error:
         raise WorkbenchError(f"{path}: is no whole report of assay evaluate: {error}") from None
-    return Read(situation, known)
+    return Read(situation, known, cheapest)
 
 
 def asked(
@@ -107,7 +118,7 @@ def asked(
         if name not in possible:
             raise WorkbenchError(f"--value: {name!r} is not one of {', '.join(sorted(possible))}")
         known[name] = Known(value)
-    return Read(situation, known)
+    return Read(situation, known, read.cheapest)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -124,6 +135,15 @@ def _load(path: Path) -> dict[str, Any]:
             f"{FORMAT!r}; make it with assay evaluate -o json"
         )
     return dict(report)
+
+
+def _cheapest(report: Mapping[str, Any], judged: str | None) -> tuple[float, Costs] | None:
+    stated = report["costs"]
+    for each in report["thresholds"]:
+        if stated is not None and each["class"] == judged and each["cheapest"] is not None:
+            costs = Costs(float(stated["falsePositive"]), float(stated["falseNegative"]))
+            return float(each["cheapest"]["threshold"]), costs
+    return None
 
 
 def _known(arm: Any, situation: Situation, confidence: float) -> dict[str, Known]:

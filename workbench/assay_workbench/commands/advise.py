@@ -12,6 +12,7 @@ from assay_workbench.commands.evaluate import missing
 
 if TYPE_CHECKING:
     from assay_workbench.advice import Advice
+    from assay_workbench.advice_input import Read
     from assay_workbench.thresholds import Costs
 
 WIDTH = 100
@@ -72,17 +73,24 @@ def advise_command(file: Path, **options: Any) -> None:
         raise missing(error) from None
     try:
         costs = costs_of(options["cost_fp"], options["cost_fn"])
-        situation, known = _read(file, costs, options)
-        advice = advise(situation, known)
+        read = _read(file, costs, options)
+        advice = advise(read.situation, read.known)
     except WorkbenchError as error:
         raise InputError(str(error)) from None
     if options["output"] == "json":
-        click.echo(json.dumps(report(advice), indent=2, allow_nan=False))
+        click.echo(json.dumps(report(advice, _threshold(read)), indent=2, allow_nan=False))
     else:
-        show(advice, Console(highlight=False, width=WIDTH))
+        show(advice, _threshold(read), Console(highlight=False, width=WIDTH))
 
 
-def _read(file: Path, costs: "Costs | None", options: dict[str, Any]) -> tuple[Any, Any]:
+def _threshold(read: "Read") -> float | None:
+    """Return the report's cheapest threshold, if the costs are still those that it is of."""
+    if read.cheapest is None or read.situation.costs != read.cheapest[1]:
+        return None
+    return read.cheapest[0]
+
+
+def _read(file: Path, costs: "Costs | None", options: dict[str, Any]) -> "Read":
     from assay_workbench.advice_input import Read, asked, of_report, of_table  # noqa: PLC0415
     from assay_workbench.dataset import Dataset  # noqa: PLC0415
     from assay_workbench.situation import Use  # noqa: PLC0415
@@ -92,7 +100,7 @@ def _read(file: Path, costs: "Costs | None", options: dict[str, Any]) -> tuple[A
     else:
         table = Dataset.open(file, options["label"], options["delimiter"])
         read = Read(of_table(table), {})
-    read = asked(
+    return asked(
         read,
         use=Use(options["use"].capitalize()),
         positive=options["positive"],
@@ -100,7 +108,6 @@ def _read(file: Path, costs: "Costs | None", options: dict[str, Any]) -> tuple[A
         label_rate=options["label_rate"],
         values=_values(options["values"]),
     )
-    return read.situation, read.known
 
 
 def _values(words: tuple[str, ...]) -> dict[str, float]:
@@ -118,7 +125,7 @@ def _values(words: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def report(advice: "Advice") -> dict[str, Any]:
+def report(advice: "Advice", threshold: float | None) -> dict[str, Any]:
     """Shape the advice as the JSON that other programs rely on."""
     return {
         "rules": [
@@ -144,11 +151,12 @@ def report(advice: "Advice") -> dict[str, Any]:
             }
             for each in advice.margins
         ],
+        "threshold": threshold,
         "analysis": advice.block,
     }
 
 
-def show(advice: "Advice", console: Console) -> None:
+def show(advice: "Advice", threshold: float | None, console: Console) -> None:
     """Print the advice."""
     from assay_workbench.advice import manifest  # noqa: PLC0415
 
@@ -164,6 +172,10 @@ def show(advice: "Advice", console: Console) -> None:
         console.print(f"{rule.condition} {rule.why}")
         console.print(f"Source: {rule.source}", style="dim")
     console.print()
+    if threshold is not None:
+        console.print(
+            f"On the rows of the report model.decision.threshold {threshold:g} is cheapest."
+        )
     if not advice.margins:
         console.print("With --label-rate margins are told, and a block to paste.")
         return

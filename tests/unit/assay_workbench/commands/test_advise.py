@@ -47,6 +47,15 @@ def test_from_a_report_values_are_measured_and_costs_taken_over(report):
     assert found["analysis"]["metrics"][0]["costs"] == {"falsePositive": "1", "falseNegative": "4"}
 
 
+def test_the_cheapest_threshold_of_a_report_is_told_for_its_own_costs_only(report):
+    expected = json.loads(report.read_text())["thresholds"][0]["cheapest"]["threshold"]
+    words = [report, "--label-rate", 5]
+    assert json.loads(run(*words, "-o", "json"))["threshold"] == expected
+    assert f"model.decision.threshold {expected:g} is cheapest" in run(*words)
+    other = json.loads(run(*words, "--cost-fp", 2, "--cost-fn", 3, "-o", "json"))
+    assert other["threshold"] is None
+
+
 def test_costs_of_the_option_go_before_those_of_the_report(report):
     found = json.loads(run(report, "--label-rate", 5, "--cost-fp", 2, "--cost-fn", 3, "-o", "json"))
     assert found["analysis"]["metrics"][0]["costs"] == {"falsePositive": "2", "falseNegative": "3"}
