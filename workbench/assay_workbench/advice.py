@@ -1,10 +1,10 @@
 """The advice: which metric, which not, which margin, and the `analysis` block to paste."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import yaml
 
 from assay.api.analysis import Analysis
@@ -84,7 +84,10 @@ def _margins(
 
 
 def block(situation: Situation, margins: tuple[Margin, ...]) -> Mapping[str, Any]:
-    """Return ``spec.rollout.analysis`` as plain values, checked against the API's types."""
+    """Return ``spec.rollout.analysis`` as plain values, checked against the API's types.
+
+    Raises `WorkbenchError` for what the API cannot hold: a class of more than 63 letters, say.
+    """
     document = {
         "confidence": "0.95",
         "promoteOn": "NotWorse",
@@ -93,7 +96,15 @@ def block(situation: Situation, margins: tuple[Margin, ...]) -> Mapping[str, Any
             _metric(situation, margin, decides=place == 0) for place, margin in enumerate(margins)
         ],
     }
-    Analysis.model_validate(document)
+    try:
+        Analysis.model_validate(document)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(map(str, first["loc"]))
+        raise WorkbenchError(
+            f"a ModelDeployment cannot hold this: {path}: {first['msg']}; costs need a unit in which "
+            "they are below 1000000000 with nine digits behind the point, classes up to 63 letters"
+        ) from None
     return document
 
 
@@ -119,8 +130,7 @@ def _metric(situation: Situation, margin: Margin, *, decides: bool) -> dict[str,
 
 def decimal(number: float) -> str:
     """Write a number as the API takes it: no exponent, at most nine digits behind the point."""
-    text = f"{number:.9f}".rstrip("0").rstrip(".")
-    return text if float(text) > 0.0 or number == 0.0 else f"{math.ulp(1.0):.9f}"
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def manifest(advice: Advice) -> str:

@@ -61,7 +61,7 @@ class Dataset:
             if names.count(name) > 1:
                 raise WorkbenchError(f"{path}: has two columns {name!r}; rename one")
         found = cls(path, label, tuple(names), delimiter)
-        found.check([label], " (name the column of true classes with --label)")
+        found.check([label], _hint(names))
         return found
 
     @property
@@ -118,6 +118,13 @@ class Dataset:
                 yield from reader
 
 
+def _hint(names: Sequence[str]) -> str:
+    other = next((each for each in (";", "\t", "|") if len(names) == 1 and each in names[0]), None)
+    if other is not None:
+        return f" (are its columns separated by {other!r}? Say so with --delimiter)"
+    return " (name the column of true classes with --label)"
+
+
 def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in PARQUET
 
@@ -149,4 +156,7 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WorkbenchError(f"{path}: {error.strerror or error}") from None
     except pa.ArrowException as error:
-        raise WorkbenchError(f"{path}: {' '.join(str(error).split())[:300]}") from None
+        problem = " ".join(str(error).split())[:300]
+        if "invalid UTF8" in problem:
+            problem += "; save the file as UTF-8"
+        raise WorkbenchError(f"{path}: {problem}") from None

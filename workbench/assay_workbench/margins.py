@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from assay.api.model_deployment import Canary
 from assay.judge import MetricSpec
 from assay.judge.planner import Baseline, PlanError, Question, Step, Target, plan, remedies
-from assay.judge.verdict import Average, MultiClass
+from assay.judge.verdict import LEAST_MARGIN, Average, MultiClass
 from assay_workbench.rules import Choice
 from assay_workbench.situation import SECONDS_PER_DAY, Situation
 
@@ -19,7 +19,8 @@ STEPS = tuple(
 ASSUMED = {"Accuracy": 0.9, "F1": 0.8, "ROCAUC": 0.9, "AveragePrecision": 0.6, "Brier": 0.1}
 """Values of stable when nobody measured them; of Cost half of what the cheapest guess costs."""
 
-_TINY = 1e-6
+_TINY = 1e-4
+"""Part of the value below which nobody asks for a margin."""
 _BEST = 0.995
 """A measured value above says more of the sample than of the model; the planner takes this."""
 _NO_MARGIN = 0.1
@@ -94,11 +95,11 @@ def supported(choice: Choice, known: Known, situation: Situation) -> Margin:
     """
     if situation.label_rate is None:
         raise PlanError("labelRate", "is missing")
-    spec = spec_of(choice, situation, _TINY)
     baseline = _baseline(choice, known, situation)
-    tiny = _question(spec, baseline, situation.label_rate)
-    found = remedies(plan(tiny))
-    margin = _TINY if found is None else found.margins[spec.name]
+    least = max(LEAST_MARGIN, _TINY * baseline.value)
+    spec = spec_of(choice, situation, least)
+    found = remedies(plan(_question(spec, baseline, situation.label_rate)))
+    margin = least if found is None else found.margins[spec.name]
     if margin is None:
         margin = _NO_MARGIN * baseline.value
     margin = rounded_up(margin)

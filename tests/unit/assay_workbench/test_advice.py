@@ -18,7 +18,9 @@ RARE = (("no", 970), ("yes", 30))
 ALIKE = (("a", 300), ("b", 350), ("c", 350))
 
 
-@pytest.mark.parametrize("costs", [None, Costs(1, 40), Costs(0.001, 0.5)])
+@pytest.mark.parametrize(
+    "costs", [None, Costs(1, 40), Costs(0.001, 0.5), Costs(1e7, 1e8), Costs(0, 1e-5)]
+)
 @pytest.mark.parametrize("use", Use)
 @pytest.mark.parametrize("classes", [RARE, ALIKE], ids=["rare", "alike"])
 @pytest.mark.parametrize("rate", [0.001, 1.0, 1000.0])
@@ -87,6 +89,16 @@ def test_one_class_only():
 def test_a_value_that_cannot_be():
     with pytest.raises(WorkbenchError, match=r"f1: .*--value f1=VALUE"):
         advise(Situation(RARE, label_rate=1.0), {"f1": Known(-0.5)})
+
+
+@pytest.mark.parametrize(
+    ("classes", "costs"),
+    [((("no", 970), ("y" * 70, 30)), None), (RARE, Costs(1e9, 1e10))],
+    ids=["a long name", "costs"],
+)
+def test_what_a_manifest_cannot_hold_is_said(classes, costs):
+    with pytest.raises(WorkbenchError, match=r"a ModelDeployment cannot hold this: metrics\.0"):
+        advise(Situation(classes, costs=costs, label_rate=1.0), {})
 
 
 def test_names_are_dns_labels_and_differ():

@@ -53,8 +53,9 @@ def test_a_parquet_file_comes_in_batches(tmp_path, monkeypatch):
         ("", "is empty"),
         ("a,b\n1,2\n", "has no column 'label'; it has 'a', 'b' .*--label"),
         ("a,a,label\n1,2,x\n", "two columns 'a'"),
+        ("a;label\n1;x\n", "separated by ';'.*--delimiter"),
     ],
-    ids=["empty", "no label", "two of a name"],
+    ids=["empty", "no label", "two of a name", "another delimiter"],
 )
 def test_tables_that_cannot_be_used(tmp_path, text, message):
     with pytest.raises(WorkbenchError, match=message):
@@ -65,6 +66,13 @@ def test_a_broken_row_is_named(tmp_path):
     found = Dataset.open(csv(tmp_path, "a,label\n1,x\n2\n"), "label")
     with pytest.raises(WorkbenchError, match=r"data.csv: .*Expected 2 columns"):
         rows_of(found, ["a"])
+
+
+def test_another_encoding(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_bytes("a,label\n1,é\n".encode("latin1"))
+    with pytest.raises(WorkbenchError, match="save the file as UTF-8"):
+        rows_of(Dataset.open(path, "label"), ["label"])
 
 
 def test_a_file_that_is_no_parquet(tmp_path):
