@@ -30,7 +30,7 @@ generate: setup ## write crds/, the chart's copy and the generated docs from the
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
-	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
+	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check
 
@@ -53,6 +53,12 @@ clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name use
 	$(VENV)/bin/fleet up --name test --clusters hub,east,west && \
 	ASSAY_FLEET=test $(PY) -m pytest --durations=25 tests/cluster tests/e2e
 
+world: setup ## one story on a hub and three members: waves, residency, a member and the hub lost (Linux, root; ten minutes)
+	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest -x -s --durations=9 tests/world; fi; \
+	trap '$(VENV)/bin/fleet down --name world' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	$(VENV)/bin/fleet up --name world --clusters hub,aws-eu,gcp-eu,gcp-us && \
+	ASSAY_FLEET=world $(PY) -m pytest -x -s --durations=9 tests/world
+
 test: setup lint unit decisions clusters ## everything, what CI runs
 
 demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
@@ -70,4 +76,4 @@ bench-scale: setup ## the operator with a thousand ModelDeployments on real API 
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate lint unit simulate explore decisions clusters test demo bench bench-server bench-scale fuzz
+.PHONY: help setup lock generate lint unit simulate explore decisions clusters test world demo bench bench-server bench-scale fuzz

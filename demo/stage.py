@@ -8,7 +8,7 @@ import concurrent.futures
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ RELEASE = "assay"
 MEMBER_RELEASE = "assay-member"
 OPERATOR_IMAGE = "localhost/assay-operator:dev"
 SERVER_IMAGE = "localhost/assay-server:dev"
+STRATUM_LEAD_SECONDS = 40
+"""Kubelets of the fleet bring a changed Secret to its pods in some 15 s."""
 _PAUSE_SECONDS = 0.25
 
 Note = Callable[[str], None]
@@ -125,10 +127,14 @@ class Stage:
         note("operator installed on the hub")
         for name, kubeconfig in kubeconfigs.items():
             self._apply(_secret(secret_name(name), kubeconfig))
-            self._apply(cluster_manifest(name, self.scrape_interval_seconds))
+            self._apply(self.member_manifest(name))
         for name in self.members:
             self.wait_for_cluster(name)
         note(f"members reachable: {', '.join(self.members)}")
+
+    def member_manifest(self, name: str) -> Manifest:
+        """Return the ModelCluster of a member."""
+        return cluster_manifest(name, self.scrape_interval_seconds)
 
     def uninstall(self) -> None:
         """Delete our ModelDeployments and ModelClusters, members cleaned first, and remove Assay.
@@ -231,8 +237,10 @@ class Stage:
                 )
             time.sleep(_PAUSE_SECONDS)
 
-    def targets(self, name: str, namespace: str = NAMESPACE) -> list[Target]:
-        """Return where clients send predictions and labels, for each member."""
+    def targets(
+        self, name: str, namespace: str = NAMESPACE, *, members: Collection[str] | None = None
+    ) -> list[Target]:
+        """Return where clients send predictions and labels, for each of `members` (all)."""
         return [
             Target(
                 member,
@@ -240,6 +248,7 @@ class Stage:
                 cluster.service_url(namespace, f"{name}-ledger", 80),
             )
             for member, cluster in self.members.items()
+            if members is None or member in members
         ]
 
     def prometheus(self) -> dict[str, Connection]:
@@ -266,6 +275,7 @@ class Stage:
             *("upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace"),
             *("--set", f"operator.image.repository={repository},operator.image.tag={tag}"),
             *("--set", f"operator.serverImage={self._server_image}"),
+            *("--set", f"operator.stratumLeadSeconds={STRATUM_LEAD_SECONDS}"),
             # The tag stays when the image is built anew: an annotation makes pods of the new one.
             *("--set-string", f"operator.podAnnotations.demo/installed=t{time.time_ns()}"),
             # Somebody may have applied crds/ by kubectl before; the chart's are the same.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from demo.artifacts import ArtifactServer
 from fleet import Cluster, Fleet
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -37,3 +38,11 @@ def hub_with_crds(local_fleet: Fleet) -> Cluster:
     hub.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     hub.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
     return hub
+
+
+@pytest.fixture(scope="session")
+def store(local_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtifactServer]:
+    """An artifact store that the members' pods reach."""
+    directory = tmp_path_factory.mktemp("artifacts")
+    with ArtifactServer(directory, local_fleet.bridge_address) as server:
+        yield server

@@ -57,7 +57,9 @@ class Controller:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time since it started."""
+        """User and system time since it started; one that has ended measures nothing."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the operator has ended with code {self.process.returncode}")
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 

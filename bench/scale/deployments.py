@@ -36,6 +36,7 @@ def manifest(place: int, members: int) -> dict[str, Any]:
     spec.pop("placement", None)
     spec["rollout"]["analysis"]["intervalSeconds"] = INTERVAL_SECONDS
     spec["rollout"]["maxSeconds"] = 86400
+    spec["rollout"]["progressDeadlineSeconds"] = 3600  # all canaries begin at once
     return document
 
 

@@ -238,6 +238,7 @@ def serve_command(
     from assay_server.models.batcher import Batching  # noqa: PLC0415
     from assay_server.server import run  # noqa: PLC0415
     from assay_server.shipping import Ship, ShippingError, shipper_of  # noqa: PLC0415
+    from assay_server.strata import Schedule  # noqa: PLC0415
     from assay_server.users import UserKey  # noqa: PLC0415
 
     user = None
@@ -288,6 +289,7 @@ def serve_command(
             tls,
             AccessLog(Logged(log_requests)),
             Batching(max_queue, batch_wait_us / 1e6),
+            Schedule(Path(keys_file).with_name("strata.json")),
         )
     except ArtifactError as error:
         fail(str(error))

@@ -15,6 +15,7 @@ from assay_server.models.batcher import Batcher, Batching, Reply
 from assay_server.protocol import ProtocolError, Query, Signature
 from assay_server.receipts import NO_STRATUM, Stratum, stratum_of
 from assay_server.shipping import Shipper
+from assay_server.strata import Schedule
 from assay_server.users import USER_BY, Headers, UserKey, user_key
 
 LARGE_BYTES = 64 * 1024
@@ -36,6 +37,8 @@ class Core:
         Is told of what was served.
     user
         Where requests name their user, unless the gateway says it.
+    schedule
+        Says the stratum of requests of which no gateway does.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Core:
         shipper: Shipper | None = None,
         user: UserKey | None = None,
         batching: Batching | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self.predictor = predictor
         self.served = Served(labels)
@@ -55,6 +59,7 @@ class Core:
         self._labels = labels
         self._shipper = shipper
         self._user = user
+        self._schedule = schedule
         # One: a body of 8 MiB becomes some 200 MB of Python objects while it is worked on.
         self._large = ThreadPoolExecutor(1, "large-bodies", initializer=configure_sklearn)
         slow = ThreadPoolExecutor(1, "model", initializer=configure_sklearn)
@@ -84,7 +89,11 @@ class Core:
         ProtocolError
             With status 503 when too much is waiting.
         """
-        stratum = stratum_of(header("assay-stratum"))
+        stamped = header("assay-stratum")
+        if stamped is None and self._schedule is not None:
+            stratum = self._schedule.present()
+        else:
+            stratum = stratum_of(stamped)
         told = header(USER_BY)
         if told is None:
             user = self._user.of(header) if self._user is not None else None

@@ -28,6 +28,7 @@ from assay_server.protocol.metadata import (
 )
 from assay_server.protocol.requests import JSON_LENGTH_HEADER, json_length_of
 from assay_server.shipping import Shipper
+from assay_server.strata import Schedule
 from assay_server.transport import (
     JSON,
     LARGE_BODY,
@@ -66,16 +67,21 @@ class ModelServer:
         user: UserKey | None = None,
         access: AccessLog | None = None,
         batching: Batching | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self._predictor = predictor
         self._identity = identity
         labels = {"deployment": identity.deployment, "revision": identity.revision}
-        self._core = Core(predictor, labels, shipper=shipper, user=user, batching=batching)
+        self._core = Core(
+            predictor, labels, shipper=shipper, user=user, batching=batching, schedule=schedule
+        )
         self._scrapes = Scrapes()
         self._infos = _infos(predictor.signature, identity, labels)
         self.access = access or AccessLog()
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self.service = Service(self._routes(), self.failed, self._missing, self.access)
+        if schedule is not None:
+            self.service.connection_seconds = schedule.connection_seconds
 
     @property
     def signature(self) -> Signature:
@@ -294,6 +300,7 @@ def run(
     tls: TLS | None = None,
     access: AccessLog | None = None,
     batching: Batching | None = None,
+    schedule: Schedule | None = None,
 ) -> None:
     """Serve until SIGTERM, then drain.
 
@@ -305,7 +312,7 @@ def run(
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(loop_failed)
-        server = ModelServer(predictor, identity, shipper, user, access, batching)
+        server = ModelServer(predictor, identity, shipper, user, access, batching, schedule)
         rpc = None
         if grpc_port:
             # It costs memory, and most servers go without.

@@ -120,6 +120,12 @@ def by_guards(**rollout: object) -> Callable[[], Document]:
     return deployment("rollout", {"analysis": {"metrics": [], "guards": guards}, **rollout})
 
 
+def without_gateway(path: str = "", value: object = None) -> Callable[[], Document]:
+    """The smallest manifest for clusters without a gateway, and one more field."""
+    document = with_(a_deployment(), "spec.traffic", {"mode": "Replicas"})
+    return lambda: with_(document, f"spec.{path}", value) if path else document
+
+
 def blue_green(**settings: object) -> Callable[[], Document]:
     return by_guards(type="BlueGreen", blueGreen=settings)
 
@@ -149,6 +155,17 @@ VALID = {
             "file:///models/fraud.skops",
         )
     },
+    "no gateway": without_gateway(),
+    "no gateway and a switch": without_gateway(
+        "rollout",
+        {
+            "type": "BlueGreen",
+            "analysis": {"metrics": [], "guards": [{"name": "up", "query": "up", "max": "1"}]},
+        },
+    ),
+    "no gateway and half of the traffic": without_gateway(
+        "rollout.canary.steps", [{"weight": 50}, {"pause": "Manual"}]
+    ),
     "one step": deployment("rollout.canary.steps", [{"weight": 50}]),
     "steps of equal weight": deployment("rollout.canary.steps", [{"weight": 20}, {"weight": 20}]),
     "a pause between steps": deployment(
@@ -411,6 +428,73 @@ INVALID = {
         deployment("model.decision", {"threshold": 0.37}),
         'spec.model.decision.threshold: Invalid value: "number": spec.model.decision.threshold in '
         'body must be of type string: "number"',
+    ),
+    "no gateway and no other mode": (
+        deployment("traffic", {}),
+        "spec.traffic: Invalid value: traffic.parentRefs must name a Gateway; where there is none "
+        "write traffic.mode: Replicas",
+    ),
+    "shares by pods behind a gateway": (
+        without_gateway("traffic.parentRefs", [{"name": "models"}]),
+        "traffic.parentRefs is for traffic.mode Gateway: with mode Replicas no gateway has a part "
+        "in it, take parentRefs away",
+    ),
+    "shares by pods under a host name": (
+        without_gateway("traffic.hostnames", ["models.example.com"]),
+        "traffic.hostnames is for traffic.mode Gateway: with mode Replicas clients ask a Service, "
+        "take hostnames away",
+    ),
+    "shares by pods for users": (
+        without_gateway("traffic.stickyBy", {"header": "x-user-id"}),
+        "traffic.stickyBy needs a gateway: a Service knows connections and no users; use "
+        "traffic.mode Gateway or take stickyBy away",
+    ),
+    "shares by pods and labels through a gateway": (
+        without_gateway("feedback.exposure", "Gateway"),
+        "feedback.exposure Gateway needs traffic.mode Gateway: with mode Replicas labels come to "
+        "the ledger's Service, write exposure: Internal",
+    ),
+    "shares by pods that follow the load": (
+        without_gateway(
+            "serving",
+            {
+                "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+                "resources": {"requests": {"cpu": "1"}},
+            },
+        ),
+        "serving.autoscaling does not go with traffic.mode Replicas: the numbers of pods make the "
+        "shares, so they must stand still in a trial; write serving.replicas",
+    ),
+    "shares by pods of a full canary": (
+        without_gateway("rollout.canary.scale", "Full"),
+        "rollout.canary.scale Full does not go with traffic.mode Replicas: the canary's share is "
+        "that of its pods, take scale away",
+    ),
+    "shares by pods above a half": (
+        without_gateway("rollout.canary.steps", [{"weight": 51}]),
+        "rollout.canary.steps[].weight is at most 50 with traffic.mode Replicas: for more the "
+        "canary would need more pods than stable has",
+    ),
+    "shares by pods and preview hosts": (
+        without_gateway(
+            "rollout",
+            {
+                "type": "BlueGreen",
+                "blueGreen": {"previewHostnames": ["preview.example.com"]},
+                "analysis": {"metrics": [], "guards": [{"name": "up", "query": "up", "max": "1"}]},
+            },
+        ),
+        "rollout.blueGreen.previewHostnames needs traffic.mode Gateway: a Service has no host "
+        "names, take previewHostnames away",
+    ),
+    "shares by pods under the name of a ledger": (
+        lambda: with_(without_gateway()(), "metadata.name", "fraud-ledger"),
+        "metadata.name must not end in -ledger with traffic.mode Replicas: the Service of that "
+        "name may be another ModelDeployment's ledger",
+    ),
+    "a third way of traffic": (
+        deployment("traffic.mode", "Mesh"),
+        'spec.traffic.mode: Unsupported value: "Mesh": supported values: "Gateway", "Replicas"',
     ),
     "no gateway": (
         deployment("traffic.parentRefs", []),

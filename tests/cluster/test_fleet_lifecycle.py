@@ -279,6 +279,42 @@ def test_a_stopped_program_stays_down_until_it_is_started(traces: Traces) -> Non
     assert solo.kubectl("get", "nodes", "-o", "name") == "node/solo\n"
 
 
+def test_a_cluster_whose_power_was_cut_goes_on_from_its_disk(traces: Traces) -> None:
+    fleet = Fleet.up(traces.name, ["solo"], addons=False)
+    solo = fleet.clusters["solo"]
+    solo.kubectl("apply", "-f", "-", input=POD)
+    solo.kubectl("wait", "--for=condition=Ready", "pod/sleeper")
+
+    solo.cut_power()
+    assert cgroups.others(solo.netns) == set()
+    with pytest.raises(processes.CommandError):
+        solo.kubectl("get", "nodes", "--request-timeout=1s")
+    solo.restore_power()
+
+    while not solo.api().ready():
+        time.sleep(0.1)
+    restarts = "jsonpath={.status.containerStatuses[0].restartCount}=1"
+    solo.kubectl("wait", f"--for={restarts}", "pod/sleeper", "--timeout=60s")
+    solo.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=60s")
+
+
+def test_a_cluster_that_is_made_anew_knows_nothing(traces: Traces) -> None:
+    fleet = Fleet.up(traces.name, ["a", "b"], addons=False)
+    assert isinstance(fleet, local.LocalFleet)
+    a, b = fleet.clusters.values()
+    a.kubectl("create", "namespace", "known")
+    others = cgroups.members(b.netns)
+    address = a.address
+
+    fleet.make_anew("a")
+
+    names = a.kubectl("get", "namespaces", "-o", "name").split()
+    assert "namespace/kube-system" in names
+    assert "namespace/known" not in names
+    assert a.address == address
+    assert cgroups.members(b.netns) >= others
+
+
 def test_other_users_are_told_what_to_do() -> None:
     code = "import os; os.geteuid = lambda: 1000; from fleet.cli import main; main(['up'])"
     done = subprocess.run(

@@ -21,14 +21,6 @@ def stage(local_fleet: Fleet) -> Iterator[Stage]:
     stage.uninstall()
 
 
-@pytest.fixture(scope="session")
-def store(local_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtifactServer]:
-    """An artifact store that the members' pods reach."""
-    directory = tmp_path_factory.mktemp("artifacts")
-    with ArtifactServer(directory, local_fleet.bridge_address) as server:
-        yield server
-
-
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, stage: Stage, store: ArtifactServer) -> Iterator[Trial]:
     """A ModelDeployment named after the test, deleted afterwards."""

@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from demo.manifests import NAMESPACE, secret_name
-from demo.models import Version, artifact, split
+from demo.models import Version, artifact
 from demo.stage import SYSTEM, Observed, Stage, member_kubeconfig
-from demo.stream import BackgroundStream, Data, Load
 from tests.e2e.trial import Trial, wait_until
 from tests.e2e.witness import watched
 
@@ -70,10 +69,7 @@ def test_who_must_not_serve_leaves_and_what_does_not_fit_says_so(
     trial.start(first, {"serving.replicas": 2})
     assert shares(found := trial.until("placed", lambda it: it.is_ready)) == {"east": 1, "west": 1}
     assert found.condition("Placed") == ("True", "ReplicasPlaced", "2 replicas: east 1; west 1")
-    data = split()
-    west = [target for target in roomy.targets(trial.name) if target.member == "west"]
-    rows = Data(data.held_out_rows, [str(label) for label in data.held_out_labels])
-    stream = BackgroundStream(trial.name, west, rows, Load(requests_per_second=50.0))
+    stream = trial.stream(50.0, members=["west"])
     in_east = pods(trial, "east")
     servers = f"assay.dev/deployment={trial.name},app.kubernetes.io/component=server"
     with stream, watched(roomy.members["east"], NAMESPACE, "pods", servers) as witness:

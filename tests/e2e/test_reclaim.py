@@ -38,11 +38,11 @@ def taken_back(cluster: Cluster) -> Iterator[None]:
         cluster.kubectl("uncordon", node)
 
 
-def serving_pods(trial: Trial, revision: str) -> list[str]:
-    """The pods of a revision in east that are not ending."""
+def serving_pods(trial: Trial, member: str, revision: str) -> list[str]:
+    """The pods of a revision in a member that are not ending."""
     return [
         pod["metadata"]["name"]
-        for pod in trial.objects("east", "pods", f"assay.dev/revision={revision}")
+        for pod in trial.objects(member, "pods", f"assay.dev/revision={revision}")
         if "deletionTimestamp" not in pod["metadata"]
     ]
 
@@ -64,9 +64,10 @@ def evict(cluster: Cluster, pod: str) -> bool:
     return True
 
 
-def share_in_east(found: Observed) -> int:
-    [east] = [item for item in found.status.clusters if item.name == "east"]
-    return east.weight
+def share_in(found: Observed, member: str) -> int:
+    """The percent of a member's traffic that the canary has by status."""
+    [cluster] = [item for item in found.status.clusters if item.name == member]
+    return cluster.weight
 
 
 def test_a_canary_whose_node_is_taken_back_and_a_drain_of_stable_lose_no_request(
@@ -87,19 +88,19 @@ def test_a_canary_whose_node_is_taken_back_and_a_drain_of_stable_lose_no_request
         assert found.status.stable is not None
         rollout, canary = found.status.rollout.id, found.status.canary.revision
         stable = found.status.stable.revision
-        trial.until("a share in east", lambda it: share_in_east(it) == 30)
+        trial.until("a share in east", lambda it: share_in(it, "east") == 30)
 
         # A reclaim ends the pods with their grace and asks no budget.
-        gone = serving_pods(trial, canary)
+        gone = serving_pods(trial, "east", canary)
         assert len(gone) == 2
         with taken_back(east):
             east.kubectl("delete", "pod", "-n", NAMESPACE, "--wait=false", *gone)
-            trial.until("stable takes the share in east", lambda it: share_in_east(it) == 0)
-        trial.until("the share is the canary's again", lambda it: share_in_east(it) == 30)
-        assert not set(serving_pods(trial, canary)) & set(gone)
+            trial.until("stable takes the share in east", lambda it: share_in(it, "east") == 0)
+        trial.until("the share is the canary's again", lambda it: share_in(it, "east") == 30)
+        assert not set(serving_pods(trial, "east", canary)) & set(gone)
 
         # A drain asks: one of two at a time, the next one when another pod is ready.
-        before = serving_pods(trial, stable)
+        before = serving_pods(trial, "east", stable)
         assert len(before) == 2
         assert evict(east, before[0])
         assert not evict(east, before[1]), "both at once would be an outage"

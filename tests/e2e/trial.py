@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from assay.api.deployment_status import HistoryEntry
@@ -15,7 +15,7 @@ from demo.labels import LabelSettings
 from demo.manifests import NAMESPACE, Manifest, deployment_manifest
 from demo.models import Artifact, split
 from demo.stage import Observed, Stage
-from demo.stream import BackgroundStream, Data, Load
+from demo.stream import BackgroundStream, Data, Load, Target
 from fleet import Cluster, cgroups
 from fleet.cluster import LocalCluster
 
@@ -87,12 +87,17 @@ class Trial:
         labels: LabelSettings | None = None,
         *,
         users: int = 0,
+        targets: Sequence[Target] | None = None,
+        members: Collection[str] | None = None,
     ) -> BackgroundStream:
-        """A steady stream of held-out rows through both gateways, labels following."""
+        """A steady stream of held-out rows, labels following.
+
+        It goes to `targets`, or through the gateways of `members`, or through all.
+        """
         data = split()
         return BackgroundStream(
             self.name,
-            self.stage.targets(self.name),
+            targets or self.stage.targets(self.name, members=members),
             Data(data.held_out_rows, [str(label) for label in data.held_out_labels]),
             Load(
                 requests_per_second=requests_per_second,

@@ -5,6 +5,7 @@ deadline counts, and until when. A time whose deadlines are all over acts like a
 """
 
 import datetime
+import math
 from typing import Any
 
 from assay.api.model_deployment import Rollout
@@ -72,7 +73,7 @@ def _trial(rollout: dict[str, Any], settings: Rollout, scope: Scope, *, open_: b
 
 
 def _waves(rollout: dict[str, Any], settings: Rollout, *, starting: bool) -> None:
-    """progressDeadlineSeconds of the newest wave, and soakSeconds."""
+    """progressDeadlineSeconds of the newest wave, soakSeconds, and maxSeconds after them once latched."""
     limit = settings.progress_deadline_seconds
     for item in rollout["waves"]:
         runs = starting and item is rollout["waves"][-1]
@@ -80,8 +81,11 @@ def _waves(rollout: dict[str, Any], settings: Rollout, *, starting: bool) -> Non
             item["arrivedAt"] = LONG_AGO
         if not runs or age(item["progressedAt"]) >= limit:
             item["progressedAt"] = LONG_AGO
-        soak = waves.planned(settings)[item["index"]].soak_seconds
-        if "servingSince" in item and age(item["servingSince"]) >= soak:
+        until: float = waves.planned(settings)[item["index"]].soak_seconds
+        if "latched" in rollout and item is rollout["waves"][-1]:
+            until += settings.max_seconds + rollout["heldSeconds"]
+            until = math.inf if "heldSince" in rollout else until
+        if "servingSince" in item and age(item["servingSince"]) >= until:
             item["servingSince"] = LONG_AGO
 
 

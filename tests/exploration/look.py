@@ -157,7 +157,7 @@ class Operator:
                 _route(wanted_route(new, name)),
                 text,
                 {
-                    revision: wanted_pods(new, revision, self.scope.replicas)
+                    revision: wanted_pods(new, revision, self.scope.replicas, name)
                     for revision in running_revisions(new, name)
                 },
                 staying_revisions(new, name),

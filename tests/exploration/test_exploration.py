@@ -77,7 +77,8 @@ def no_last_deadline(patch: Patch) -> None:
 
 
 def sleep_for_ever(patch: Patch) -> None:
-    patch.setattr(decision, "_wake_after", lambda _s, _n, _t: None)
+    patch.setattr(decision, "_holds_for", lambda _s, _n, _t: None)
+    patch.setattr(decision, "_pace", lambda _n: None)
 
 
 def several_steps_at_once(patch: Patch) -> None:

@@ -58,6 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_full = False
         # How much of it the client had taken when it was last looked at.
         self._taken = 0
+        self._since = 0.0
         self.is_made = False
         self.deadline = _NEVER
 
@@ -117,7 +118,11 @@ class Connection(asyncio.BufferedProtocol):
             not request.keeps_alive
             or CLOSE in headers
             or (unread and request.waits_for_continue)
-            or (listener.stopping and not parser.requests and (unread or parser.reading is None))
+            or (
+                (listener.stopping or self._since <= listener.kept_since)
+                and not parser.requests
+                and (unread or parser.reading is None)
+            )
         )
         if closes and CLOSE not in headers:
             headers += (CLOSE,)
@@ -144,6 +149,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        self._since = self._listener.now
         self.is_made = True
         self._wait()
         self._listener.connections.add(self)

@@ -73,6 +73,8 @@ class Listener:
         self._ended = asyncio.Event()
         # By the loop's clock, as of the last sweep.
         self.now = self._loop.time()
+        # Connections that are older end with their next answer.
+        self.kept_since = self.now - service.connection_seconds()
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self._accept_more()
 
@@ -177,6 +179,7 @@ class Listener:
         # First of all: whatever goes wrong below, deadlines go on.
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self.now = now = self._loop.time()
+        self.kept_since = now - self.service.connection_seconds()
         self.clock.tick()
         if self._renewals is not None:
             self._renewals.look()

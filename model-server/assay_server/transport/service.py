@@ -1,6 +1,7 @@
 """The application: exact routes, errors as JSON, gzip for large answers."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import perf_counter
 
@@ -34,6 +35,11 @@ class Service:
         at 404 or 405.
     access
         Writes the log; None logs failures only.
+
+    Attributes
+    ----------
+    connection_seconds
+        Asked every second for how long a connection may be kept; an older one ends with its next answer.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Service:
         self._access = access or AccessLog()
         self._paths = frozenset(path for _, path in routes)
         self.draining = False
+        self.connection_seconds: Callable[[], float] = lambda: math.inf
 
     def begin(self, request: Request) -> Coroutine[None, None, None] | None:
         """Answer a request if its handler can at once; else return what is left to be awaited.

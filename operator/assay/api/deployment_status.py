@@ -9,7 +9,7 @@ import pydantic
 from .analysis import Mode
 from .conditions import Condition
 from .fields import Decimals, Digest, Fraction, Model, Name, Revision, Text, Timestamp, User, Word
-from .model_deployment import ModelFormat, Rollout, StickyBy
+from .model_deployment import ModelFormat, Rollout, StickyBy, Traffic, TrafficMode
 from .request import RolloutId, Why
 
 Reasoned = Annotated[str, pydantic.Field(max_length=64)]
@@ -183,6 +183,10 @@ class RolloutStatus(Model):
     sticky_by: StickyBy | None = pydantic.Field(
         None, description="The spec's traffic.stickyBy as it was when the rollout started."
     )
+    traffic: Traffic | None = pydantic.Field(
+        None,
+        description="The spec's traffic section as it was when the rollout started; its mode stays until the rollout is over.",
+    )
     steps: Steps = ()
     continues: Trials | None = pydantic.Field(
         None, description="Earlier trials of the canary whose evidence and steps count on."
@@ -209,6 +213,11 @@ class RolloutStatus(Model):
         None, description="When it last went on after a person."
     )
     decision: DecisionRecord | None = None
+
+    @property
+    def by_pods(self) -> bool:
+        """Whether the numbers of pods make the canary's share (mode Replicas), not a gateway."""
+        return self.traffic is not None and self.traffic.mode is TrafficMode.REPLICAS
 
     @property
     def stratum(self) -> str:
@@ -276,6 +285,13 @@ class GuardStatus(Model):
     message: Text = ""
 
 
+class StratumRecord(Model):
+    """What servers count predictions under from a moment on (mode Replicas); told ahead of it."""
+
+    stratum: Annotated[str, pydantic.Field(max_length=32)]
+    since: Timestamp
+
+
 class ClusterStatus(Model):
     """What one member runs."""
 
@@ -296,7 +312,7 @@ class ClusterStatus(Model):
     held_replicas: int | None = pydantic.Field(
         None,
         ge=0,
-        description="With serving.autoscaling: pods that stable keeps there until the rollout is over, as many as it had when the canary got its first traffic.",
+        description="With serving.autoscaling, or traffic.mode Replicas: pods that stable keeps there until the rollout is over, as many as it had when the canary got its first traffic.",
         json_schema_extra={"format": "int32"},
     )
     message: Text = ""
@@ -310,6 +326,20 @@ class ClusterStatus(Model):
         description="Index of the wave with which the canary came here; none while it has not.",
         ge=0,
         json_schema_extra={"format": "int32"},
+    )
+    share: int | None = pydantic.Field(
+        None,
+        ge=0,
+        le=100,
+        description="With traffic.mode Replicas: percent of the requests that the canary gets there, by the pods that are ready.",
+        json_schema_extra={"format": "int32"},
+    )
+    strata: (
+        Annotated[tuple[StratumRecord, ...], pydantic.Field(min_length=1, max_length=2)] | None
+    ) = pydantic.Field(
+        None,
+        description="With traffic.mode Replicas: what servers there count predictions under, and what they have been told of ahead. Idle when left out.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     applied: Annotated[str, pydantic.Field(max_length=64)] | None = pydantic.Field(
         None,
@@ -396,6 +426,13 @@ class ModelDeploymentStatus(Model):
         (),
         max_length=500,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    share: int | None = pydantic.Field(
+        None,
+        ge=0,
+        le=100,
+        description="With traffic.mode Replicas: percent of the requests that the canary gets over all members, by the pods that are ready.",
+        json_schema_extra={"format": "int32"},
     )
     history: tuple[HistoryEntry, ...] = pydantic.Field(
         (), max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"}

@@ -225,13 +225,27 @@ _STICKY_RULES = (
 )
 
 
+class TrafficMode(enum.StrEnum):
+    """What divides the requests between two versions."""
+
+    GATEWAY = "Gateway"
+    """A Gateway, by weights."""
+    REPLICAS = "Replicas"
+    """Nothing but a Service: the numbers of pods behind it do."""
+
+
 class Traffic(Model):
     """How requests reach the pods."""
 
-    parent_refs: tuple[ParentRef, ...] = pydantic.Field(
-        description="Gateways that take the traffic, in every member.",
-        min_length=1,
-        max_length=8,
+    mode: TrafficMode = pydantic.Field(
+        TrafficMode.GATEWAY,
+        description="Gateway: a Gateway divides the requests by the weights of the steps. Replicas: no gateway is needed; clients ask the Service named as the ModelDeployment, and the canary's share is that of its pods. An edit counts when the rollout that is under way is over.",
+    )
+    parent_refs: (
+        Annotated[tuple[ParentRef, ...], pydantic.Field(min_length=1, max_length=8)] | None
+    ) = pydantic.Field(
+        None,
+        description="Gateways that take the traffic, in every member. Required with mode Gateway.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     hostnames: tuple[Annotated[str, pydantic.Field(max_length=253)], ...] = pydantic.Field(
@@ -245,6 +259,63 @@ class Traffic(Model):
         description="What names the user of a request: the same user stays with the same version, and is the unit of the trial. Needs Envoy Gateway 1.9 in the members. Edits count from the next rollout.",
         json_schema_extra=rules(*_STICKY_RULES),
     )
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_gateway(self) -> "Traffic":
+        if self.mode is TrafficMode.GATEWAY and not self.parent_refs:
+            raise ValueError(_GATEWAY_NEEDED)
+        return self
+
+
+_GATEWAY_NEEDED = (
+    "traffic.parentRefs must name a Gateway; where there is none write traffic.mode: Replicas"
+)
+
+_TRAFFIC_RULES = (
+    ("self.mode != 'Gateway' || has(self.parentRefs)", _GATEWAY_NEEDED),
+    (
+        "self.mode != 'Replicas' || !has(self.parentRefs)",
+        "traffic.parentRefs is for traffic.mode Gateway: with mode Replicas no gateway has a part in it, take parentRefs away",
+    ),
+    (
+        "self.mode != 'Replicas' || self.hostnames.size() == 0",
+        "traffic.hostnames is for traffic.mode Gateway: with mode Replicas clients ask a Service, take hostnames away",
+    ),
+    (
+        "self.mode != 'Replicas' || !has(self.stickyBy)",
+        "traffic.stickyBy needs a gateway: a Service knows connections and no users; use traffic.mode Gateway or take stickyBy away",
+    ),
+)
+
+_LARGEST_SHARE = 50
+
+_REPLICAS_RULES = (
+    (
+        "self.feedback.exposure != 'Gateway'",
+        "feedback.exposure Gateway needs traffic.mode Gateway: with mode Replicas labels come to the ledger's Service, write exposure: Internal",
+    ),
+    (
+        "!has(self.serving.autoscaling)",
+        "serving.autoscaling does not go with traffic.mode Replicas: the numbers of pods make the shares, so they must stand still in a trial; write serving.replicas",
+    ),
+    (
+        "self.rollout.canary.scale != 'Full'",
+        "rollout.canary.scale Full does not go with traffic.mode Replicas: the canary's share is that of its pods, take scale away",
+    ),
+    (
+        f"self.rollout.canary.steps.all(step, !has(step.weight) || step.weight <= {_LARGEST_SHARE})",
+        f"rollout.canary.steps[].weight is at most {_LARGEST_SHARE} with traffic.mode Replicas: for more the canary would need more pods than stable has",
+    ),
+    (
+        "!has(self.rollout.blueGreen) || self.rollout.blueGreen.previewHostnames.size() == 0",
+        "rollout.blueGreen.previewHostnames needs traffic.mode Gateway: a Service has no host names, take previewHostnames away",
+    ),
+)
+"""What mode Replicas excludes elsewhere in the spec."""
+
+
+def _in_replicas_mode(rule: str) -> str:
+    return f"self.traffic.mode != 'Replicas' || ({rule})"
 
 
 class Storage(Model):
@@ -595,7 +666,13 @@ _HOSTS_RULE = (
 class ModelDeploymentSpec(Model):
     """What the user asks for."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra=rules(*PLACEMENT_RULES, _HOSTS_RULE))
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            *PLACEMENT_RULES,
+            _HOSTS_RULE,
+            *((_in_replicas_mode(rule), message) for rule, message in _REPLICAS_RULES),
+        )
+    )
 
     model: ModelSource = pydantic.Field(
         description="Which artifact serves.", json_schema_extra=rules(*_MODEL_RULES)
@@ -606,7 +683,9 @@ class ModelDeploymentSpec(Model):
     placement: Placement = pydantic.Field(
         Placement(), description="Which members serve, and how many replicas each."
     )
-    traffic: Traffic = pydantic.Field(description="How requests reach the pods.")
+    traffic: Traffic = pydantic.Field(
+        description="How requests reach the pods.", json_schema_extra=rules(*_TRAFFIC_RULES)
+    )
     feedback: Feedback = pydantic.Field(
         Feedback(),
         description="How true labels come back.",

@@ -18,6 +18,10 @@ _NAME_RULE = {
     "rule": "size(self.metadata.name) <= 40",
     "message": "metadata.name must have at most 40 characters: names of pods and Services are made from it",
 }
+_LEDGER_RULE = {
+    "rule": "self.spec.traffic.mode != 'Replicas' || !self.metadata.name.endsWith('-ledger')",
+    "message": "metadata.name must not end in -ledger with traffic.mode Replicas: the Service of that name may be another ModelDeployment's ledger",
+}
 
 
 def structural(model: type[pydantic.BaseModel]) -> dict[str, Any]:
@@ -68,6 +72,7 @@ def _definition(
     spec: type[pydantic.BaseModel],
     status: type[pydantic.BaseModel],
     columns: list[dict[str, Any]],
+    *root_rules: dict[str, str],
 ) -> dict[str, Any]:
     description = (spec.__doc__ or "").splitlines()[0]
     return {
@@ -97,7 +102,7 @@ def _definition(
                             "type": "object",
                             "description": description,
                             "required": ["spec"],
-                            "x-kubernetes-validations": [_NAME_RULE],
+                            "x-kubernetes-validations": [_NAME_RULE, *root_rules],
                             "properties": {
                                 "apiVersion": {"type": "string"},
                                 "kind": {"type": "string"},
@@ -147,6 +152,7 @@ def definitions() -> dict[str, dict[str, Any]]:
                 },
                 _condition_column("Message", "Ready", "message", priority=1),
             ],
+            _LEDGER_RULE,
         ),
         "modelclusters.yaml": _definition(
             "ModelCluster",

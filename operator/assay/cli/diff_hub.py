@@ -27,8 +27,9 @@ from assay.placement import Candidate, Holding, Plan, floors, plan
 from assay.render.member import staying_revisions
 from assay.render.revision import revision_hash
 from assay.rollout import MemberView, Observation, PodsView, decide, waves
+from assay.rollout.scaling import settled
 from assay.rollout.sizing import wanted_pods
-from assay.rollout.traffic import cluster_of, wanted_route
+from assay.rollout.traffic import cluster_of, traffic_of, wanted_route
 from assay.rollout.wording import moment, named
 
 _LOOKS = 4
@@ -146,7 +147,7 @@ def _observation(
     def view(name: str) -> MemberView:
         share, floor = placed.shares.get(name, 0), least.get(name)
         seen = _view(before, name, labels.get(name, {}), fleet.away, floor)
-        return replace(seen, replicas=share, floor=floor)
+        return settled(before, replace(seen, replicas=share, floor=floor))
 
     return Observation(
         revision=revision,
@@ -191,7 +192,7 @@ def _pods(
         ready = count if cluster.ready >= cluster.desired else 0
         return {item: PodsView(count, ready) for item in staying}
     replicas = held(before).get(cluster.name, 0)
-    whole = {item: wanted_pods(before, item, replicas) for item in staying}
+    whole = {item: wanted_pods(before, item, replicas, cluster.name) for item in staying}
     used = {item.revision for item in (before.stable, before.canary) if item is not None}
     if cluster.ready >= sum(count for item, count in whole.items() if item in used):
         return {item: PodsView(count, count) for item, count in whole.items()}
@@ -291,6 +292,8 @@ def _trial(
             yield "note", "spec.rollout: edits count from the next rollout"
         if now.sticky_by != spec.traffic.sticky_by:
             yield "note", "spec.traffic.stickyBy: edits count from the next rollout"
+        if traffic_of(spec, after).mode is not spec.traffic.mode:
+            yield "note", "spec.traffic.mode: the edit counts when the rollout is over"
 
 
 def _steps(settings: Rollout) -> str:

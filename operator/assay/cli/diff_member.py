@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.api import FIELD_MANAGER
 from assay.members import receipts, resources
+from assay.render.entry import read_entry
 from assay.render.member import MemberPlan, MemberTarget, Target, least_pods, plan
 from assay.render.naming import COMPONENT_LABEL, SERVER, preview_name, receipts_name, revision_of
 
@@ -44,7 +45,7 @@ def changes(member: Cluster, target: Target, share: MemberTarget) -> Iterator[Ch
             if document["kind"] == "Deployment" and scaler is not None:
                 document = _as_scaled(member, document, scaler["spec"]["minReplicas"])  # noqa: PLW2901
             yield _dry_run(member, share.name, document)
-    for route in filter(None, (wanted.route, wanted.preview, wanted.sticky)):
+    for route in filter(None, (wanted.route, wanted.entry, wanted.preview, wanted.sticky)):
         yield _dry_run(member, share.name, route)
     yield from _pruned(member, target, share.name, wanted)
 
@@ -115,11 +116,16 @@ def _pruned(member: Cluster, target: Target, name: str, wanted: MemberPlan) -> I
                 version = resources.API_VERSIONS[kind]
                 yield _change(name, {"apiVersion": version, "kind": kind, **item}, None)
     for document, kind, called in (
+        (wanted.route or not wanted.entry, "HTTPRoute", target.name),
+        (wanted.entry or not wanted.route, "Service", target.name),
         (wanted.preview, "HTTPRoute", preview_name(target.name)),
         (wanted.sticky, "BackendTrafficPolicy", target.name),
     ):
         path = resources.path(kind, target.namespace, called)
-        if document is None and (found := member.find(path)) is not None:
+        if document:
+            continue
+        found = member.find(path)
+        if found is not None and (kind != "Service" or read_entry(found) is not None):
             yield _change(name, found, None)
 
 

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from assay.api.deployment_status import ModelDeploymentStatus, RevisionRef, Stage
+from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, RevisionRef, Stage
 from assay.rollout.wording import moment
 
 from .hub import Hub, hub_options
@@ -66,6 +66,8 @@ def _facts(status: ModelDeploymentStatus) -> Iterator[tuple[str, str]]:
         steps = rollout.settings.steps
         where = f", step {rollout.step + 1} of {len(steps)}" if rollout.stage is Stage.TRIAL else ""
         yield "rollout", f"{rollout.id}, {rollout.stage.value}{where}"
+    if status.share is not None:
+        yield "share", f"the canary gets {status.share} % by its ready pods"
     if (last := status.last_request) is not None:
         verb = last.verb or "unreadable"
         by = f" by {last.by}" if last.by else ""
@@ -101,13 +103,17 @@ def _metrics(status: ModelDeploymentStatus) -> Table:
     return table
 
 
+def _share(item: ClusterStatus) -> str:
+    """Say what part of the traffic the canary gets; where pods make it, which part that really is."""
+    asked = f"{item.weight} %"
+    return asked if item.share is None else f"{asked}, by pods {item.share} %"
+
+
 def _members(status: ModelDeploymentStatus) -> Table:
     table = _table("member", "canary", "pods ready", "")
     for item in status.clusters:
         words: list[Any] = [item.message] if item.message else []
         if not item.reachable:
             words.insert(0, "unreachable")
-        table.add_row(
-            item.name, f"{item.weight} %", f"{item.ready} of {item.desired}", ": ".join(words)
-        )
+        table.add_row(item.name, _share(item), f"{item.ready} of {item.desired}", ": ".join(words))
     return table

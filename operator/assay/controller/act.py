@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.members import receipts, resources
 from assay.members.errors import ApiError, MemberError
 from assay.members.member import Member
@@ -27,8 +27,8 @@ from assay.render.member import (
 )
 from assay.render.revision import STRICT, Policy, follows_spec, pod_template, revision_hash
 from assay.render.serving import stored_template
-from assay.rollout.observation import MemberView, Observation, PodsView
-from assay.rollout.traffic import cluster_of, wanted_route
+from assay.rollout.observation import LEAD_SECONDS, MemberView, Observation, PodsView
+from assay.rollout.traffic import cluster_of, traffic_of, wanted_route
 
 from .hub import Deployment, Hub
 from .memory import Memory
@@ -61,6 +61,8 @@ class Hands:
         What all ModelDeployments hold in the members.
     code
         Which program this is: another one may render other objects of the same.
+    lead_seconds
+        How long before it counts servers are told of a stratum.
     """
 
     hub: Hub
@@ -72,6 +74,7 @@ class Hands:
     policy: Policy = STRICT
     reservations: Reservations = field(default_factory=Reservations)
     code: str = ""
+    lead_seconds: int = LEAD_SECONDS
 
 
 async def record(
@@ -117,8 +120,10 @@ async def act(
     moment: datetime.datetime,
     *,
     urgent: bool,
-) -> None:
+) -> bool:
     """Bring every reachable member to `status`, all at once; urgent: route first.
+
+    Returns whether there was anything to do, or something is not known yet that a plan needs.
 
     Members that placement does not choose any more get their traffic right and nothing else. What
     fails is noted in `memory.failures` and shown by the next look.
@@ -158,11 +163,17 @@ async def act(
         # A rollback waits for nobody: what moves traffic is on its way, the rest is tried again.
         await _settle(hands, item, memory, running)
         memory.failures[""] = error.message
-        return
+        return True
     if memory.keys is not None:
         window = spec.feedback.label_window_seconds
         memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
     target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
+    running |= {
+        # Servers that stamp strata by themselves stop to count for a trial that left them.
+        member.name: member.submit(*item.key, traffic_plan(target, member.name), urgent=urgent)
+        for member in _reachable(hands, misrouted)
+        if target.keys and traffic_of(spec, status).mode is TrafficMode.REPLICAS
+    }
     replicas, inputs = _replicas(observed, status), mark(target)
     floors = {view.name: _floors(view, status) for view in observed.members}
     for member in members:
@@ -176,6 +187,7 @@ async def act(
     await _settle(hands, item, memory, running)
     applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
     memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
+    return bool(running) or _must_read(spec, memory, status, members)
 
 
 def _recorded(status: ModelDeploymentStatus, member: Member) -> str | None:
@@ -241,8 +253,10 @@ def _must_read(
 
 async def leave(
     hands: Hands, item: Deployment, observed: Observation, status: ModelDeploymentStatus
-) -> None:
+) -> bool:
     """Remove the ModelDeployment from members that placement does not choose any more.
+
+    Returns whether there are any.
 
     Not before stable serves in every chosen one: a selector with a typing error ends no service.
     Where the residency forbids it to be, it is removed as soon as stable serves in any.
@@ -272,6 +286,7 @@ async def leave(
             log.warning("member %s: %s", member.name, str(result) or "too slow, trying again")
         elif result is not None:
             raise result
+    return bool(going)
 
 
 def _pods(view: MemberView, revision: str) -> PodsView:

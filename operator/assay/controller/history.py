@@ -94,6 +94,12 @@ class History:
             *(self._read(trial, rollout, member) for member in members if member.state.reachable)
         )
 
+    def state(self) -> object:
+        """Return a value that differs whenever what is judged of the past may."""
+        return frozenset(self.caught_up), {
+            name: (tuple(found), self.missing(name) > 0) for name, found in self.members.items()
+        }
+
     def missing(self, name: str) -> int:
         """Return how many moments of a member a restarted operator has to read yet."""
         found = self.members.get(name, {})

@@ -122,15 +122,20 @@ class Hub:
         found = await self.api.get("/api/v1/namespaces/kube-system")
         return str(found["metadata"]["uid"])
 
-    async def read(self, key: Key, *, urgent: bool = False) -> Deployment | None:
+    async def read(
+        self, key: Key, *, urgent: bool = False, known: Deployment | None = None
+    ) -> Deployment | None:
         """Return a ModelDeployment as it is now; a watch may lag behind our own last write.
 
-        None if there is none. An urgent one gives up early and does not queue.
+        None if there is none, `known` itself if it is still so. An urgent one gives up early and does
+        not queue.
         """
         path = resources.path("ModelDeployment", *key)
         seconds = TRIAL_SECONDS if urgent else HUB_SECONDS
         try:
-            return deployment(await self.api.request("GET", path, seconds=seconds, urgent=urgent))
+            found = await self.api.request("GET", path, seconds=seconds, urgent=urgent)
+            same = known is not None and found["metadata"]["resourceVersion"] == known.version
+            return known if same else deployment(found)
         except ApiError as error:
             if error.missing:
                 return None

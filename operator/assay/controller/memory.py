@@ -17,6 +17,8 @@ from assay.rollout import Event, only_numbers_differ
 
 from .history import History
 from .hub import Deployment
+from .reading import Reading
+from .rest import Rest
 
 NUMBERS_SECONDS = 30.0
 """Numbers alone are not written to status more often than this."""
@@ -58,6 +60,10 @@ class Memory:
         Looks in a row after which something had to be tried again.
     held_back
         Whether the hub lacks numbers that were decided last, or what was applied since.
+    rest
+        What the last look left, if nothing is to be done until something changes.
+    said
+        What the members' Prometheus said in this look, once they were asked.
     """
 
     last: Deployment | None = None
@@ -78,6 +84,8 @@ class Memory:
     attempts: int = 0
     held_back: bool = False
     numbers_at: float = -NUMBERS_SECONDS
+    rest: Rest | None = None
+    said: Reading | None = field(default=None, repr=False)
 
     def take(self, item: Deployment) -> Deployment:
         """Remember what was read; return it with the rollback that the hub does not know yet."""
@@ -95,7 +103,7 @@ class Memory:
 
     def held(self, item: Deployment) -> Deployment:
         """Remember that `item` has our finalizer now; return it."""
-        if self.last:
+        if self.last and self.last.version != item.version:
             self.last = dataclasses.replace(
                 self.last, version=item.version, finalizers=item.finalizers
             )
@@ -109,7 +117,7 @@ class Memory:
         status = item.status.model_copy(update={"guards": self.guards})
         return dataclasses.replace(item, status=status)
 
-    def said(self, status: ModelDeploymentStatus) -> None:
+    def decided(self, status: ModelDeploymentStatus) -> None:
         """Remember what the guards say in the `status` that was decided."""
         self.guards_of = status.rollout.id if status.rollout else ""
         self.guards = status.guards

@@ -69,15 +69,17 @@ EVIDENCE_PROBLEMS = Counter(
     registry=REGISTRY,
 )
 
-_PER_METRIC = (VALUE, DIFFERENCE, BOUND, LOG_E, LIMIT, LABELS)
+Labels = tuple[str, ...]
+
+_SHOWN: dict[tuple[str, str], set[tuple[Gauge, Labels]]] = {}
+"""What is exported of each trial, by namespace and name: a gauge finds it only among those of all."""
 
 
 def show(namespace: str, deployment: str, judgement: Judgement) -> None:
     """Export what the judge saw."""
     for verdict in Verdict:
-        VERDICT.labels(namespace, deployment, verdict.value).set(
-            float(verdict.value == judgement.verdict.value)
-        )
+        value = float(verdict.value == judgement.verdict.value)
+        _set(VERDICT, (namespace, deployment, verdict.value), value)
     for metric in judgement.metrics:
         _show_metric((namespace, deployment, metric.name), metric)
 
@@ -86,27 +88,24 @@ def show_guards(
     namespace: str, deployment: str, guards: Iterable[Guard], readings: Iterable[GuardReading]
 ) -> None:
     """Export what the guards read."""
-    for gauge in (GUARD, GUARD_LIMIT):  # members come and go
-        gauge.remove_by_labels({"namespace": namespace, "deployment": deployment})
+    _drop((GUARD, GUARD_LIMIT), (namespace, deployment))  # members come and go
     for guard in guards:
         for side, limit in (("max", guard.max_), ("min", guard.min_)):
             if limit is not None:
-                GUARD_LIMIT.labels(namespace, deployment, guard.name, side).set(fraction(limit))
+                _set(GUARD_LIMIT, (namespace, deployment, guard.name, side), fraction(limit))
     for reading in readings:
-        value = math.nan if reading.value is None else reading.value
-        GUARD.labels(namespace, deployment, reading.guard, reading.member).set(value)
+        labels = (namespace, deployment, reading.guard, reading.member)
+        _set(GUARD, labels, math.nan if reading.value is None else reading.value)
 
 
 def forget(namespace: str, deployment: str) -> None:
     """Stop exporting a trial that is over."""
-    which = {"namespace": namespace, "deployment": deployment}
-    for gauge in (*_PER_METRIC, VERDICT, GUARD, GUARD_LIMIT):
-        gauge.remove_by_labels(which)
+    for gauge, labels in _SHOWN.pop((namespace, deployment), ()):
+        gauge.remove(*labels)
 
 
 def _show_metric(labels: tuple[str, str, str], metric: MetricJudgement) -> None:
-    for gauge in (LOG_E, LIMIT):  # a test that is not asked any more has no evidence
-        gauge.remove_by_labels(dict(zip(_OF_METRIC, labels, strict=True)))
+    _drop((LOG_E, LIMIT), labels)  # a test that is not asked any more has no evidence
     for gauge, where, value in (
         (VALUE, "stable", metric.stable),
         (VALUE, "canary", metric.canary),
@@ -119,9 +118,23 @@ def _show_metric(labels: tuple[str, str, str], metric: MetricJudgement) -> None:
         (LABELS, "stable", metric.labels_stable),
         (LABELS, "canary", metric.labels_canary),
     ):
-        gauge.labels(*labels, where).set(math.nan if value is None else value)
+        _set(gauge, (*labels, where), math.nan if value is None else value)
     for test in metric.others:
         where = f"member/{test.of}" if test.name == "member" else test.name
-        LOG_E.labels(*labels, where).set(test.log_e)
-        LIMIT.labels(*labels, where).set(test.limit)
-    DIFFERENCE.labels(*labels).set(math.nan if metric.difference is None else metric.difference)
+        _set(LOG_E, (*labels, where), test.log_e)
+        _set(LIMIT, (*labels, where), test.limit)
+    _set(DIFFERENCE, labels, math.nan if metric.difference is None else metric.difference)
+
+
+def _set(gauge: Gauge, labels: Labels, value: float) -> None:
+    gauge.labels(*labels).set(value)
+    _SHOWN.setdefault((labels[0], labels[1]), set()).add((gauge, labels))
+
+
+def _drop(gauges: tuple[Gauge, ...], prefix: Labels) -> None:
+    """Take away what `gauges` show with labels that begin so."""
+    shown = _SHOWN.get((prefix[0], prefix[1]), set())
+    for gauge, labels in tuple(shown):
+        if gauge in gauges and labels[: len(prefix)] == prefix:
+            gauge.remove(*labels)
+            shown.discard((gauge, labels))

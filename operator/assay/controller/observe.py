@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.evidence import (
     Evidence,
     EvidenceError,
@@ -19,7 +19,6 @@ from assay.evidence import (
     errors,
     moments,
 )
-from assay.evidence.prometheus import Trial
 from assay.judge import Judgement, judge
 from assay.members.member import Member
 from assay.members.registry import Registry
@@ -28,22 +27,20 @@ from assay.render.revision import revision_hash
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.scaling import settled
 from assay.rollout.settings import metric_specs, policy
+from assay.rollout.traffic import traffic_of
 
 from . import metrics
-from .guards import read_guards, wrong_query
-from .history import History, trial_window
+from .guards import wrong_query
+from .history import History
 from .hub import Deployment
 from .memory import Memory
+from .reading import Answers, Reading, judged, read
 from .reservations import Reservations, held, in_use, lost
 
 GROWTH_SECONDS = 60.0
 """Age of a trial from which its labels so far tell how many there will be."""
 
 log = logging.getLogger(__name__)
-
-
-Answers = Mapping[str, MemberEvidence | EvidenceUnavailable]
-"""What each member that can be asked said of the trial."""
 
 
 @dataclass(frozen=True)
@@ -62,36 +59,37 @@ async def observe(
     memory: Memory,
     now: datetime.datetime,
     reservations: Reservations,
+    lead_seconds: int,
 ) -> Observation:
     """Return what is so now; members and their Prometheus are asked at the same time."""
     placed = _place(members, item, spec, memory, reservations, now)
     names = placed.shares
-    chosen = [member for name in names if (member := members.get(name))]
-    leaving = _leaving(members, names, item)
-    rollout = _on_trial(item, spec)
-    counted = rollout if rollout and rollout.settings.analysis.metrics else None
-    views, answers, guards, _ = await asyncio.gather(
+    chosen = tuple(member for name in names if (member := members.get(name)))
+    leaving = tuple(_leaving(members, names, item))
+    views, said = await asyncio.gather(
         asyncio.gather(*(_view(member, item, memory) for member in (*chosen, *leaving))),
-        _read(item, spec, counted, [*chosen, *leaving], now),
-        read_guards(item, rollout, chosen, now),
-        memory.history.read(
-            item.key, counted, [*chosen, *leaving], now, spec.feedback.label_age_seconds
-        ),
+        _said(item, spec, memory, chosen, leaving, now),
     )
+    counted = said.counted
     left = {member.name for member in leaving}
     look = Look()
     if counted is not None:
-        look = await _look(item, spec, counted, memory, views, left, answers, now)
+        look = await _look(item, spec, counted, memory, views, left, said.answers, now)
     stores = dict(look.stores)
     labels = {candidate.name: candidate.labels for candidate in members.candidates()}
     least = floors(spec.serving.autoscaling, names)
+    by_pods = traffic_of(spec, item.status).mode is TrafficMode.REPLICAS
     views = [
-        dataclasses.replace(
-            settled(item.status, view),
-            ledger_store=stores.get(view.name),
-            labels=labels.get(view.name, {}),
-            replicas=names.get(view.name, 0),
-            floor=least.get(view.name),
+        settled(
+            item.status,
+            dataclasses.replace(
+                view,
+                route=view.entry if by_pods else view.route,
+                ledger_store=stores.get(view.name),
+                labels=labels.get(view.name, {}),
+                replicas=names.get(view.name, 0),
+                floor=least.get(view.name),
+            ),
         )
         for view in views
     ]
@@ -104,9 +102,10 @@ async def observe(
         judgement=look.judgement,
         evidence_problems=look.problems,
         request=item.request,
-        guards=guards,
+        guards=said.guards,
         invalid=wrong_query(item, spec),
         plan=placed,
+        lead_seconds=lead_seconds,
     )
 
 
@@ -157,53 +156,30 @@ def _leaving(members: Registry, names: Collection[str], item: Deployment) -> lis
     ]
 
 
+async def _said(
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    chosen: tuple[Member, ...],
+    leaving: tuple[Member, ...],
+    now: datetime.datetime,
+) -> Reading:
+    """Return what Prometheus says; it is not asked again if this look has asked it already."""
+    said = memory.said
+    if said is None or (said.chosen, said.leaving) != (chosen, leaving):
+        if (rollout := judged(item, spec)) is None:
+            metrics.forget(*item.key)
+        said = await read(item, rollout, memory.history, chosen, leaving, now)
+    memory.said = said
+    return said
+
+
 async def _view(member: Member, item: Deployment, memory: Memory) -> MemberView:
     view = await member.view(*item.key)
     failure = memory.failures.get(member.name)
     if view.reachable and failure:
         return dataclasses.replace(view, reason=Reason.APPLY_FAILED.value, error=failure)
     return view
-
-
-def _on_trial(item: Deployment, spec: ModelDeploymentSpec) -> RolloutStatus | None:
-    """Return the rollout if its canary is to be judged.
-
-    One that the spec names no more is not: it would be judged by the new one's positive label.
-    """
-    status = item.status
-    named = status.canary is not None and status.canary.revision == revision_hash(spec)
-    on_trial = status.rollout is not None and status.rollout.stage is Stage.TRIAL
-    if on_trial and status.stable and named:
-        return status.rollout
-    metrics.forget(*item.key)
-    return None
-
-
-async def _read(
-    item: Deployment,
-    spec: ModelDeploymentSpec,
-    rollout: RolloutStatus | None,
-    members: list[Member],
-    now: datetime.datetime,
-) -> Answers:
-    """Ask all that can be asked at the same time."""
-    if rollout is None:
-        return {}
-    window = trial_window(rollout, now)
-    reachable = [member for member in members if member.state.reachable]
-    trial = Trial(*item.key, rollout.id, spec.feedback.label_age_seconds, rollout.earlier)
-    found = await asyncio.gather(
-        *(member.evidence(trial, window) for member in reachable),
-        return_exceptions=True,
-    )
-    answers: dict[str, MemberEvidence | EvidenceUnavailable] = {}
-    for member, answer in zip(reachable, found, strict=True):
-        if isinstance(answer, EvidenceUnavailable):
-            metrics.EVIDENCE_PROBLEMS.labels(member.name, answer.reason).inc()
-        elif isinstance(answer, BaseException):
-            raise answer
-        answers[member.name] = answer
-    return answers
 
 
 async def _look(
@@ -276,7 +252,12 @@ async def _judge(
     if status.stable is None or status.canary is None:
         return None
     revisions = status.stable.revision, status.canary.revision
-    weights = {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
+    # A Service divides connections, not requests: what it gives is no ratio to test.
+    weights = (
+        None
+        if rollout.by_pods
+        else {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
+    )
     analysis = rollout.settings.analysis
     past, built = memory.history.known_of_all(known), memory.history.built
     elapsed = (now - rollout.evidence_since).total_seconds()
@@ -288,7 +269,7 @@ async def _judge(
         by_user=rollout.sticky_by is not None,
     )
 
-    def judged() -> Judgement:
+    def judgement() -> Judgement:
         strata = combine(known, *revisions, weights=weights).strata
         history = moments.history(
             past,
@@ -302,11 +283,11 @@ async def _judge(
 
     try:
         # In a thread: fractions of a second with many strata, and the loop serves every rollout.
-        judgement = await asyncio.to_thread(judged)
+        found = await asyncio.to_thread(judgement)
     except ValueError as error:
         # Wrong counts, or settings that another CRD admitted: no verdict, and time goes on.
         unexpected = not isinstance(error, EvidenceError)
         log.warning("evidence cannot be judged: %s", error, exc_info=unexpected)
         return None
-    metrics.show(*key, judgement)
-    return judgement
+    metrics.show(*key, found)
+    return found

@@ -118,6 +118,7 @@ async def _serve(
         settings.policy,
         Reservations(wake),
         program(),
+        settings.stratum_lead_seconds,
     )
 
     async def look(key: Key, memory: Memory) -> Next:

@@ -22,6 +22,7 @@ from .hub import Deployment, Key
 from .memory import NUMBERS_SECONDS, Memory, rolled_back
 from .moment import now
 from .observe import observe
+from .rest import Rest, sooner
 
 RETRY_SECONDS = 2.0
 
@@ -38,29 +39,45 @@ class Next:
 
 async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
     """Look once. Raises `MemberError` and `ApiError` when it has to be tried again."""
+    memory.said = None
     found = await _read(hands, key, memory)
     if found is None:
         hands.reservations.release(key)
         return Next(gone=True)
-    item = memory.take(found)
+    item, moment = memory.take(found), now()
+    if memory.rest is not None and await _rests(memory.rest, found, memory, moment):
+        return Next(memory.rest.seconds)
+    memory.rest = None
     if item.deleting:
         return Next(await clean(hands, item, memory))
-    spec = item.spec
-    if spec is None:
+    if item.spec is None:
         return await _stall(hands, item, memory)
+    return await _look(hands, found, item, item.spec, memory, moment)
+
+
+async def _look(
+    hands: Hands,
+    found: Deployment,
+    item: Deployment,
+    spec: ModelDeploymentSpec,
+    memory: Memory,
+    moment: datetime.datetime,
+) -> Next:
+    """Observe, decide, record and act; `found` is what the hub holds, `item` what we know better."""
     item = memory.with_guards(memory.held(await hands.hub.hold(item)))
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
-    moment = now()
-    observed = await observe(hands.members, item, spec, memory, moment, hands.reservations)
+    observed = await observe(
+        hands.members, item, spec, memory, moment, hands.reservations, hands.lead_seconds
+    )
     taken = adopted(item.status, item.generation, (*observed.members, *observed.leaving))
     if taken is not None:
         return await _adopt(hands, item, spec, memory, observed, *taken)
     decision = decide(item.uid, item.generation, spec, item.status, observed, moment)
     decision = kept(hands, item, observed, decision)
     status = decision.status
-    memory.said(status)
-    rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
+    memory.decided(status)
+    busy = rolling_back = decision.order is Order.ACT_THEN_RECORD or memory.latched is not None
     if spec.paused is Paused.ALL:
         await _record(hands, item, memory, decision)
     elif rolling_back:
@@ -69,14 +86,26 @@ async def reconcile(hands: Hands, key: Key, memory: Memory) -> Next:
         await _record(hands, item, memory, decision)
     else:
         await _record(hands, item, memory, decision)
-        await act(hands, item, spec, memory, observed, status, moment, urgent=False)
-        await leave(hands, item, observed, status)
+        busy = await act(hands, item, spec, memory, observed, status, moment, urgent=False)
+        busy |= await leave(hands, item, observed, status)
     await _report(hands, item, memory)
-    return Next(
-        _soon(
-            hands, _sooner(decision.wake_after, _rotation(spec, memory, moment)), observed, memory
-        )
-    )
+    numbers = NUMBERS_SECONDS if memory.held_back else None
+    holds_for = sooner(decision.holds_for, _rotation(spec, memory, moment), numbers)
+    if _hurries(hands, observed, memory):
+        return Next(sooner(holds_for, decision.pace, RETRY_SECONDS))
+    if not busy and memory.last is found and memory.said is not None:
+        members = (*memory.said.chosen, *memory.said.leaving)
+        checks = [member.checks_in(*item.key) for member in members]
+        memory.rest = Rest.from_now(found, memory.said, decision.pace, holds_for, checks)
+    return Next(sooner(holds_for, decision.pace))
+
+
+async def _rests(rest: Rest, found: Deployment, memory: Memory, moment: datetime.datetime) -> bool:
+    """Return whether nothing is to be done, as when the last look ended."""
+    if found is not rest.item or rest.over:
+        return False
+    memory.said = await rest.asked(memory.history, moment)
+    return memory.said.says_the_same(rest.said)
 
 
 async def _adopt(
@@ -109,10 +138,8 @@ async def _record(hands: Hands, item: Deployment, memory: Memory, decision: Deci
         memory.unsaid += decision.events
 
 
-def _soon(
-    hands: Hands, wanted: float | None, observed: Observation, memory: Memory
-) -> float | None:
-    """Return when to look again: soon while something failed or pods start.
+def _hurries(hands: Hands, observed: Observation, memory: Memory) -> bool:
+    """Return whether to look again soon: while something failed or pods start.
 
     A pod that cannot start changes nothing in its Deployment, so no watch tells. Nor does anything
     tell when a member that is there, but was too busy to answer this look, would answer the next.
@@ -126,9 +153,7 @@ def _soon(
         not view.reachable and (member := hands.members.get(view.name)) and member.state.reachable
         for view in (*observed.members, *observed.leaving)
     )
-    if starting or busy or memory.failures:
-        return _sooner(wanted, RETRY_SECONDS)
-    return _sooner(wanted, NUMBERS_SECONDS) if memory.held_back else wanted
+    return starting or busy or bool(memory.failures)
 
 
 def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.datetime) -> float | None:
@@ -139,17 +164,14 @@ def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.dateti
     return receipts.seconds_to_rotation(memory.keys, moment.timestamp(), window)
 
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
-
-
 async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
     """Read the object; while the hub is away a trial is judged on by what was read last."""
     last = memory.last
     if last is not None and memory.unchanged and not last.deleting:
         return last
+    urgent = last is not None and on_trial(last.status)
     try:
-        return await hands.hub.read(key, urgent=last is not None and on_trial(last.status))
+        return await hands.hub.read(key, urgent=urgent, known=last if memory.rest else None)
     except (MemberError, ApiError) as error:
         away = isinstance(error, MemberError) or error.unavailable
         if last is None or not away:

@@ -11,6 +11,7 @@ from pathlib import Path
 from assay.members import providers
 from assay.members.providers import Provider
 from assay.render.revision import STRICT, Policy
+from assay.rollout.observation import LEAD_SECONDS
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TYPE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
@@ -40,6 +41,8 @@ class Settings:
         Programs that may be asked for the credentials of members, those preferred first.
     profile_namespaces
         Where ClusterProfiles may be read.
+    stratum_lead_seconds
+        How long before it counts servers are told of a stratum (traffic.mode Replicas).
     """
 
     namespace: str
@@ -51,6 +54,7 @@ class Settings:
     policy: Policy = STRICT
     providers: tuple[Provider, ...] = ()
     profile_namespaces: tuple[str, ...] = ()
+    stratum_lead_seconds: int = LEAD_SECONDS
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -81,6 +85,9 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     unsafe = environ.get("ASSAY_ALLOW_UNSAFE_MODELS", "false").lower()
     if unsafe not in ("true", "false"):
         raise ValueError(f"ASSAY_ALLOW_UNSAFE_MODELS must be true or false, not {unsafe!r}")
+    lead = environ.get("ASSAY_STRATUM_LEAD_SECONDS", str(LEAD_SECONDS))
+    if not lead.isdigit() or not int(lead):
+        raise ValueError(f"ASSAY_STRATUM_LEAD_SECONDS must be a number from 1 on, not {lead!r}")
     return Settings(
         namespace=namespace,
         server_image=image,
@@ -91,6 +98,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         policy=Policy(_types(environ.get("ASSAY_TRUSTED_TYPES") or "[]"), unsafe == "true"),
         providers=_providers(environ.get("ASSAY_ACCESS_PROVIDERS_FILE")),
         profile_namespaces=tuple(environ.get("ASSAY_CLUSTER_PROFILE_NAMESPACES", "").split()),
+        stratum_lead_seconds=int(lead),
     )
 
 

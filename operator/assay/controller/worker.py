@@ -64,6 +64,8 @@ class Worker:
         logs.deployment.set("/".join(self.key))
         self._due = time.monotonic()
         while True:
+            if self._woken.is_set():
+                self.memory.rest = None  # something changed, whatever it was
             self._woken.clear()
             found = await self._one()
             if found.gone:
@@ -98,7 +100,7 @@ class Worker:
         return found
 
     def _again(self, began: float, error: Exception | None) -> Next:
-        self._news = True  # what was known may be what is wrong
+        self._news, self.memory.rest = True, None  # what was known may be what is wrong
         if error is not None:
             metrics.RECONCILE_ERRORS.labels(*self.key).inc()
             log.warning("to be tried again: %s", error)

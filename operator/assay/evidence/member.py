@@ -137,14 +137,15 @@ class MemberEvidence:
         Identity of the ledger's store. When it changes, earlier counts are gone: whoever
         remembers the old one decides what that means.
     age_seconds
-        Age of the newest ledger sample when Prometheus answered, by Prometheus's own clock.
+        Age of the newest ledger sample when Prometheus answered, by Prometheus's own clock. Counts that
+        are the same are equal at any age.
     positive
         The positive class by which the ledger counts scores; `None` if it does not say.
     """
 
     counts: Mapping[tuple[str, int], RevisionCounts]
     store: str
-    age_seconds: float
+    age_seconds: float = field(compare=False)
     positive: str | None = None
 
     def coarser(self, factor: int) -> "MemberEvidence":

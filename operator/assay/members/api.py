@@ -90,7 +90,8 @@ class Api:
         configuration = Configuration(host=credentials.server)
         configuration.connection_pool_maxsize = CONNECTIONS + STREAMS
         configuration.tls_server_name = credentials.tls_server_name
-        configuration.client_session_kwargs = {"read_bufsize": _LINE_LIMIT}
+        # Else the environment's proxies and .netrc are looked up for every request, in a thread.
+        configuration.client_session_kwargs = {"read_bufsize": _LINE_LIMIT, "trust_env": False}
         configuration.ca_cert_data = credentials.ca
         try:
             with _client_certificate(credentials) as (certificate, key):
@@ -197,12 +198,13 @@ class Api:
         seconds: float = READ_SECONDS,
         urgent: bool = False,
         manager: str = FIELD_MANAGER,
+        force: bool = True,
     ) -> dict[str, Any]:
         """Server-side apply: from then on the fields in `document` are all that `manager` owns."""
         return await self.request(
             "PATCH",
             resources.path_of(document) + subresource,
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             body=document,
             content_type=APPLY,
             seconds=seconds,

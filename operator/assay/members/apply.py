@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from assay.api import SCALE_MANAGER
+from assay.api.conditions import Reason
+from assay.render.entry import is_narrow
 from assay.render.member import MemberPlan
 from assay.render.naming import COMPONENT_LABEL, SERVER, Manifest, preview_name
 from assay.render.serving import RevisionObjects
@@ -16,7 +18,7 @@ from assay.render.serving import RevisionObjects
 from . import resources
 from .api import METADATA, METADATA_LIST, Api
 from .cache import Cache, Key, digest, live_digest, scaled_by_others
-from .errors import ApiError
+from .errors import ApiError, MemberError
 from .written import (
     Applied,
     Written,
@@ -24,6 +26,7 @@ from .written import (
     documents,
     key_of,
     proof_of,
+    sent_digest,
     unwatched,
 )
 
@@ -99,11 +102,22 @@ class Writer:
         await self._check(plan)
         await self.put(plan.record)
         await self._put_all(plan.ledger)
+        if plan.entry and is_narrow(plan.entry):
+            # Before there are pods of a third revision that an entry for all pods would have.
+            await self._put_entry(plan.entry)
         await asyncio.gather(*(self._revision(item) for item in plan.revisions))
-        if plan.route:
-            await self.put(plan.route)
+        if plan.entry:
+            await self._put_entry(plan.entry)
+            if self._has("HTTPRoute"):
+                await self._put_or_delete(None, "HTTPRoute", namespace, name)
+        elif plan.route:
+            await self._put_route(plan.route)
+            entry = self._cache.get("Service", namespace, name)
+            if entry and entry.route:
+                await self._delete("Service", namespace, name)
         # Last: no trial begins before the gateway has it, and what is refused holds up no traffic.
-        await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
+        if self._has("HTTPRoute"):
+            await self._put_or_delete(plan.preview, "HTTPRoute", namespace, preview_name(name))
         if self._has("BackendTrafficPolicy"):
             await self._put_or_delete(plan.sticky, "BackendTrafficPolicy", namespace, name)
         await self._prune(plan)
@@ -119,9 +133,12 @@ class Writer:
         reads the rollback from.
         """
         route_error: Exception | None = None
-        if plan.route:
+        if plan.route or plan.entry:
             try:
-                await self.put(plan.route, urgent=True)
+                if plan.route:
+                    await self.put(plan.route, urgent=True)
+                if plan.entry:
+                    await self._put_entry(plan.entry, urgent=True)
             except Exception as error:  # noqa: BLE001  (raised again below)
                 route_error = error
         await self.put(plan.record, urgent=True)
@@ -142,13 +159,30 @@ class Writer:
         for known in (self._pruned, self._checked, self._applied, self._trusted):
             known.pop((namespace, name), None)
 
-    async def put(self, document: dict[str, Any], *, urgent: bool = False) -> str:
-        """Apply one object unless it is so already; return its uid."""
-        key, wanted = key_of(document), digest(document)
+    async def _put_route(self, document: dict[str, Any]) -> None:
+        if why := self._cache.lacking("HTTPRoute"):
+            raise MemberError(Reason.APPLY_FAILED, why)
+        await self.put(document)
+
+    async def _put_entry(self, document: dict[str, Any], *, urgent: bool = False) -> None:
+        """Apply the entry Service; one of that name that is somebody else's is not taken over."""
+        if why := self._cache.lacking("Service"):
+            raise MemberError(Reason.APPLY_FAILED, f"upgrade Assay's chart there: {why}")
+        ours = self._cache.get(*key_of(document)) is not None
+        await self.put(document, urgent=urgent, force=ours)
+
+    async def put(
+        self, document: dict[str, Any], *, urgent: bool = False, force: bool = True
+    ) -> str:
+        """Apply one object unless it is so already; return its uid.
+
+        Without `force` it is an error if somebody else has written what we would change.
+        """
+        key, wanted = key_of(document), sent_digest(document)
         before = self._written.get(key)
         if before and before.wanted == wanted and self._intact(key, before):
             return before.uid
-        answer = await self._api.apply(document, urgent=urgent)
+        answer = await self._api.apply(document, urgent=urgent, force=force)
         uid: str = answer["metadata"]["uid"]
         self._written[key] = Written(wanted, live_digest(answer), uid, time.monotonic())
         if key[0] in resources.WATCHED:
@@ -200,9 +234,14 @@ class Writer:
                 del self._written[key]
         self._checked[namespace, name] = now
 
-    def _check_due(self, namespace: str, name: str) -> bool:
+    def checks_in(self, namespace: str, name: str) -> float:
+        """Return the seconds until what is not watched is to be looked at again."""
         seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
-        return time.monotonic() - self._checked.get((namespace, name), -seconds) >= seconds
+        now = time.monotonic()
+        return max(self._checked.get((namespace, name), now - seconds) + seconds - now, 0.0)
+
+    def _check_due(self, namespace: str, name: str) -> bool:
+        return self.checks_in(namespace, name) <= 0.0
 
     async def _unwatched_now(
         self, namespace: str, name: str, keys: AbstractSet[Key]
@@ -251,7 +290,7 @@ class Writer:
         for document in documents(plan, uids):
             key = key_of(document)
             if before := found.get(key) or self._written.get(key):
-                self._written[key] = replace(before, wanted=digest(document))
+                self._written[key] = replace(before, wanted=sent_digest(document))
         self._checked[deployment_of(plan)] = time.monotonic()
 
     def _watched_proof(self, place: tuple[str, str], mark: str) -> str:
@@ -350,13 +389,15 @@ class Writer:
             return
         # Whoever made them: a hub that adopts a deployment takes its place in the member.
         selector = f"{resources.DEPLOYMENT}={name},{COMPONENT_LABEL}={SERVER}"
+        # Behind an entry Service may be whatever pods there are: a Deployment is seen until they end.
+        how = "Foreground" if plan.entry else "Background"
         for kind, wanted in plan.staying:
             if not self._has(kind):
                 continue
             found = await self._api.get(resources.path(kind, namespace), labelSelector=selector)
             for item in found["items"]:
                 if item["metadata"]["labels"].get(resources.REVISION) not in wanted:
-                    await self._delete(kind, namespace, item["metadata"]["name"])
+                    await self._delete(kind, namespace, item["metadata"]["name"], how=how)
         self._pruned[namespace, name] = state
 
     def _running(self, namespace: str, name: str) -> frozenset[str]:
@@ -366,6 +407,8 @@ class Writer:
             if key[0] == "Deployment"
         )
 
-    async def _delete(self, kind: str, namespace: str, name: str) -> None:
-        await self._api.delete(resources.path(kind, namespace, name))
+    async def _delete(
+        self, kind: str, namespace: str, name: str, *, how: str = "Background"
+    ) -> None:
+        await self._api.delete(resources.path(kind, namespace, name), propagationPolicy=how)
         self._written.pop((kind, namespace, name), None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.api import FIELD_MANAGER
+from assay.render.entry import read_entry
 from assay.render.route import read_route
 from assay.render.sticky import read_policy
 from assay.rollout.observation import RouteView, StickyView
@@ -169,11 +170,17 @@ def summary(document: dict[str, Any]) -> Seen:
         desired=desired,
         ready=ready,
         rolling=rolling(document),
-        route=read_route(document) if document["kind"] == "HTTPRoute" else None,
+        route=_route(document),
         sticky=read_policy(document) if document["kind"] == "BackendTrafficPolicy" else None,
         unscaled=unscaled(document),
         scaled=scaled_by_others(document),
     )
+
+
+def _route(document: dict[str, Any]) -> RouteView | None:
+    if document["kind"] == "HTTPRoute":
+        return read_route(document)
+    return read_entry(document) if document["kind"] == "Service" else None
 
 
 def digest(value: Any) -> str:
@@ -216,7 +223,7 @@ def live_digest(document: dict[str, Any]) -> str:
 def pods(document: dict[str, Any]) -> tuple[int, int]:
     """Return pods asked for and ready; none are ready until the newest generation was observed.
 
-    Of a HorizontalPodAutoscaler the least that it asks for.
+    Nor are those that are being removed. Of a HorizontalPodAutoscaler the least that it asks for.
     """
     spec, status = document.get("spec") or {}, document.get("status") or {}
     if document["kind"] == "HorizontalPodAutoscaler":
@@ -224,7 +231,7 @@ def pods(document: dict[str, Any]) -> tuple[int, int]:
     if document["kind"] not in ("Deployment", "StatefulSet"):
         return 0, 0
     desired = int(spec.get("replicas", 1))
-    if not _observed(document):
+    if not _observed(document) or document["metadata"].get("deletionTimestamp"):
         return desired, 0
     ready = min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0)))
     return desired, ready

@@ -7,6 +7,7 @@ a reconcile never waits for a connection, it reads whether there is one.
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -152,6 +153,7 @@ class Member:
                     reachable=True,
                     revisions=await session.revisions(namespace, name),
                     route=session.route(namespace, name),
+                    entry=session.entry(namespace, name),
                     sticky=session.sticky(namespace, name),
                     ledger_ready=session.ledger_ready(namespace, name),
                     record=await session.record(namespace, name),
@@ -187,6 +189,10 @@ class Member:
     def proof(self, namespace: str, name: str) -> str | None:
         """Return the proof of the plan that is applied, for `has_applied`; None while none is."""
         return self._session.writer.proof(namespace, name) if self._session else None
+
+    def checks_in(self, namespace: str, name: str) -> float:
+        """Return the seconds until what is not watched is to be looked at; none is while it is away."""
+        return self._session.writer.checks_in(namespace, name) if self._session else math.inf
 
     def has_applied(self, namespace: str, name: str, mark: str, proof: str | None = None) -> bool:
         """Return whether the plan with this mark was applied and everything still is so.

@@ -72,7 +72,9 @@ CHECKED = ("ConfigMap", "Secret", "ControllerRevision")
 """Kinds that are not watched but asked for now and then: a watch needs the right to list, and to list
 Secrets is a right of its own."""
 
-OPTIONAL = frozenset({"BackendTrafficPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"})
+OPTIONAL = frozenset(
+    {"HTTPRoute", "BackendTrafficPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
+)
 """Watched kinds that a member may do without; what it lacks is neither written nor removed there."""
 
 DEPLOYMENT = "assay.dev/deployment"

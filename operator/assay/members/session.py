@@ -127,6 +127,11 @@ class Session:
         seen = self.cache.get("HTTPRoute", namespace, name)
         return seen.route if seen else None
 
+    def entry(self, namespace: str, name: str) -> RouteView | None:
+        """Return the ModelDeployment's entry Service."""
+        seen = self.cache.get("Service", namespace, name)
+        return seen.route if seen and seen.deployment == name else None
+
     def sticky(self, namespace: str, name: str) -> StickyView:
         """Return what the gateway here does to keep the users of a ModelDeployment."""
         if why := self.cache.lacking("BackendTrafficPolicy"):
@@ -159,6 +164,8 @@ class Session:
         """Return who is told if a kind may not be watched; None: then the member cannot be used."""
         if kind == "BackendTrafficPolicy":
             return functools.partial(self._lacks, kind)
+        if kind == "HTTPRoute":
+            return functools.partial(self._no_gateway, kind)
         older = kind in {"Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
         return functools.partial(self._may_not, kind) if older else None
 
@@ -167,6 +174,20 @@ class Session:
         why = None if error is None else error.message
         if why and why != self.cache.lacking(kind):
             log.warning("member %s: no %s, upgrade its chart: %s", self._name, kind, why)
+        self.cache.lacks(kind, why)
+
+    def _no_gateway(self, kind: str, error: ApiError | None) -> None:
+        why = None
+        if error is not None and error.missing:
+            why = (
+                f"no {kind} in member {self._name}; install the Gateway API there or write"
+                " traffic.mode: Replicas"
+            )
+        elif error is not None:
+            why = (
+                f"the hub may not use {kind} in member {self._name}; upgrade Assay's chart there"
+                f" (role=member): {error.message}"
+            )
         self.cache.lacks(kind, why)
 
     def _lacks(self, kind: str, error: ApiError | None) -> None:

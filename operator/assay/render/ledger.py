@@ -38,6 +38,7 @@ def ledger_objects(
     image: str,
     member: str,
     feedback_urls: Mapping[str, str | None],
+    strata: str | None = None,
 ) -> tuple[Manifest, ...]:
     """Return Secrets, Service and StatefulSet of the ledger in `member`.
 
@@ -49,17 +50,25 @@ def ledger_objects(
         The operator's own server image: the ledger is no part of the revision.
     feedback_urls
         Where labels are sent, by member; the ledger names it to clients that come to a wrong one.
+    strata
+        Content of strata.json; None where a gateway tells servers the stratum of each request.
     """
     return (
-        _secret(
-            identity,
-            receipts_name(identity.name),
-            {"keys.json": keys, "feedback.json": _told_to_servers(feedback)},
-        ),
+        receipts_secret(identity, feedback, keys, strata),
         _secret(identity, tokens_name(identity.name), tokens(keys)),
         _service(identity),
         _stateful_set(identity, feedback, image, member, feedback_urls),
     )
+
+
+def receipts_secret(
+    identity: Identity, feedback: Feedback, keys: str, strata: str | None = None
+) -> Manifest:
+    """Return the Secret with all that running servers and the ledger must know: no pod restarts for it."""
+    files = {"keys.json": keys, "feedback.json": _told_to_servers(feedback)}
+    if strata is not None:
+        files["strata.json"] = strata
+    return _secret(identity, receipts_name(identity.name), files)
 
 
 def tokens(keys: str) -> dict[str, str]:
@@ -78,7 +87,7 @@ def tokens(keys: str) -> dict[str, str]:
 
 
 def _told_to_servers(feedback: Feedback) -> str:
-    """Return what running servers must know of `feedback`: a file, so that no pod restarts."""
+    """Return what running servers must know of `feedback`."""
     by_id = feedback.join_by is JoinBy.REQUEST_ID
     all_rows = by_id or feedback.missing_label is MissingLabel.NEGATIVE
     return json.dumps({"ship": "All" if all_rows else "None"}, sort_keys=True)

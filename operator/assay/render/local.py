@@ -5,7 +5,6 @@ a Deployment is made of it. So it belongs to no revision and starts no trial, it
 once, and stable and canary of a member always have the same: their comparison stays fair.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,16 +41,21 @@ def local(placement: Placement, member: str, spot: SpotNodes | None) -> Local:
 
 
 def local_template(template: dict[str, Any], where: Local) -> dict[str, Any]:
-    """Return the pod template of a revision as pods are made from it in one member."""
-    template = copy.deepcopy(template)
-    spec = template["spec"]
+    """Return the pod template of a revision as pods are made from it in one member.
+
+    What is the same everywhere is shared with `template`, not copied: a plan is made for each member.
+    """
+    spec = dict(template["spec"])
+    for kind in ("initContainers", "containers"):
+        if kind in spec:
+            spec[kind] = [dict(container) for container in spec[kind]]
     [server] = [item for item in spec["containers"] if item["name"] == "server"]
-    server["env"] += pods.environment(member=where.member)
+    server["env"] = [*server["env"], *pods.environment(member=where.member)]
     if where.override is not None:
         _override(spec, where.override)
     if where.spot is not None:
         spec |= _on_spot(where.spot)
-    return template
+    return {**template, "spec": spec}
 
 
 def _override(spec: Manifest, override: Override) -> None:

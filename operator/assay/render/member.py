@@ -12,12 +12,13 @@ from typing import Any
 
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import SpotNodes
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.rollout import scaling
 from assay.rollout.sizing import wanted_pods
-from assay.rollout.traffic import cluster_of, sticky_by, wanted_preview, wanted_route
+from assay.rollout.traffic import cluster_of, sticky_by, traffic_of, wanted_preview, wanted_route
 
-from .ledger import ledger_objects
+from .entry import entry_service, told_to_servers
+from .ledger import ledger_objects, receipts_secret
 from .local import local
 from .naming import Identity, Manifest
 from .record import record
@@ -85,8 +86,9 @@ class MemberTarget:
 class MemberPlan:
     """What should exist in one member, in the groups in which it is applied.
 
-    A rollout goes forward as record, ledger, revisions, route, preview, sticky, prune; back as route,
-    record, the rest. Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
+    A rollout goes forward as record, ledger, revisions, route or entry, preview, sticky, prune; back as
+    route or entry, record, the rest. An entry for the pods of one revision comes before the revisions.
+    Prune removes, among objects with labels ``assay.dev/deployment=<name>`` and
     ``app.kubernetes.io/component=server``, the ControllerRevisions whose revision is not in
     `keep_revisions` and the Deployments and Services whose revision is not in `run_revisions`.
 
@@ -94,8 +96,9 @@ class MemberPlan:
     ----------
     revisions
         Those whose template is known, running ones first; what is only not removed has no pods here.
-    route
-        None while no revision is ready in the member; a route that is there already is left alone.
+    route, entry
+        What divides the traffic, one of both by its mode; the other is removed. Both are None while no
+        revision is ready in the member; what is there already is left alone.
     keep_revisions, run_revisions
         What stays. Also names revisions whose template is not known: what is not known is not removed.
     preview, sticky
@@ -111,6 +114,7 @@ class MemberPlan:
     run_revisions: frozenset[str]
     preview: Manifest | None = None
     sticky: Manifest | None = None
+    entry: Manifest | None = None
 
     @property
     def staying(self) -> tuple[tuple[str, frozenset[str]], ...]:
@@ -131,6 +135,7 @@ _SEEN: dict[str, object] = {
     "message": "",
     "unreachable_since": None,
     "applied": None,
+    "share": None,
 }
 """What status says of how a member is, which changes nothing of what should be there."""
 
@@ -146,6 +151,7 @@ def mark(deployment: Target) -> str:
             "analysis": (),
             "guards": (),
             "conditions": (),
+            "share": None,
             "clusters": tuple(each.model_copy(update=_SEEN) for each in deployment.status.clusters),
         }
     )
@@ -171,6 +177,9 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
     view = wanted_route(status, member.name)
     preview = wanted_preview(status, member.name)
     by = sticky_by(deployment.spec, status)
+    traffic = traffic_of(deployment.spec, status)
+    by_pods = traffic.mode is TrafficMode.REPLICAS
+    version = None if view is None else _version(status, view.stable)
     where = local(deployment.spec.placement, member.name, member.spot)
     return MemberPlan(
         record=record(identity, deployment.uid, status, member.name),
@@ -181,6 +190,7 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             deployment.image,
             member.name,
             deployment.feedback_urls,
+            told_to_servers(view.strata if view is not None else ()) if by_pods else None,
         )
         if deployment.keys
         else (),
@@ -197,17 +207,10 @@ def plan(deployment: Target, member: MemberTarget) -> MemberPlan:
             if revision in deployment.templates
         ),
         route=None
-        if view is None
-        else http_route(
-            identity,
-            deployment.spec.traffic,
-            view,
-            _version(status, view.stable),
-            deployment.spec.feedback.exposure,
-        ),
-        preview=None
-        if preview is None
-        else preview_route(identity, deployment.spec.traffic, preview),
+        if view is None or by_pods
+        else http_route(identity, traffic, view, version, deployment.spec.feedback.exposure),
+        entry=None if view is None or not by_pods else entry_service(identity, view, version),
+        preview=None if preview is None else preview_route(identity, traffic, preview),
         sticky=None if by is None else sticky_policy(identity, by),
         keep_revisions=keep | stay,
         run_revisions=stay,
@@ -218,9 +221,17 @@ def traffic_plan(deployment: Target, member: str) -> MemberPlan:
     """Return the part of the plan that moves traffic; pods and ledger stay as they are.
 
     It needs neither templates nor keys, so a rollback waits for neither. It is all that is
-    written to a member that placement does not choose any more.
+    written to a member that placement does not choose any more. With keys, servers that stamp
+    strata by themselves are told of the present one too.
     """
-    return plan(replace(deployment, templates={}, keys=""), MemberTarget(member, 0))
+    found = plan(replace(deployment, templates={}, keys=""), MemberTarget(member, 0))
+    if not deployment.keys or found.entry is None:
+        return found
+    view = wanted_route(deployment.status, member)
+    strata = told_to_servers(view.strata if view is not None else ())
+    identity = Identity(deployment.name, deployment.namespace, deployment.origin)
+    secret = receipts_secret(identity, deployment.spec.feedback, deployment.keys, strata)
+    return replace(found, ledger=(secret,))
 
 
 def running_revisions(status: ModelDeploymentStatus, member: str) -> frozenset[str]:
@@ -279,7 +290,7 @@ def _pods(deployment: Target, member: MemberTarget, revision: str) -> int:
     """Return how many pods a revision has, or the most of them where they follow the load."""
     if deployment.spec.serving.autoscaling is not None:
         return member.replicas
-    return wanted_pods(deployment.status, revision, member.replicas)
+    return wanted_pods(deployment.status, revision, member.replicas, member.name)
 
 
 def _range(spec: ModelDeploymentSpec, member: MemberTarget, revision: str) -> Range | None:

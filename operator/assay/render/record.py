@@ -24,7 +24,6 @@ def record(identity: Identity, uid: str, status: ModelDeploymentStatus, member: 
     content = {
         "origin": identity.origin,
         "uid": uid,
-        "generation": status.observed_generation,
         "judged": sorted(item.name for item in status.clusters if item.ledger_store is not None),
         "clusters": _own(status, member),
         **{name: document[name] for name in _KEPT if name in document},
@@ -48,7 +47,8 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
     cluster = cluster_of(status, member)
     if cluster is None:
         return []
-    # How pods and connection are now a hub sees for itself.
+    # How many pods there are and how the connection is a hub sees for itself: a record that said so
+    # would be written whenever that changes.
     told = {
         "name": cluster.name,
         "reachable": True,
@@ -56,8 +56,8 @@ def _own(status: ModelDeploymentStatus, member: str) -> list[dict[str, Any]]:
         "weight": cluster.weight,
         "ledgerStore": cluster.ledger_store,
         "wave": cluster.wave,
-        "replicas": cluster.replicas,
         "heldReplicas": cluster.held_replicas,
+        "strata": [item.to_dict() for item in cluster.strata or ()] or None,
     }
     return [{name: value for name, value in told.items() if value is not None}]
 

@@ -42,7 +42,7 @@ def http_route(
 ) -> Manifest:
     """Return the HTTPRoute that does what `view` says; `version` is the one that serves as stable."""
     spec: dict[str, Any] = {
-        "parentRefs": [item.to_dict() for item in traffic.parent_refs],
+        "parentRefs": [item.to_dict() for item in traffic.parent_refs or ()],
         "rules": [
             {
                 "matches": _matches(identity),
@@ -73,7 +73,7 @@ def preview_route(identity: Identity, traffic: Traffic, view: PreviewView) -> Ma
         "kind": "HTTPRoute",
         "metadata": metadata(identity, preview_name(identity.name), ROUTE, view.revision),
         "spec": {
-            "parentRefs": [item.to_dict() for item in traffic.parent_refs],
+            "parentRefs": [item.to_dict() for item in traffic.parent_refs or ()],
             "hostnames": list(view.hostnames),
             "rules": [
                 {

@@ -33,16 +33,16 @@ def adopted(
     if not is_blank(status):
         return None
     records = {
-        member.name: (member.record, member.record.kept)
+        member.name: (member, member.record, member.record.kept)
         for member in members
         if member.reachable and member.record is not None and member.record.kept is not None
     }
     if not records:
         return None
-    record, kept = max(records.values(), key=lambda item: _progress(item[1]))
+    _, record, kept = max(records.values(), key=lambda item: _progress(item[2]))
     present = tuple(
-        _own(cluster, same_rollout=each.rollout == record.rollout)
-        for each, own in records.values()
+        _own(cluster, member, same_rollout=each.rollout == record.rollout)
+        for member, each, own in records.values()
         for cluster in own.clusters
     )
     away = record.judged - records.keys()
@@ -75,8 +75,11 @@ def _progress(kept: ModelDeploymentStatus) -> tuple[datetime.datetime, bool, boo
     )
 
 
-def _own(cluster: ClusterStatus, *, same_rollout: bool) -> ClusterStatus:
-    past = {"weight": 0, "ledger_store": None, "wave": None, "held_replicas": None}
+def _own(cluster: ClusterStatus, member: MemberView, *, same_rollout: bool) -> ClusterStatus:
+    # What placement gave it is what it has: stable has all its pods, in a trial too.
+    whole = max((pods.desired for pods in member.revisions.values()), default=0)
+    cluster = cluster.model_copy(update={"replicas": whole or None})
+    past = {"weight": 0, "ledger_store": None, "wave": None, "held_replicas": None, "strata": None}
     return cluster if same_rollout else cluster.model_copy(update=past)
 
 

@@ -88,6 +88,7 @@ def started(
                 started_at=situation.now,
                 settings=settings,
                 sticky_by=situation.spec.traffic.sticky_by,
+                traffic=situation.spec.traffic,
                 waves=(wave_after(situation, settings, -1),),
             ),
             "analysis": (),
@@ -237,8 +238,12 @@ def _trials(status: ModelDeploymentStatus) -> RejectedTrials | None:
 
 
 def retire_canary(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
-    """Take the canary off; its pods stay for a while only if they ever had traffic."""
-    if rollout_of(status).steps:
+    """Take the canary off; its pods stay for a while only if they ever had traffic.
+
+    Behind a Service only the end of its pods ends the connections that clients keep open to them.
+    """
+    rollout = rollout_of(status)
+    if rollout.steps and not rollout.by_pods:
         status = retire(situation, status, status.canary)
     return status.model_copy(update={"canary": None})
 

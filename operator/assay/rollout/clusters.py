@@ -1,14 +1,20 @@
 """The members in status: what each should route where, and what it runs."""
 
-from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, Stage
-from assay.api.model_deployment import ALL_TRAFFIC, Paused
+from assay.api.deployment_status import (
+    ClusterStatus,
+    ModelDeploymentStatus,
+    RolloutStatus,
+    Stage,
+)
+from assay.api.model_deployment import ALL_TRAFFIC, Paused, TrafficMode
 
 from .changes import with_rollout
 from .observation import MemberView
 from .scaling import can_replace, held
+from .sharing import alone, percent, share, shared_weight, strata
 from .situation import Situation, has_pods, is_ready, pods_of
 from .sizing import wanted_pods
-from .traffic import cluster_of
+from .traffic import cluster_of, traffic_of
 from .wording import clip
 
 
@@ -73,11 +79,13 @@ def _cluster(
     weight = _weight(situation, status, member, before, serving, wave)
     same = _goes_on(situation, status)
     # What could not be seen is not taken for the number that is to be held.
-    share = weight if member.reachable else 0
-    kept = held(status, member, before, share, same_rollout=same)
+    seen = weight if member.reachable else 0
+    kept = held(status, member, before, seen, same_rollout=same)
+    told = strata(situation, status, member, before if same else None, weight)
     if situation.spec.paused is Paused.ALL:  # nothing is written there: it stays as it was
         serving, weight = (before.revision, before.weight) if before else (None, 0)
         wave, kept = (before.wave, before.held_replicas) if before else (None, None)
+        told = before.strata if before else None
     # Of this rollout only: it says that the member's counts were judged.
     known = before.ledger_store if before and same else None
     store = member.ledger_store or known
@@ -95,6 +103,8 @@ def _cluster(
                 "message": clip(member.error or member.reason),
                 "unreachable_since": since or situation.now,
                 "wave": wave,
+                "share": None,
+                "strata": told,
             }
         )
     pods = [pods_of(member, name) for name in _revisions(status)]
@@ -110,6 +120,8 @@ def _cluster(
         message=clip(_message(situation, status, member)),
         ledger_store=store,
         wave=wave,
+        share=percent(share(status, member)),
+        strata=told,
         applied=member.applied or (before.applied if before else None),
     )
 
@@ -166,7 +178,7 @@ def _takes_all(
     if member.floor is not None:
         return is_ready(member, stable)
     replicas = member.replicas or (before.replicas if before else None) or 0
-    whole = wanted_pods(status, stable, replicas)
+    whole = wanted_pods(status, stable, replicas, member.name)
     return is_ready(member, stable) and pods_of(member, stable).ready >= whole
 
 
@@ -191,17 +203,36 @@ def _weight(
     had = before.weight if before and _goes_on(situation, status) else 0
     if canary is None:
         waits = serving != stable.revision
-        return had if waits and _keeps(member, stable.revision) else 0
+        # Where one Service has all pods that there are, no third revision may be among them.
+        mode = traffic_of(situation.spec, status).mode
+        apart = mode is TrafficMode.GATEWAY or alone(member, stable.revision, serving or "")
+        return had if waits and apart and _keeps(member, stable.revision) else 0
     if rollout.stage is not Stage.TRIAL or serving != stable.revision or wave is None:
         return 0
+    if rollout.by_pods and member.reachable:
+        known = before if _goes_on(situation, status) else None
+        return shared_weight(situation, status, member, known, had)
+    return _routed_weight(situation, status, rollout, member, canary.revision, had)
+
+
+def _routed_weight(
+    situation: Situation,
+    status: ModelDeploymentStatus,
+    rollout: RolloutStatus,
+    member: MemberView,
+    canary: str,
+    had: int,
+) -> int:
+    """Return the weight of a canary on trial that a gateway gives it; `had` is the one so far."""
     if not member.reachable:
         return had
     kept = situation.user_trouble(member, status) is None
-    if kept and has_pods(member, status, canary.revision):
+    if kept and has_pods(member, status, canary):
         weight = rollout.steps[-1].weight
         switches = weight == ALL_TRAFFIC > had
-        return had if switches and not can_replace(member, canary.revision, serving) else weight
-    return had if _keeps(member, canary.revision) else 0
+        stable = status.stable.revision if status.stable else None
+        return had if switches and not can_replace(member, canary, stable) else weight
+    return had if _keeps(member, canary) else 0
 
 
 def _keeps(member: MemberView, revision: str) -> bool:
@@ -214,6 +245,11 @@ def _message(situation: Situation, status: ModelDeploymentStatus, member: Member
         return "placement does not choose it any more"
     failures = (pods_of(member, name).failure for name in _revisions(status))
     words = [failure for failure in failures if failure is not None]
+    if member.placed is not None and member.placed != member.replicas:
+        words.append(
+            f"placement gives it {member.placed} pods, it keeps {member.replicas} until the rollout"
+            " is over"
+        )
     if member.floor is not None:
         why = (pods_of(member, name).unscaled for name in _revisions(status))
         words += dict.fromkeys(text for text in why if text is not None)

@@ -15,9 +15,11 @@ from assay.api.model_deployment import ModelDeploymentSpec, Paused
 from .analysis import analysis
 from .clusters import clusters, progressed
 from .effects import apply, with_clock
+from .guards import due as guards_due
 from .guards import worst
 from .observation import Decision, Event, Observation, Order
 from .requests import refused
+from .sharing import strata_due, waits_for_others, whole_share
 from .situation import Situation, seconds, touches
 from .summary import conditions
 from .transitions import Trigger
@@ -25,6 +27,7 @@ from .triggers import trigger
 
 _BAD_WHEN_FALSE = (ConditionType.MEMBERS_REACHABLE, ConditionType.PLACED, ConditionType.USERS_KEPT)
 _REPORTED = (ConditionType.STALLED, ConditionType.UNSAFE_MODEL, *_BAD_WHEN_FALSE)
+_JUDGED = (Stage.TRIAL, Stage.PROMOTING, Stage.ROLLING_BACK)
 _LIMIT = 100
 """What status admits of rejected revisions."""
 
@@ -62,6 +65,7 @@ def decide(
     if spec.paused is not Paused.ALL:
         new = _tidied(situation, new)
     new = new.model_copy(update={"clusters": clusters(situation, new)})
+    new = new.model_copy(update={"share": whole_share(situation, new)})
     # 3. What there is to say.
     judgement = situation.judgement(status)
     if judgement is not None and _same_rollout(status, new):
@@ -73,8 +77,8 @@ def decide(
     )
     events = (*events, *_observed_events(status, new))
     # 4. What comes first, and when to look again: at a rollout that just began, at once.
-    wake = _wake_after(situation, new, now) if _same_rollout(status, new) else 0.0
-    return Decision(new, _order(status, new), events, wake)
+    holds = _holds_for(situation, new, now) if _same_rollout(status, new) else 0.0
+    return Decision(new, _order(status, new), events, _pace(new), holds)
 
 
 def _advance(
@@ -104,6 +108,8 @@ def _same_rollout(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> boo
 def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     """Forget what is over: retired pods past their time, rejections and history past the limit."""
     in_use = {item.revision for item in (status.stable, status.canary) if item is not None}
+    # An entry Service of both versions would have these pods too: a trial waits until they are gone.
+    stays = not waits_for_others(status)
     limit = situation.spec.revision_history_limit
     return status.model_copy(
         update={
@@ -113,7 +119,7 @@ def _tidied(situation: Situation, status: ModelDeploymentStatus) -> ModelDeploym
                 if item.revision not in in_use
                 # A route that could not be written yet still needs the pods behind it.
                 and (
-                    item.until > situation.now
+                    (stays and item.until > situation.now)
                     or any(touches(member, item.revision) for member in situation.holders)
                 )
             ),
@@ -163,7 +169,7 @@ def _order(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> Order:
     return Order.ACT_THEN_RECORD if back else Order.RECORD_THEN_ACT
 
 
-def _wake_after(
+def _holds_for(
     situation: Situation, status: ModelDeploymentStatus, now: datetime.datetime
 ) -> float | None:
     """Return the seconds until time alone may change something; None when only news can."""
@@ -171,23 +177,30 @@ def _wake_after(
     rollout = status.rollout
     if status.stable is None and situation.awaits_other_hub:
         due.append(situation.adoption_due)
-    pace: list[float] = []
     if rollout is not None:
         if rollout.stage in {Stage.STARTING, Stage.TRIAL} and rollout.waves:
             due += _wave_due(situation, rollout)
         if rollout.stage is Stage.TRIAL:
             due += [situation.step_due(rollout), situation.trial_due(rollout)]
+            due += strata_due(situation, status)
+            due += guards_due(rollout.settings.analysis.guards, status.guards)
         if rollout.stage is Stage.PROMOTING:
             due.append(situation.promotion_due(rollout))
-        if rollout.stage in {Stage.TRIAL, Stage.PROMOTING, Stage.ROLLING_BACK}:
-            pace.append(float(rollout.settings.analysis.interval_seconds))
         if rollout.stage is Stage.STARTING and status.stable is not None:
             due.append(situation.trial_due(rollout))
     if (tolerated := situation.spec.placement.toleration_seconds) is not None:
         gone = (item.unreachable_since for item in status.clusters)
         due += [since + seconds(tolerated) for since in gone if since is not None]
     left = [(time - now).total_seconds() for time in due]
-    return min([*pace, *(span for span in left if span > 0)], default=None)
+    return min((span for span in left if span > 0), default=None)
+
+
+def _pace(status: ModelDeploymentStatus) -> float | None:
+    """Return the interval at which evidence is asked for; None when nothing is judged."""
+    rollout = status.rollout
+    if rollout is None or rollout.stage not in _JUDGED:
+        return None
+    return float(rollout.settings.analysis.interval_seconds)
 
 
 def _wave_due(situation: Situation, rollout: RolloutStatus) -> Iterator[datetime.datetime]:

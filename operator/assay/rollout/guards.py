@@ -77,6 +77,14 @@ def worst(states: tuple[GuardStatus, ...]) -> tuple[GuardStatus, ...]:
     return tuple(item for item in states if (item.name, item.member) in kept)
 
 
+def due(guards: Iterable[Guard], states: Iterable[GuardStatus]) -> Iterator[datetime.datetime]:
+    """Yield when time alone makes a breach of what is pending; in silence its clock stands still."""
+    spans = {item.name: datetime.timedelta(seconds=item.for_seconds) for item in guards}
+    for item in states:
+        if item.since is not None and item.silent_since is None and item.name in spans:
+            yield item.since + spans[item.name]
+
+
 def summary(state: GuardStatus) -> str:
     """Return a state in one clause, for conditions and events."""
     return f"guard {state.name} in {state.member}: {state.message}"

@@ -1,5 +1,6 @@
 """What one reconcile saw and what it decided: plain values in, plain values out."""
 
+import datetime
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from assay.api.model_deployment import StickyBy
 from assay.api.request import Request, Unreadable
 from assay.judge import Judgement
 from assay.placement import Plan
+
+LEAD_SECONDS = 120
+"""A kubelet takes up to a minute and a half to bring a changed Secret to its pods."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,24 @@ class PodsView:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """A stratum that servers use from a moment on, of which they are told ahead."""
+
+    stratum: str
+    since: datetime.datetime
+
+
+@dataclass(frozen=True)
 class RouteView:
-    """The HTTPRoute of one member as its API server holds it.
+    """The HTTPRoute of one member, or its entry Service, as its API server holds it.
 
     Attributes
     ----------
     user_by
         What it tells servers of where a request names its user (`StickyBy.key`); None: nothing.
+    strata
+        Of an entry Service: what the servers behind it were told, the newest last; `stratum` is
+        that one. Empty: idle.
     """
 
     stable: str
@@ -67,6 +82,7 @@ class RouteView:
     weight: int
     stratum: str
     user_by: str | None = None
+    strata: tuple[Announced, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,9 @@ class MemberView:
     revisions
         The pods by revision.
     route
-        None while there is no route.
+        What divides the traffic there; None while nothing does.
+    entry
+        The entry Service, which is the route of mode Replicas; None while there is none.
     sticky
         What its gateway does to keep users.
     ledger_store
@@ -133,6 +151,8 @@ class MemberView:
     replicas
         Pods per revision that placement gives it, the most of them if their number follows the
         load; 0 in a member that is being left.
+    placed
+        What placement gives it by now if it keeps other `replicas` until the rollout is over.
     applied
         Digest of what was applied there last; None while that is not known.
     floor
@@ -145,12 +165,14 @@ class MemberView:
     error: str = ""
     revisions: Mapping[str, PodsView] = field(default_factory=dict)
     route: RouteView | None = None
+    entry: RouteView | None = None
     sticky: StickyView = StickyView()
     ledger_ready: bool = False
     ledger_store: str | None = None
     record: RecordView | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 0
+    placed: int | None = None
     applied: str | None = None
     floor: int | None = None
 
@@ -218,6 +240,8 @@ class Observation:
         What a person asks by the annotation ``assay.dev/request``, taken already or not.
     plan
         How `members` were chosen, and what is in the way; None: not known.
+    lead_seconds
+        How long before it counts servers are told of a stratum (mode Replicas).
     """
 
     revision: str
@@ -229,6 +253,7 @@ class Observation:
     guards: tuple[GuardReading, ...] | None = None
     invalid: str = ""
     plan: Plan | None = None
+    lead_seconds: int = LEAD_SECONDS
 
 
 class Order(enum.Enum):
@@ -255,11 +280,21 @@ class Decision:
 
     Attributes
     ----------
-    wake_after
-        Seconds until the next look although nothing changes; None when only a change matters.
+    pace
+        Seconds between two looks at evidence; None when nothing is judged.
+    holds_for
+        Seconds until time alone may change something; None when only news can. Until then the status
+        that was decided, with the same observation, stays as it is, but for times in messages.
     """
 
     status: ModelDeploymentStatus
     order: Order
     events: tuple[Event, ...] = ()
-    wake_after: float | None = None
+    pace: float | None = None
+    holds_for: float | None = None
+
+    @property
+    def wake_after(self) -> float | None:
+        """Seconds until the next look although nothing changes; None when only a change matters."""
+        spans = (self.pace, self.holds_for)
+        return min((each for each in spans if each is not None), default=None)

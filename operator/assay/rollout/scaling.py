@@ -1,4 +1,4 @@
-"""How many pods each revision keeps in a member while their number follows the load.
+"""How many pods each revision keeps in a member, above all while their number follows the load.
 
 A HorizontalPodAutoscaler knows the load of one revision and nothing of rollouts. Two things have to
 be told to it by its minimum:
@@ -47,8 +47,11 @@ def held(
         return None
     if before is not None and before.held_replicas is not None and same_rollout:
         return before.held_replicas
-    if rollout.stage is not Stage.TRIAL or not weight or stable is None or member.floor is None:
+    if rollout.stage is not Stage.TRIAL or not weight or stable is None:
         return None
+    if member.floor is None:
+        # Pods that make the shares stand still until the rollout is over.
+        return member.replicas if rollout.by_pods else None
     return max(pods_of(member, stable.revision).desired, member.floor)
 
 
@@ -115,7 +118,7 @@ def awaited(situation: Situation, status: ModelDeploymentStatus) -> str:
 def settled(status: ModelDeploymentStatus, member: MemberView) -> MemberView:
     """Return `member` as a trial sees it: no pods are waited for that came after it began there.
 
-    A canary is made larger when stable grows, but it has to stand its share only: before it takes
+    Where pods make the shares it keeps those that it had when the canary came there. A canary is made larger when stable grows, but it has to stand its share only: before it takes
     all traffic it is asked whether it can (`can_replace`). Without this a load that grows would
     stop soaking waves again and again.
     """
@@ -123,6 +126,9 @@ def settled(status: ModelDeploymentStatus, member: MemberView) -> MemberView:
     held = cluster.held_replicas if cluster is not None else None
     if held is None:
         return member
+    if member.floor is None and member.replicas:
+        by_pods = status.rollout is not None and status.rollout.by_pods
+        return replace(member, replicas=held, placed=member.replicas) if by_pods else member
     revisions = {
         name: pods if pods.least is None else replace(pods, least=min(pods.least, held))
         for name, pods in member.revisions.items()

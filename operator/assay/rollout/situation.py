@@ -362,7 +362,10 @@ class Situation:
         members = [m for m in self.trial_members(status) if has_pods(m, status, canary.revision)]
         wanted = trial_route(stable.revision, canary.revision, rollout, rollout.steps[-1].weight)
         return bool(members) and all(
-            member.route is not None and replace(member.route, user_by=wanted.user_by) == wanted
+            member.route is not None
+            and replace(member.route, user_by=wanted.user_by, strata=()) == wanted
+            # Servers were told of it, and its time has come.
+            and all(item.since <= self.now for item in member.route.strata)
             for member in members
         )
 
@@ -507,7 +510,7 @@ def wanted_in(member: MemberView, status: ModelDeploymentStatus, revision: str) 
     """Return how many pods `revision` should have in `member`; the least where they follow the load."""
     if member.floor is not None:
         return member.floor
-    return wanted_pods(status, revision, member.replicas)
+    return wanted_pods(status, revision, member.replicas, member.name)
 
 
 def shows_only(member: MemberView, revision: str) -> bool:

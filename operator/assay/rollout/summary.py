@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from assay.api.conditions import Condition, ConditionType, Reason, condition, update
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
-from assay.api.model_deployment import ModelFormat
+from assay.api.model_deployment import ModelFormat, TrafficMode
 from assay.judge import Verdict as JudgeVerdict
 from assay.judge import reasons
 from assay.placement import Constraint
 
+from . import sharing
 from .guards import summary
 from .observation import MemberView
 from .scaling import awaited
@@ -225,6 +226,7 @@ def _on_trial(
         for field, asked, frozen in (
             ("spec.rollout", situation.spec.rollout, rollout.settings),
             ("spec.traffic.stickyBy", situation.spec.traffic.sticky_by, rollout.sticky_by),
+            ("spec.traffic.mode", situation.spec.traffic.mode, _mode(rollout)),
         )
         if asked != frozen
     ]
@@ -233,6 +235,7 @@ def _on_trial(
         f" the traffic, step {rollout.step + 1} of {len(rollout.settings.steps)},"
         f" since {moment(step.started_at)}",
         _climbing(situation, status, rollout),
+        sharing.told(situation, status),
         _wave(situation, rollout),
         rollout.latched.message
         if rollout.latched is not None and rollout.latched.reason == Reason.FAST_TRACK
@@ -248,6 +251,10 @@ def _on_trial(
         situation.observed.invalid,
     )
     return Headline(Progress.RECONCILING, hold.reason if hold else Reason.TRIAL_RUNNING, message)
+
+
+def _mode(rollout: RolloutStatus) -> TrafficMode:
+    return rollout.traffic.mode if rollout.traffic is not None else TrafficMode.GATEWAY
 
 
 def _waiting(situation: Situation, status: ModelDeploymentStatus) -> Headline:

@@ -1,6 +1,6 @@
 """Which traffic each member should have, as the status that was decided says it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.api.deployment_status import (
     ClusterStatus,
@@ -8,9 +8,9 @@ from assay.api.deployment_status import (
     RolloutStatus,
     Stage,
 )
-from assay.api.model_deployment import ALL_TRAFFIC, ModelDeploymentSpec, StickyBy
+from assay.api.model_deployment import ALL_TRAFFIC, ModelDeploymentSpec, StickyBy, Traffic
 
-from .observation import RouteView
+from .observation import Announced, RouteView
 
 IDLE_STRATUM = "idle/0"
 """Value of the assay-stratum header outside of a trial; such requests are no evidence."""
@@ -30,7 +30,7 @@ class PreviewView:
 
 
 def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None:
-    """Return what the member's HTTPRoute should do; None while nothing serves there.
+    """Return what the member's HTTPRoute or entry Service should do; None while nothing serves there.
 
     `ClusterStatus.revision` and `weight` are the record of it: decided, and written, before the
     route is.
@@ -40,7 +40,8 @@ def wanted_route(status: ModelDeploymentStatus, member: str) -> RouteView | None
         return None
     rollout, canary = status.rollout, status.canary
     if canary is not None and rollout is not None and rollout.stage is Stage.TRIAL:
-        return trial_route(cluster.revision, canary.revision, rollout, cluster.weight)
+        view = trial_route(cluster.revision, canary.revision, rollout, cluster.weight)
+        return _announcing(view, cluster) if rollout.by_pods else view
     stable = status.stable.revision if status.stable else cluster.revision
     if cluster.weight and stable != cluster.revision:
         # Promoted, with pods for its share only: it keeps that until all of them are there.
@@ -62,6 +63,17 @@ def trial_route(stable: str, canary: str, rollout: RolloutStatus, weight: int) -
     if weight == ALL_TRAFFIC:
         return RouteView(canary, canary, _SPARE_WEIGHT, stratum, user_by)
     return RouteView(stable, canary, weight, stratum, user_by)
+
+
+def _announcing(view: RouteView, cluster: ClusterStatus) -> RouteView:
+    """Return an entry Service: its stratum is what servers were told last, not what its pods are for."""
+    strata = announced(cluster)
+    return replace(view, stratum=strata[-1].stratum if strata else IDLE_STRATUM, strata=strata)
+
+
+def announced(cluster: ClusterStatus) -> tuple[Announced, ...]:
+    """Return what servers in a member were told to count predictions under; empty: idle."""
+    return tuple(Announced(item.stratum, item.since) for item in cluster.strata or ())
 
 
 def _step_of(rollout: RolloutStatus, weight: int) -> int:
@@ -102,6 +114,16 @@ def sticky_by(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Stick
     if rollout is None or rollout.stage is Stage.DONE:
         return spec.traffic.sticky_by
     return rollout.sticky_by
+
+
+def traffic_of(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Traffic:
+    """Return what the traffic section says by now; another mode waits for the end of the rollout.
+
+    The mode is kept with all that belongs to it: a route without its Gateways would reach nobody.
+    """
+    rollout = status.rollout
+    began = rollout.traffic if rollout is not None and rollout.stage is not Stage.DONE else None
+    return began if began is not None and began.mode is not spec.traffic.mode else spec.traffic
 
 
 def cluster_of(status: ModelDeploymentStatus, member: str) -> ClusterStatus | None:

@@ -66,10 +66,14 @@ def first_process(name: str) -> int | None:
     for root in hierarchies()[:1]:
         with suppress(OSError):
             for pid in (root / name / SYSTEM / "cgroup.procs").read_text().split():
-                with suppress(OSError):
-                    if _ids_in_namespaces(int(pid))[1:] == [1]:
-                        return int(pid)
+                if _place_in_namespace(int(pid)) == [1]:
+                    return int(pid)
     return None
+
+
+def others(name: str) -> set[int]:
+    """Return all processes in the cluster's process namespace but the first, on which all depend."""
+    return {pid for pid in members(name) if _place_in_namespace(pid) not in {[], [1]}}
 
 
 def destroy(name: str) -> None:
@@ -113,10 +117,12 @@ def _mounts() -> list[tuple[str, str]]:
     return [(line.split()[2], line.split()[1]) for line in lines]
 
 
-def _ids_in_namespaces(pid: int) -> list[int]:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("NSpid:"):
-            return [int(word) for word in line.split()[1:]]
+def _place_in_namespace(pid: int) -> list[int]:
+    """Return a process's ids in the process namespaces below ours; none if it is in ours, or gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(word) for word in line.split()[2:]]
     return []
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from fleet import cgroups, network, programs
+from fleet import cgroups, network, processes, programs
 from fleet.errors import FleetError
 from fleet.kubeapi import JsonObject, KubeApi
 from fleet.processes import run
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from fleet.state import ClusterPlan
 
 GATEWAY_NAMESPACE, GATEWAY = "ml", "models"
+DYING_SECONDS = 20.0
 PROMETHEUS_NAMESPACE, PROMETHEUS, PROMETHEUS_PORT = "monitoring", "prometheus", 9090
 
 
@@ -122,6 +125,14 @@ class Cluster(ABC):
         """Start a stopped program again."""
         raise self._not_local()
 
+    def cut_power(self) -> None:
+        """Pull the cable and kill every process at once, pods too, until :meth:`restore_power`."""
+        raise self._not_local()
+
+    def restore_power(self) -> None:
+        """Plug the cable in and start everything from what is on disk."""
+        raise self._not_local()
+
     def _not_local(self) -> FleetError:
         return FleetError(f"{self.context} is no local cluster: its machine cannot be touched")
 
@@ -216,8 +227,32 @@ class LocalCluster(Cluster):
         self._wake_supervisor()
 
     @override
+    def cut_power(self) -> None:
+        self.disconnect()
+        for program in self._programs():
+            self._marker(program).touch()
+        self._wake_supervisor()
+        end = time.monotonic() + DYING_SECONDS
+        while left := cgroups.others(self.plan.full_name):
+            if time.monotonic() > end:
+                raise FleetError(f"{self.context}: processes {sorted(left)} do not end")
+            processes.kill(left)
+            processes.wait_gone(left, 1)
+
+    @override
+    def restore_power(self) -> None:
+        for program in self._programs():
+            self._marker(program).unlink(missing_ok=True)
+        self.connect()
+        self._wake_supervisor()
+
+    @override
     def alive(self) -> bool:
         return cgroups.first_process(self.plan.full_name) is not None
+
+    def _programs(self) -> list[str]:
+        spec = json.loads((self.plan.directory / "supervisor.json").read_text())
+        return [program["name"] for program in spec["programs"]]
 
     def _marker(self, program: str) -> Path:
         log = self.plan.directory / "log" / f"{program}.log"

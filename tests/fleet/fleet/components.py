@@ -194,6 +194,8 @@ def _kubelet(plan: ClusterPlan) -> dict[str, Any]:
         "cgroupRoot": f"/{plan.full_name}/{cgroups.PODS}",
         "failCgroupV1": False,
         "failSwapOn": False,
+        # What a Secret says reaches pods in seconds, which by default takes a minute and a half.
+        "syncFrequency": "10s",
         "containerRuntimeEndpoint": f"unix://{plan.containerd_socket}",
         "clusterDNS": [plan.network.dns_service],
         "clusterDomain": CLUSTER_DOMAIN,

@@ -209,6 +209,15 @@ class LocalFleet(Fleet):
     def down(self, reporter: Reporter | None = None) -> None:
         down(self.name, reporter)
 
+    def make_anew(self, cluster: str, reporter: Reporter | None = None) -> None:
+        """Destroy one cluster with all that it knew and make an empty one at the same addresses."""
+        reporter = reporter or Silent()
+        [item] = [one for one in self.plan.cluster_plans if one.name == self.cluster(cluster).name]
+        with _locked(self.name, reporter):
+            prepared = _prepare(reporter, with_addons=self.plan.addons)
+            nodes.destroy(item)
+            _start(self.plan, item, prepared, reporter, threading.Event())
+
 
 def names() -> list[str]:
     """Return the names of all local fleets of this machine, also of those half made."""

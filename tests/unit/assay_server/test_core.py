@@ -18,6 +18,7 @@ from assay_server.models.batcher import Batching
 from assay_server.protocol import ProtocolError
 from assay_server.receipts import Issuer
 from assay_server.server import ModelServer
+from assay_server.strata import Schedule
 from assay_server.transport import Request
 
 IDENTITY = Identity("m", "1", "ml", "m", "east", "r1")
@@ -71,14 +72,14 @@ class Client:
         self.answers: dict[str, tuple[int, dict, dict]] = {}
         self.tasks = []
 
-    def send(self, name: str, content: bytes) -> None:
+    def send(self, name: str, content: bytes, sent: dict[str, str] = HEADERS) -> None:
         client = self
 
         class Exchange:
             def answer(self, request, status, content_type, headers, content):
                 client.answers[name] = status, dict(headers), json.loads(content)
 
-        headers = {name.encode(): value.encode() for name, value in HEADERS.items()}
+        headers = {name.encode(): value.encode() for name, value in sent.items()}
         request = Request(Exchange(), *INFER, "", headers)
         request.add(content)
         rest = self.server.service.begin(request)
@@ -95,6 +96,23 @@ class Client:
             for family in text_string_to_metric_families(self.server.metrics())
             for sample in family.samples
         }
+
+
+def test_a_schedule_says_the_stratum_of_requests_that_bring_none(tmp_path):
+    path = tmp_path / "strata.json"
+    path.write_text('[{"stratum": "abcdefabcd/3", "from": 0}]')
+
+    async def main():
+        model = predictor(Classifier())
+        client = Client(ModelServer(model, IDENTITY, schedule=Schedule(path)))
+        client.send("scheduled", body(0.5), {})
+        client.send("stamped", body(0.5))
+        await client.until("scheduled", "stamped")
+        text = client.server.metrics()
+        for rollout, step in (("abcdefabcd", 3), ("0123456789", 1)):
+            assert f'rollout="{rollout}",step="{step}"' in text
+
+    asyncio.run(main())
 
 
 def test_requests_that_arrive_together_are_answered_together():

@@ -332,7 +332,7 @@ def test_a_manifest_is_tried_by_a_dry_run(
     ("changes", "refuses", "message"),
     [
         ({"serving": {"replicas": 0}}, "", "spec.serving.replicas: "),
-        ({"traffic": {}}, "", "spec.traffic.parentRefs: Field required"),
+        ({"traffic": {}}, "", "traffic.parentRefs must name a Gateway"),
         ({}, "spec: Invalid value: the weights must not decrease", "weights must not decrease"),
     ],
     ids=["a value", "a field that is missing", "a rule of the hub"],

@@ -7,7 +7,13 @@ from rich.console import Console
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.cli.status import show
 
-from ..rollout.world import judged, on_trial  # noqa: TID252
+from ..rollout.world import (  # noqa: TID252
+    EIGHT,
+    judged,
+    on_trial,
+    serving,
+    without_gateway,
+)
 
 STEPS = [{"weight": 5}, {"pause": "Manual"}, {"weight": 50}]
 
@@ -32,6 +38,15 @@ def test_it_says_what_is_waited_for_and_who_can_do_what() -> None:
     assert "last request: resume by alice@example.com at 2026-11-23 13:00:00 UTC: Refused." in text
     assert "Hold (Undecided)" in text
     assert "5 %" in text
+
+
+def test_it_says_the_share_that_pods_really_make() -> None:
+    world = without_gateway(serving(replicas=2)).later(60).asks_for(EIGHT).run()
+
+    text = screen(world.status, world.generation)
+
+    assert "share: the canary gets 33 % by its ready pods" in text
+    assert text.count("5 %, by pods 33 %") == 2
 
 
 def test_it_says_that_the_operator_has_not_looked() -> None:

@@ -32,7 +32,7 @@ def with_(path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "field"),
     [
         ("spec.model.digest", "sha256:x", "model.digest: "),
-        ("spec.traffic", {}, "traffic.parentRefs: "),
+        ("spec.traffic", {}, "traffic: Value error, traffic.parentRefs must name a Gateway"),
         (
             "spec.rollout",
             {"analysis": {"intervalSeconds": 0}},

@@ -116,7 +116,7 @@ PENDING = {"name": "p99", "member": "east", "limit": "<= 0.2", "reason": "GuardP
 def test_what_guards_said_is_known_although_the_hub_did_not_take_it() -> None:
     memory = Memory()
     said = an_item(rollout=a_rollout("Trial"), guards=[PENDING]).status
-    memory.said(said)
+    memory.decided(said)
     assert memory.with_guards(ON_TRIAL).status == said
     other = an_item(rollout=a_rollout("Trial", id_="1" * 10))
     assert memory.with_guards(other) is other

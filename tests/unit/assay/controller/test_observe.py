@@ -111,7 +111,8 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 def look(members: Any, item: Deployment, memory: Memory) -> Observation:
     assert item.spec is not None
-    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations()))
+    memory.said = None  # as each look begins
+    return asyncio.run(observe(members, item, item.spec, memory, NOW, Reservations(), 120))
 
 
 @pytest.mark.parametrize(

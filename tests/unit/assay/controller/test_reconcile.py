@@ -56,7 +56,12 @@ class World:
     memory: Memory
 
     async def look(self) -> Next:
-        """Look once; what was written as status is there afterwards."""
+        """Look once because something changed; what was written as status is there afterwards."""
+        self.memory.rest = None  # as the worker does
+        return await self.tick()
+
+    async def tick(self) -> Next:
+        """Look once because it is time."""
         try:
             return await reconcile(self.hands, KEY, self.memory)
         finally:

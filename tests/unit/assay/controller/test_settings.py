@@ -16,6 +16,7 @@ def test_defaults() -> None:
     found = settings.read(GOOD)
     assert (found.metrics_port, found.leader_election, found.identity) == (8080, True, "op-1")
     assert found.policy == STRICT
+    assert found.stratum_lead_seconds == 120
     assert settings.read({**GOOD, "ASSAY_TRUSTED_TYPES": "", "ASSAY_ALLOW_UNSAFE_MODELS": "False"})
 
 
@@ -36,6 +37,8 @@ def test_what_models_may_be_is_the_operators_to_say() -> None:
         ("ASSAY_LOG_LEVEL", "loud"),
         ("ASSAY_LEADER_ELECTION", "yes"),
         ("ASSAY_ALLOW_UNSAFE_MODELS", "yes"),
+        ("ASSAY_STRATUM_LEAD_SECONDS", "0"),
+        ("ASSAY_STRATUM_LEAD_SECONDS", "2m"),
         ("ASSAY_TRUSTED_TYPES", "sklearn.tree._tree.Tree"),
         ("ASSAY_TRUSTED_TYPES", '{"a.B": 1}'),
         ("ASSAY_TRUSTED_TYPES", '["Tree"]'),

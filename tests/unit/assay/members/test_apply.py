@@ -13,8 +13,12 @@ from assay.members.api import METADATA, METADATA_LIST
 from assay.members.apply import CHECK_SECONDS, RESYNC_SECONDS, Writer
 from assay.members.cache import Cache
 from assay.members.errors import ApiError
+from assay.render.entry import entry_service
 from assay.render.member import MemberPlan
+from assay.render.naming import Identity
 from assay.render.serving import RevisionObjects
+from assay.rollout import RouteView
+from assay.rollout.traffic import IDLE_STRATUM
 
 from .apiserver import ApiServer, running
 
@@ -504,5 +508,96 @@ def test_a_member_that_may_have_no_autoscalers_keeps_the_number_that_it_has() ->
             assert SCALER not in server.objects
             await writer.forward(a_plan(50, a_revision(R7)))
             assert not [each for each in server.requests if "horizontalpodautoscalers" in each]
+
+    asyncio.run(scenario())
+
+
+ENTRY = "/api/v1/namespaces/ml/services/fraud"
+
+
+def an_entry_plan(*behind: str, running: tuple[str, ...] = (R7,)) -> MemberPlan:
+    """A plan in which the entry Service has the pods of these revisions."""
+    view = RouteView(behind[0], behind[-1], 20, IDLE_STRATUM)
+    entry = entry_service(Identity("fraud", "ml", ORIGIN), view, None)
+    plan = a_plan(50, *(a_revision(item) for item in running))
+    return dataclasses.replace(plan, route=None, entry=entry)
+
+
+def test_an_entry_is_narrowed_before_and_widened_after_pods_change() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            await writer.forward(an_entry_plan(R7))
+            written = server.writes()
+            assert written.index(f"PATCH {ENTRY}") < next(
+                index for index, item in enumerate(written) if "deployments" in item
+            )
+            server.requests.clear()
+            await writer.forward(an_entry_plan(R7, R8, running=(R7, R8)))
+            assert server.writes()[-1] == f"PATCH {ENTRY}"
+            assert server.writes().count(f"PATCH {ENTRY}") == 1
+            server.requests.clear()
+            await writer.back(an_entry_plan(R7, running=(R7, R8)))
+            assert server.writes() == [f"PATCH {ENTRY}"]
+
+    asyncio.run(scenario())
+
+
+def test_what_runs_no_more_is_seen_until_its_pods_have_ended() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            await writer.forward(an_entry_plan(R7, running=(R7, R8)))
+            for document in list(server.objects.values()):
+                if document["kind"] == "Deployment":
+                    cache.put(document)
+            server.requests.clear()
+            server.queries.clear()
+            await writer.forward(an_entry_plan(R7))
+            how = {
+                query.get("propagationPolicy")
+                for item, query in zip(server.requests, server.queries, strict=True)
+                if item.startswith("DELETE") and "/deployments/" in item
+            }
+            assert how == {"Foreground"}
+
+    asyncio.run(scenario())
+
+
+def test_a_service_of_that_name_that_is_somebody_elses_is_not_taken_over() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            server.refuse[f"PATCH {ENTRY}"] = (409, 'conflict with "helm": .spec.selector')
+            with pytest.raises(ApiError, match="conflict with"):
+                await writer.forward(an_entry_plan(R7))
+            assert server.queries[-1]["force"] == "false"
+            server.refuse.clear()
+            await writer.forward(an_entry_plan(R7))
+            cache.put(server.objects[ENTRY])
+            await writer.forward(an_entry_plan(R8))
+            sent = [
+                query["force"]
+                for item, query in zip(server.requests, server.queries, strict=True)
+                if item == f"PATCH {ENTRY}"
+            ]
+            assert sent == ["false", "false", "true"]
+
+    asyncio.run(scenario())
+
+
+def test_another_mode_removes_what_divided_the_traffic_before() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            await writer.forward(a_plan(50, a_revision(R7)))
+            cache.put(server.objects[ROUTE])
+            await writer.forward(an_entry_plan(R7))
+            assert ROUTE not in server.objects
+            cache.remove(("HTTPRoute", "ml", "fraud"))
+            cache.put(server.objects[ENTRY])
+            await writer.forward(a_plan(50, a_revision(R7)))
+            assert ENTRY not in server.objects
+            assert ROUTE in server.objects
 
     asyncio.run(scenario())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from assay.members import api, session
 from assay.members import member as module
-from assay.members import session
 from assay.members.kubeconfig import Credentials
 from assay.members.member import Member
 
@@ -27,6 +27,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a silent one waits for longer than a test: no time-out saves the others."""
     for name in ("ANSWER_SECONDS", "APPLY_SECONDS", "HEARTBEAT_SECONDS"):
         monkeypatch.setattr(module, name, 3600.0)
+    monkeypatch.setattr(api, "CONNECT_SECONDS", 3600.0)
     monkeypatch.setattr(session, "LEASE_SECONDS", 7200)
 
 

@@ -14,7 +14,7 @@ from assay.members.kubeconfig import Credentials
 from assay.members.member import Member
 
 from .apiserver import ApiServer, running, until
-from .test_apply import R7, a_plan, a_revision
+from .test_apply import R7, a_plan, a_revision, an_entry_plan
 
 SPEC = ModelClusterSpec.model_validate(
     {
@@ -235,6 +235,31 @@ def test_with_new_credentials_it_is_not_believed_empty_before_it_was_seen() -> N
             await until(lambda: member.session not in (None, before))
             assert not (await member.view("ml", "fraud")).reachable
             await until(lambda: member.state.reachable)
+
+    asyncio.run(scenario())
+
+
+ROUTES = "GET /apis/gateway.networking.k8s.io/v1/httproutes"
+
+
+def test_a_member_without_gateways_is_in_reach_and_takes_an_entry_service() -> None:
+    async def scenario() -> None:
+        async with a_member(connected=False) as (server, member):
+            server.refuse[ROUTES] = (404, "the server could not find the requested resource")
+            await until(lambda: member.state.reachable)
+            with pytest.raises(MemberError, match="no HTTPRoute in member east; install the Gate"):
+                await member.submit("ml", "fraud", a_plan())
+            plan = an_entry_plan(R7)
+            await member.submit("ml", "fraud", plan, "mark")
+            assert "/api/v1/namespaces/ml/services/fraud" in server.objects
+            assert not any("httproutes/" in item for item in server.requests)
+            view = await member.view("ml", "fraud")
+            assert view.route is None
+            assert view.entry is not None
+            assert view.entry.stable == R7
+            assert member.has_applied("ml", "fraud", "mark")
+            await member.remove("ml", "fraud")
+            assert "/api/v1/namespaces/ml/services/fraud" not in server.objects
 
     asyncio.run(scenario())
 

@@ -470,7 +470,6 @@ def test_the_record_lets_a_rebuilt_hub_go_on() -> None:
 
     content = json.loads(record["data"]["record.json"])
     assert content["origin"] == ORIGIN
-    assert content["generation"] == 3
     assert content["stable"]["revision"] == SEVEN
     assert content["rollout"]["steps"][1]["weight"] == 20
     view = read_record(record)

@@ -15,17 +15,44 @@ from assay.api.deployment_status import (
     Stage,
     Verdict,
 )
-from assay.api.model_deployment import ALL_TRAFFIC, Paused, RolloutType
+from assay.api.model_deployment import (
+    ALL_TRAFFIC,
+    ParentRef,
+    Paused,
+    RolloutType,
+    Traffic,
+    TrafficMode,
+)
 from assay.api.request import Verb, parse
 from assay.judge import Judgement
+from assay.render.entry import entry_service, read_entry
 from assay.render.member import running_revisions
 from assay.render.naming import Identity
 from assay.render.route import http_route, read_route
 from assay.rollout import Order
 from assay.rollout.situation import is_ready
-from assay.rollout.traffic import IDLE_STRATUM, cluster_of, wanted_preview, wanted_route
+from assay.rollout.sizing import canary_pods
+from assay.rollout.traffic import (
+    IDLE_STRATUM,
+    cluster_of,
+    traffic_of,
+    wanted_preview,
+    wanted_route,
+)
 
-from .world import EIGHT, NINE, PROMOTE, ROLLBACK, SEVEN, PodsView, World, judged, on_trial, serving
+from .world import (
+    EIGHT,
+    NINE,
+    PROMOTE,
+    ROLLBACK,
+    SEVEN,
+    PodsView,
+    World,
+    judged,
+    on_trial,
+    serving,
+    without_gateway,
+)
 
 NAMES = ("east", "north", "west")
 REPLICAS = 3
@@ -57,6 +84,14 @@ KINDS = st.sampled_from((GUARDED, GUARDED, BY_GUARDS, SWITCHED, PREVIEWED, FAST)
 JUDGEMENTS = st.sampled_from((None, judged(burnt_in=False), judged(), judged(), PROMOTE, ROLLBACK))
 
 
+def _untimed(status: ModelDeploymentStatus) -> dict[str, Any]:
+    """Return what a status says, without the words: they may name times."""
+    document = status.to_dict()
+    for each in document.get("conditions", ()):
+        each.pop("message", None)
+    return document
+
+
 class Rollouts(RuleBasedStateMachine):
     """Users, failures and time act on the world; the operator looks now and then."""
 
@@ -67,9 +102,12 @@ class Rollouts(RuleBasedStateMachine):
         self.lost: dict[str, RejectedTrials | None] = {}
         self.answered: set[str] = set()
         self.served: set[str] = set()
+        self.mixes: dict[tuple[str, str], tuple[int, int]] = {}
 
-    @initialize(step=st.sampled_from((None, -1, 0, 1, 2)), kind=KINDS)
-    def begins(self, step: int | None, kind: dict[str, Any]) -> None:
+    @initialize(
+        step=st.sampled_from((None, -1, 0, 1, 2)), kind=KINDS, mode=st.sampled_from(TrafficMode)
+    )
+    def begins(self, step: int | None, kind: dict[str, Any], mode: TrafficMode) -> None:
         """Random users rarely get far: most worlds begin at rest (-1) or in the middle of a trial."""
         if step == -1:
             self.world = serving(members=NAMES, replicas=REPLICAS).reads(0.1)
@@ -77,17 +115,53 @@ class Rollouts(RuleBasedStateMachine):
             self.world = on_trial(step, members=NAMES, replicas=REPLICAS, **GUARDED)
             if kind is not GUARDED:
                 self.world.asks_for(NINE, **kind).run()
+        if mode is TrafficMode.REPLICAS:
+            self._goes_without_gateway(step)
         self.world.keeps_records = True
         for name, member in self.world.members.items():
             member.labels = {"name": name}
         self._remember_lost()
 
+    def _goes_without_gateway(self, step: int | None) -> None:
+        """The same beginnings where pods make the shares; a step is in force after a while."""
+        world = self.world = without_gateway(
+            World(*NAMES, replicas=REPLICAS)
+            if step is None
+            else serving(members=NAMES, replicas=REPLICAS)
+        )
+        if step is None or step < 0:
+            return
+        world.later(60).asks_for(EIGHT, **GUARDED).reads(0.1).with_judgement(judged()).run()
+        for _ in range(step):
+            for _ in range(3):
+                world.later(61).run()
+
     # What the world does
+
+    @rule(mode=st.sampled_from(TrafficMode))
+    def user_takes_another_mode(self, mode: TrafficMode) -> None:
+        refs = None if mode is TrafficMode.REPLICAS else (ParentRef(name="models"),)
+        traffic = Traffic(mode=mode, parent_refs=refs)
+        self.world.spec = self.world.spec.model_copy(update={"traffic": traffic})
+
+    @rule(revisions=st.sets(REVISIONS))
+    def pods_take_long_to_end(self, revisions: set[str]) -> None:
+        self.world.lingering = revisions
+
+    @rule(replicas=st.integers(1, REPLICAS))
+    def user_scales(self, replicas: int) -> None:
+        """Pods that make the shares stand still meanwhile."""
+        if self.world.status.rollout is not None and self.world.status.rollout.by_pods:
+            for member in self.world.members.values():
+                member.replicas = replicas
 
     @rule(revision=REVISIONS, waves=WAVES, kind=KINDS)
     def user_asks_for(
         self, revision: str, waves: list[dict[str, Any]], kind: dict[str, Any]
     ) -> None:
+        by_pods = self.world.spec.traffic.mode is TrafficMode.REPLICAS
+        if kind is PREVIEWED and by_pods:
+            kind = SWITCHED  # a Service has no host names
         self.world.asks_for(revision, waves=waves, **kind)
 
     @rule(name=MEMBERS)
@@ -365,6 +439,23 @@ class Rollouts(RuleBasedStateMachine):
     # What must always hold
 
     @invariant()
+    def time_alone_changes_nothing_before_it_is_due(self) -> None:
+        """What a look that changed nothing found holds for as long as it said."""
+        world, now = self.world, self.world.now
+        first = world.decide()
+        if _untimed(first.status) != _untimed(world.status) or first.holds_for == 0.0:
+            return
+        latest = 90000.0 if first.holds_for is None else first.holds_for - 1.0
+        try:
+            for later in (latest / 2, latest):
+                world.now = now + datetime.timedelta(seconds=int(later))
+                second = world.decide()
+                assert _untimed(second.status) == _untimed(first.status)
+                assert (second.order, second.events) == (first.order, first.events)
+        finally:
+            world.now = now
+
+    @invariant()
     def rollback_is_absorbing(self) -> None:
         rollout = self.world.status.rollout
         if rollout is None:
@@ -400,7 +491,14 @@ class Rollouts(RuleBasedStateMachine):
             view = wanted_route(status, name)
             if view is None:
                 continue
-            route = http_route(Identity("fraud", "ml", "hub"), self.world.spec.traffic, view, None)
+            identity, traffic = (
+                Identity("fraud", "ml", "hub"),
+                traffic_of(self.world.spec, status),
+            )
+            if traffic.mode is TrafficMode.REPLICAS:
+                assert read_entry(entry_service(identity, view, None)) == view
+                continue
+            route = http_route(identity, traffic, view, None)
             weights = [item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]]
             assert sum(weights) == 100
             assert min(weights) > 0
@@ -412,7 +510,16 @@ class Rollouts(RuleBasedStateMachine):
         on_trial = status.rollout is not None and status.rollout.stage is Stage.TRIAL
         for name in NAMES:
             view = wanted_route(status, name)
-            if view is not None and view.stratum != IDLE_STRATUM:
+            if view is not None and view.strata:
+                assert on_trial
+                assert status.canary is not None
+                assert status.canary.revision in {view.canary_slot, view.stable} or (
+                    view.stable == view.canary_slot
+                )
+            elif view is not None and status.canary is not None and by_pods(status):
+                behind = {view.stable, view.canary_slot}
+                assert on_trial or status.canary.revision not in behind
+            elif view is not None and view.stratum != IDLE_STRATUM:
                 assert on_trial
                 assert status.canary is not None
                 assert view.canary_slot == status.canary.revision
@@ -426,6 +533,36 @@ class Rollouts(RuleBasedStateMachine):
                 assert status.canary is not None
                 assert preview.revision == status.canary.revision
                 assert preview.revision in running_revisions(status, name)
+
+    @invariant()
+    def an_entry_for_all_pods_has_no_third_revision(self) -> None:
+        """It is where the canary gets its traffic: whoever else has pods there would get some too."""
+        if traffic_of(self.world.spec, self.world.status).mode is TrafficMode.GATEWAY:
+            return
+        for member in self.world.members.values():
+            route = member.route
+            if route is not None and route.stable != route.canary_slot:
+                ready = {revision for revision, pods in member.pods.items() if pods.ready}
+                assert ready <= {route.stable, route.canary_slot}
+
+    @invariant()
+    def a_stratum_is_of_one_mix_of_pods(self) -> None:
+        """No step's stratum is in force while the numbers of pods are not those of the step."""
+        for name, member in self.world.members.items():
+            route = member.route
+            if route is None or route.stable == route.canary_slot:
+                continue
+            told = (it for it in reversed(route.strata) if it.since <= self.world.now)
+            present = next(told, None)
+            if present is None or present.stratum == IDLE_STRATUM:
+                continue
+            numbers = {revision: pods.desired for revision, pods in member.pods.items()}
+            mix = numbers[route.stable], numbers[route.canary_slot]
+            assert self.mixes.setdefault((name, present.stratum), mix) == mix
+            rollout = self.world.status.rollout
+            _, _, step = present.stratum.partition("/")
+            if rollout is not None and present.stratum.startswith(rollout.id):
+                assert mix[1] == canary_pods(rollout, rollout.steps[int(step)].weight, mix[0])
 
     @invariant()
     def the_canary_is_only_where_its_wave_is(self) -> None:
@@ -479,6 +616,11 @@ class Rollouts(RuleBasedStateMachine):
 def by_switch(status: ModelDeploymentStatus) -> bool:
     """Whether the canary gets all traffic at once."""
     return status.rollout is not None and status.rollout.settings.type is RolloutType.BLUE_GREEN
+
+
+def by_pods(status: ModelDeploymentStatus) -> bool:
+    """Whether numbers of pods make the shares of the present rollout."""
+    return status.rollout is not None and status.rollout.by_pods
 
 
 Rollouts.TestCase.settings = settings(

@@ -249,5 +249,5 @@ def test_a_trial_is_whole_before_a_new_number_of_replicas_counts() -> None:
     assert desired(world) == {SEVEN: 6, EIGHT: 3}
     assert weights(world) == {"east": 50, "west": 50}, "what it has it keeps"
     status = world.status
-    assert wanted_pods(status, SEVEN, 6) == 6
-    assert wanted_pods(status, EIGHT, 6) == 3
+    assert wanted_pods(status, SEVEN, 6, "east") == 6
+    assert wanted_pods(status, EIGHT, 6, "east") == 3

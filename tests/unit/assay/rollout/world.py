@@ -3,7 +3,7 @@
 import copy
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from assay.api.deployment_status import (
     RolloutStatus,
     Stage,
 )
-from assay.api.model_deployment import ModelDeploymentSpec, Paused, StickyBy
+from assay.api.model_deployment import ModelDeploymentSpec, Paused, StickyBy, Traffic, TrafficMode
 from assay.api.request import parse
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.render.member import running_revisions, staying_revisions
@@ -34,8 +34,9 @@ from assay.rollout import (
     decide,
 )
 from assay.rollout.observation import StickyView
+from assay.rollout.scaling import settled
 from assay.rollout.sizing import wanted_pods
-from assay.rollout.traffic import wanted_route
+from assay.rollout.traffic import cluster_of, wanted_route
 
 MONDAY = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
 SEVEN, EIGHT, NINE = "7" * 10, "8" * 10, "9" * 10
@@ -124,14 +125,22 @@ class Member:
             replicas=self.replicas,
         )
 
-    def follow(self, status: ModelDeploymentStatus) -> None:
-        """Make real what status says; pods that are new are not ready yet."""
+    def follow(
+        self, status: ModelDeploymentStatus, lingering: Collection[str] = frozenset()
+    ) -> None:
+        """Make real what status says; pods that are new are not ready yet, some take time to end."""
         made, staying = (
             running_revisions(status, self.name),
             staying_revisions(status, self.name),
         )
-        counts = {name: wanted_pods(status, name, self.replicas) for name in made}
-        stayed = {name: pods for name, pods in self.pods.items() if name in staying - made}
+        cluster = cluster_of(status, self.name)
+        replicas = (cluster.held_replicas if cluster else None) or self.replicas
+        counts = {name: wanted_pods(status, name, replicas, self.name) for name in made}
+        stayed = {
+            name: pods if name in staying else PodsView(pods.desired, 0)
+            for name, pods in self.pods.items()
+            if name in {*staying, *lingering} - made
+        }
         self.pods = stayed | {name: self._of(name, count) for name, count in counts.items()}
         wanted = wanted_route(status, self.name)
         if wanted is not None:
@@ -178,6 +187,7 @@ class World:
         self.members = {name: Member(name, replicas=replicas) for name in names}
         self.broken: dict[str, str] = {}
         self.slow: set[str] = set()
+        self.lingering: set[str] = set()
         self.judgement: Judgement | None = None
         self.problems: tuple[EvidenceProblem, ...] = ()
         self.readings: tuple[GuardReading, ...] = ()
@@ -226,7 +236,10 @@ class World:
     # What happens
 
     def asks_for(self, revision: str, **rollout: Any) -> Self:
+        traffic = self.spec.traffic
         self.spec, self.revision = a_spec(revision, **rollout), revision
+        if traffic.mode is TrafficMode.REPLICAS:
+            self.spec = self.spec.model_copy(update={"traffic": traffic})
         self.generation += 1
         return self
 
@@ -329,7 +342,11 @@ class World:
         served = {item.name for item in self.status.clusters}
         return Observation(
             self.revision,
-            tuple(item.view() for item in members if item.name not in self.dropped),
+            tuple(
+                settled(self.status, item.view())
+                for item in members
+                if item.name not in self.dropped
+            ),
             self.judgement if on_trial else None,
             self.problems,
             tuple(
@@ -371,7 +388,7 @@ class World:
             if member.reachable and member.name in self.dropped:
                 member.follow_traffic(self.status)
             elif member.reachable:
-                member.follow(self.status)
+                member.follow(self.status, self.lingering)
             if member.reachable and self.keeps_records:
                 member.remember(self.status)
         if decision.order is Order.RECORD_THEN_ACT:
@@ -425,6 +442,13 @@ def serving(
     world = World(*members, replicas=replicas)
     world.spec, world.revision = a_spec(revision), revision
     return world.run()
+
+
+def without_gateway(world: World) -> World:
+    """The world, with a spec from now on that shares by numbers of pods."""
+    traffic = Traffic(mode=TrafficMode.REPLICAS)
+    world.spec = world.spec.model_copy(update={"traffic": traffic})
+    return world
 
 
 def on_trial(

@@ -101,6 +101,8 @@ class Application:
 
 async def main(settings: dict) -> None:
     application = Application()
+    if "connection_seconds" in settings:
+        application.service.connection_seconds = lambda: settings["connection_seconds"]
     tls = TLS(*map(Path, settings["tls"])) if "tls" in settings else None
     more = {"connections": settings["connections"]} if "connections" in settings else {}
     server = Server(application.service, settings.get("drain_seconds", 0.0), tls, **more)

@@ -32,6 +32,25 @@ def test_idle_connections_are_closed_in_the_end(start):
         assert silent.is_closed()
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(0.0, False), (60.0, True)])
+def test_a_connection_that_is_too_old_ends_with_an_answer(start, seconds, kept):
+    with start(connection_seconds=seconds) as server, server.connect() as connection:
+        status, headers, _ = connection.ask("GET", "/ready")
+        assert (status, headers.get("connection")) == (200, None if kept else "close")
+        if kept:
+            assert connection.ask("GET", "/ready")[0] == 200
+        else:
+            assert connection.is_closed()
+
+
+def test_an_old_connection_loses_no_request_that_was_sent_ahead(start):
+    with start(connection_seconds=0.0) as server, server.connect() as connection:
+        connection.send(b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n" * 3)
+        answers = [connection.answer() for _ in range(3)]
+        assert [status for status, *_ in answers] == [200] * 3
+        assert [headers.get("connection") for _, headers, _ in answers] == [None, None, "close"]
+
+
 def test_heads_that_never_end_are_given_up_and_what_is_idle_or_at_work_is_not(start):
     with start(set={"connection.HEAD_SECONDS": 0.1, **SWIFT}) as server, ExitStack() as stack:
         idle, half, second, held = (stack.enter_context(server.connect()) for _ in range(4))
