@@ -1,4 +1,4 @@
-"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
@@ -11,6 +11,7 @@ import yaml
 from grpc_tools import protoc
 
 from assay.api import schema
+from assay_workbench import rules_page
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROTO = pathlib.Path("assay_server/rpc/open_inference.proto")
@@ -25,6 +26,7 @@ def documents() -> dict[pathlib.Path, str]:
         texts[ROOT / "crds" / name] = text
         texts[ROOT / "charts/assay/files/crds" / name] = text
     texts.update(messages())
+    texts[ROOT / "docs/choosing-a-metric.md"] = rules_page.page()
     return texts
 
 

@@ -19,9 +19,14 @@ _COMMANDS = {
         verb: ("assay.cli.hands", f"{verb}_command")
         for verb in ("pause", "resume", "approve", "promote", "abort", "retry", "undo")
     },
+    "evaluate": ("assay_workbench.commands.evaluate", "evaluate_command"),
+    "advise": ("assay_workbench.commands.advise", "advise_command"),
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }
 """Module and object of every command."""
+
+_WORKBENCH = "assay_workbench."
+"""Where commands of the extra `workbench` are; the only ones that may be missing."""
 
 
 class _Commands(click.Group):
@@ -36,8 +41,28 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            if not module.startswith(_WORKBENCH):
+                raise
+            return _missing(cmd_name, error.name or module)
         return command
+
+
+def _missing(name: str, module: str) -> click.Command:
+    """Return a command that says what it needs: the image of the operator has no workbench."""
+
+    @click.command(name, short_help="Needs assay[workbench].", add_help_option=False)
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def command(words: tuple[str, ...]) -> None:
+        """Say what is missing."""
+        del words
+        library = module.partition(".")[0]
+        raise click.ClickException(f'needs {library}: pip install "assay[workbench]"')
+
+    command.ignore_unknown_options = True
+    return command
 
 
 @click.command(cls=_Commands)

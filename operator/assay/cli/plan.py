@@ -12,7 +12,7 @@ from assay.cli.document import load_either
 from assay.cli.plan_input import Given, parse
 from assay.judge.planner import LOSSES, MetricPlan, Need, Plan, PlanError, Remedies, plan, remedies
 from assay.judge.verdict import PromoteOn
-from assay.judge.wording import decimal, percent
+from assay.judge.wording import decimal, duration, percent
 
 SHOWN_POWERS = (0.5, 0.8, 0.95)
 SHOWN_LOSSES = (1.0, 2.0, 5.0)
@@ -244,18 +244,6 @@ def _canary(answer: Plan) -> str:
         return "a canary better by the margins"
     (effect,) = effects
     return f"a canary {'better' if effect > 0.0 else 'worse'} by {_short(abs(effect))}"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds for people: ``42 s``, ``9.1 min``, ``3.2 h``, ``12 d``."""
-    for unit, size, most in (("s", 1.0, 90.0), ("min", 60.0, 5400.0), ("h", 3600.0, 172800.0)):
-        if seconds < most:
-            return f"{_digits(seconds / size)} {unit}"
-    return f"{_digits(seconds / 86400.0)} d"
-
-
-def _digits(number: float) -> str:
-    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
 
 
 def _rows(rows: float) -> str:

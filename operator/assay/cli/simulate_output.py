@@ -9,9 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli.plan import duration
 from assay.cli.simulate_input import Asked
-from assay.judge.wording import count, decimal, percent
+from assay.judge.wording import count, decimal, duration, percent
 from assay.rollout.simulation import (
     INCONCLUSIVE,
     OPEN,

@@ -17,3 +17,15 @@ def count(rows: float) -> str:
 def percent(share: float) -> str:
     """Write a share with up to one decimal: ``20 %``, ``4.8 %``."""
     return f"{100.0 * share:.1f}".removesuffix(".0") + " %"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people: ``42 s``, ``9.1 min``, ``3.2 h``, ``12 d``."""
+    for unit, size, most in (("s", 1.0, 90.0), ("min", 60.0, 5400.0), ("h", 3600.0, 172800.0)):
+        if seconds < most:
+            return f"{_digits(seconds / size)} {unit}"
+    return f"{_digits(seconds / 86400.0)} d"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from assay.cli.plan import duration, plan_command
+from assay.cli.plan import plan_command
+from assay.judge.wording import duration
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 QUESTION = {
