@@ -1,7 +1,7 @@
 """How many answers of a canary reach clients before its trial begins.
 
 Usage: ``ASSAY_FLEET=name python -m bench.rollout.early [TRIALS] [REQUESTS_PER_SECOND]`` on a fleet
-that is up. A gateway may take new endpoints before new weights: while it does, the canary meets
+that is up; without ASSAY_FLEET a fleet is made and taken down. A gateway may take new endpoints before new weights: while it does, the canary meets
 the weight that its slot had at rest (`assay.rollout.traffic`), and its answers still bear the
 stratum ``idle``.
 
@@ -36,7 +36,8 @@ def main() -> None:
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     rate = float(sys.argv[2]) if len(sys.argv) > 2 else 200.0
     first, other = artifact(Version.FIRST), artifact(Version.GOOD)
-    fleet = Fleet.load(os.environ["ASSAY_FLEET"])
+    name = os.environ.get("ASSAY_FLEET")
+    fleet = Fleet.load(name) if name else Fleet.up("bench")
     hub, *members = fleet.clusters.values()
     stage = Stage(hub, {member.name: member for member in members})
     stage.install()
@@ -67,6 +68,8 @@ def main() -> None:
             trial.delete()
     finally:
         stage.uninstall()
+        if not name:
+            fleet.down()
 
 
 if __name__ == "__main__":
