@@ -9,9 +9,9 @@ import yaml
 
 from assay.api.analysis import Analysis
 from assay.judge.planner import PlanError
+from assay.judge.verdict import Average
 from assay_workbench import rules
 from assay_workbench.errors import WorkbenchError
-from assay_workbench.figure import Average
 from assay_workbench.margins import Known, Margin, assumed, supported
 from assay_workbench.rules import Choice, Rule
 from assay_workbench.situation import Situation

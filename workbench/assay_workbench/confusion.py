@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from assay.judge.metrics.binary_ratio import BinaryRatio
 from assay.judge.metrics.ratios import collapsed
+from assay.judge.verdict import Average
 from assay_workbench import intervals
-from assay_workbench.figure import Average, Figure, Key
+from assay_workbench.figure import Figure, Key
 from assay_workbench.intervals import Interval
 
 Floats = NDArray[np.float64]

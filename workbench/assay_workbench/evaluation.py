@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.judge.verdict import Average
 from assay_server.models.scores import ScoreKind
 from assay_workbench import comparison, confusion, intervals, losses, ranking, tally
 from assay_workbench.calibration import Calibration, Point
 from assay_workbench.comparison import Comparison
 from assay_workbench.errors import WorkbenchError
-from assay_workbench.figure import Average, Figure, Key
+from assay_workbench.figure import Figure, Key
 from assay_workbench.ranking import Ranked, ScoreCells
 from assay_workbench.sample import Sample
 from assay_workbench.thresholds import LISTED, Costs, Outcome, Thresholds

@@ -1,26 +1,9 @@
 """One number of an evaluation, with what is known of its uncertainty."""
 
-import enum
 from dataclasses import dataclass
 
+from assay.judge.verdict import Average, MultiClass
 from assay_workbench.intervals import Interval
-
-
-class Average(enum.StrEnum):
-    """How a metric of several classes became one number; words as in ``spec.rollout.analysis``."""
-
-    BINARY = "Binary"
-    MACRO = "Macro"
-    MICRO = "Micro"
-    WEIGHTED = "Weighted"
-
-
-class MultiClass(enum.StrEnum):
-    """Which comparisons make the ROC AUC of several classes."""
-
-    ONE_VS_REST = "OneVsRest"
-    ONE_VS_ONE = "OneVsOne"
-
 
 Key = tuple[str, Average | None, str | None, MultiClass | None]
 """What a figure is of: the same for two models of one evaluation."""

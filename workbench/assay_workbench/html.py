@@ -2,10 +2,11 @@
 
 import jinja2
 
+from assay.judge.verdict import Average
 from assay.judge.wording import count, percent
 from assay_workbench.document import Origin
 from assay_workbench.evaluation import ArmEvaluation, Evaluation, ThresholdTable
-from assay_workbench.figure import Average, Figure
+from assay_workbench.figure import Figure
 from assay_workbench.intervals import SOURCES
 from assay_workbench.plots import plots
 from assay_workbench.text import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from assay.api.model_deployment import Canary
 from assay.judge import MetricSpec
 from assay.judge.planner import Baseline, PlanError, Question, Step, Target, plan, remedies
-from assay.judge.verdict import LEAST_MARGIN, Average, MultiClass
+from assay.judge.verdict import LEAST_MARGIN, MultiClass
 from assay_workbench.rules import Choice
 from assay_workbench.situation import SECONDS_PER_DAY, Situation
 
@@ -121,8 +121,8 @@ def spec_of(choice: Choice, situation: Situation, margin: float) -> MetricSpec:
         choice.type,
         margin,
         positive_label=situation.judged,
-        average=Average(choice.average.value),
-        multi_class=MultiClass(several.value),
+        average=choice.average,
+        multi_class=several,
         costs=pair,
     )
 

@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from assay.judge.verdict import Average
 from assay_workbench.document import Floats, thinned
 from assay_workbench.evaluation import ArmEvaluation, ClassCurves, Evaluation
-from assay_workbench.figure import Average
 from assay_workbench.text import number
 
 COLOURS = 8

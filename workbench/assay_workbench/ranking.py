@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.judge.metrics.roc_auc import Area
-from assay_workbench.figure import Average, MultiClass
+from assay.judge.verdict import Average, MultiClass
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

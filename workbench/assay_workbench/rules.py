@@ -8,8 +8,8 @@ written from this table by tools/generate.py.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from assay.judge.verdict import Average, MultiClass
 from assay.judge.wording import percent
-from assay_workbench.figure import Average, MultiClass
 from assay_workbench.situation import Situation, Use
 
 RARE = 0.1

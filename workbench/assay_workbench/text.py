@@ -6,11 +6,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from assay.judge.verdict import Average, MultiClass
 from assay.judge.wording import count, percent
 from assay_workbench.comparison import Comparison, Reading
 from assay_workbench.document import Origin
 from assay_workbench.evaluation import ArmEvaluation, Evaluation, ThresholdTable
-from assay_workbench.figure import Average, Figure, MultiClass
+from assay_workbench.figure import Figure
 from assay_workbench.intervals import Kind
 from assay_workbench.thresholds import Costs, Outcome
 

@@ -5,10 +5,10 @@ import yaml
 
 from assay.api.analysis import Analysis
 from assay.judge.planner import plan
+from assay.judge.verdict import Average, MultiClass
 from assay_workbench import margins
 from assay_workbench.advice import advise, decimal, manifest
 from assay_workbench.errors import WorkbenchError
-from assay_workbench.figure import Average, MultiClass
 from assay_workbench.margins import Known, rounded_up, supported
 from assay_workbench.rules import RULES, Choice
 from assay_workbench.situation import SECONDS_PER_DAY, Situation, Use

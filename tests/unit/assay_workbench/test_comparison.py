@@ -9,10 +9,10 @@ from assay.judge import MetricSpec, Policy
 from assay.judge.measurement import Borders, Shares, measure
 from assay.judge.metrics import metric_of
 from assay.judge.pairing import read_pairs
+from assay.judge.verdict import Average
 from assay.judge.verdict import Average as JudgesAverage
 from assay_workbench import comparison, confusion
 from assay_workbench.comparison import Reading
-from assay_workbench.figure import Average
 
 CLASSES = ("a", "b", "c")
 

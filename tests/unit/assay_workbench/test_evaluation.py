@@ -5,10 +5,10 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
+from assay.judge.verdict import Average, MultiClass
 from assay_workbench.comparison import Reading
 from assay_workbench.errors import WorkbenchError
 from assay_workbench.evaluation import Settings, evaluate
-from assay_workbench.figure import Average, MultiClass
 from assay_workbench.thresholds import Costs
 
 RATIOS = {

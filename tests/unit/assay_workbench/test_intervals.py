@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from assay.judge.verdict import Average
 from assay_workbench import intervals
 from assay_workbench.evaluation import Settings, evaluate
-from assay_workbench.figure import Average
 from assay_workbench.sample import Answers, Part, Sample, ScoreKind
 
 

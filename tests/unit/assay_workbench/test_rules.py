@@ -2,7 +2,7 @@
 
 import pytest
 
-from assay_workbench.figure import Average
+from assay.judge.verdict import Average
 from assay_workbench.rules import RULES, chosen, that_hold
 from assay_workbench.situation import Situation, Use
 from assay_workbench.thresholds import Costs
