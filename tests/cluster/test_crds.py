@@ -777,7 +777,7 @@ INVALID = {
                 {"name": "f1", "type": "ROCAUC", "margin": "0.02"},
             ],
         ),
-        'spec.rollout.analysis.metrics[1]: Duplicate value: {"name":"f1"}',
+        "two metrics have the same name",
     ),
     "too much confidence": (
         deployment("rollout.analysis.confidence", "1"),
@@ -1047,3 +1047,24 @@ def test_where_labels_are_kept_cannot_be_changed(
         hub_with_crds.kubectl("delete", "mdep", "fraud", "-n", "default")
 
     assert says in str(refusal.value)
+
+
+def test_metrics_that_an_apply_takes_away_do_not_become_the_default(
+    hub_with_crds: Cluster,
+) -> None:
+    guard = {"name": "errors", "query": "up", "max": "1"}
+    document = with_(
+        a_deployment(), "spec.placement.clusterSelector.matchLabels", {"tier": "no-such-tier"}
+    )
+    hub_with_crds.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(document))
+    analysis = {"metrics": [{"name": "f1", "type": "F1", "margin": "0.05"}], "guards": [guard]}
+    try:
+        for metrics in (analysis["metrics"], []):
+            wanted = with_(document, "spec.rollout.analysis", {**analysis, "metrics": metrics})
+            answer = hub_with_crds.kubectl(
+                "apply", "--server-side", "-o", "json", "-f", "-", input=json.dumps(wanted)
+            )
+            kept = json.loads(answer)["spec"]["rollout"]["analysis"]["metrics"]
+            assert [metric["name"] for metric in kept] == [metric["name"] for metric in metrics]
+    finally:
+        hub_with_crds.kubectl("delete", "mdep", "fraud", "-n", "default")

@@ -303,9 +303,14 @@ class Analysis(Model):
         description="All that decide must be good to promote; any one of them that is bad rolls back. [] for a trial on health and guards only.",
         max_length=8,
         json_schema_extra={
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["name"],
+            # A list by keys that server-side apply empties is dropped as a whole, and the default
+            # would take its place.
+            "x-kubernetes-list-type": "atomic",
             **rules(
+                (
+                    "self.all(metric, self.exists_one(other, other.name == metric.name))",
+                    "two metrics have the same name",
+                ),
                 (
                     "self.size() == 0 || self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
                     "at least one metric must have mode Decide; for a trial on guards only leave out all (metrics: [])",
