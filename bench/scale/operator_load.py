@@ -213,7 +213,8 @@ async def change(bench: Bench, changes: int) -> None:
 
 
 async def restart(bench: Bench, log: Path) -> None:
-    """Stop the operator and start it, until it has looked at everything."""
+    """Stop the operator at rest and start it, until it has looked at everything."""
+    await asyncio.sleep(QUIET_SECONDS)
     before = bench.written()
     bench.controller.stop()
     began = time.monotonic()

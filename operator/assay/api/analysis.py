@@ -314,7 +314,7 @@ class Analysis(Model):
                 (
                     "self.size() == 0 || self.exists(metric, !has(metric.mode) || metric.mode == 'Decide')",
                     "at least one metric must have mode Decide; for a trial on guards only leave out all (metrics: [])",
-                )
+                ),
             ),
         },
     )

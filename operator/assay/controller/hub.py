@@ -71,6 +71,10 @@ class Deployment:
         """Namespace and name."""
         return self.namespace, self.name
 
+    def is_newer_than(self, other: "Deployment | None") -> bool:
+        """Return whether it was written later."""
+        return other is None or int(self.version) > int(other.version)
+
 
 def deployment(document: dict[str, Any]) -> Deployment:
     """Return a ModelDeployment from the API server's JSON."""

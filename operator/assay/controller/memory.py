@@ -32,6 +32,8 @@ class Memory:
     ----------
     last
         As it was read last; used while the hub does not answer.
+    news
+        What the hub's watch has shown since the last look.
     unchanged
         Whether `last`, with what we wrote since, is still what the hub holds as far as is known.
     version
@@ -67,6 +69,7 @@ class Memory:
     """
 
     last: Deployment | None = None
+    news: dict[str, Any] | None = field(default=None, repr=False)
     unchanged: bool = False
     version: str = ""
     templates: dict[str, dict[str, Any]] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import kopf
+from typing_extensions import override
 
 from assay.api import GROUP, VERSION
 from assay.members import kubeconfig, resources
@@ -45,6 +46,24 @@ class Backoffs:
     def __iter__(self) -> Iterator[float]:
         """Return the first ones, then one second again and again."""
         return itertools.chain((0.1, 0.2, 0.5), itertools.repeat(1.0))
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """kopf's memory of what objects were: none of our handlers asks for a difference."""
+
+    @override
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return nothing: the copy that kopf makes of every object took a twentieth of the CPU."""
+        return kopf.BodyEssence()
+
+    @override
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Return nothing."""
+        return None
+
+    @override
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
 
 
 async def run(settings: Settings) -> None:
@@ -184,6 +203,7 @@ def _registry(workers: Workers, members: Registry, stop: asyncio.Event) -> kopf.
         # Ours is assay.dev/cleanup, set and removed by the reconcile. kopf must know another one,
         # or it would remove ours: no handler of its own needs it.
         settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
+        settings.persistence.diffbase_storage = NoDiffs()
         settings.posting.enabled = False
         settings.scanning.disabled = True
         settings.networking.request_timeout = 15
@@ -209,8 +229,11 @@ def _registry(workers: Workers, members: Registry, stop: asyncio.Event) -> kopf.
         return kopf.login_with_service_account(**kwargs)
 
     @kopf.on.event(GROUP, VERSION, "modeldeployments", registry=registry)
-    async def _event(namespace: str | None, name: str, meta: kopf.Meta, **_: Any) -> None:
-        workers.see(namespace or "", name, str(meta.get("resourceVersion")))
+    async def _event(
+        event: kopf.RawEvent, namespace: str | None, name: str, meta: kopf.Meta, **_: Any
+    ) -> None:
+        document = None if event["type"] == "DELETED" else dict(event["object"])
+        workers.see(namespace or "", name, str(meta.get("resourceVersion")), document)
 
     return registry
 

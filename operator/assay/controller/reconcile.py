@@ -18,7 +18,7 @@ from assay.rollout.observation import Decision, Event, Observation, Order
 
 from .act import Hands, act, leave, recall, record
 from .clean import clean, kept, replaced
-from .hub import Deployment, Key
+from .hub import Deployment, Key, deployment
 from .memory import NUMBERS_SECONDS, Memory, rolled_back
 from .moment import now
 from .observe import observe
@@ -165,8 +165,14 @@ def _rotation(spec: ModelDeploymentSpec, memory: Memory, moment: datetime.dateti
 
 
 async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
-    """Read the object; while the hub is away a trial is judged on by what was read last."""
-    last = memory.last
+    """Read the object; while the hub is away a trial is judged on by what was read last.
+
+    What the watch has just shown is as good: if that is old by now, no write of ours succeeds.
+    """
+    last, news = memory.last, memory.news
+    memory.news = None
+    if news is not None and (shown := deployment(news)).is_newer_than(last):
+        return shown
     if last is not None and memory.unchanged and not last.deleting:
         return last
     urgent = last is not None and on_trial(last.status)

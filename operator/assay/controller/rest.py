@@ -13,6 +13,7 @@ left out because of it: whatever is not the same ends the rest, and the look goe
 """
 
 import datetime
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,9 +23,8 @@ from .history import History
 from .hub import Deployment
 from .reading import Reading, read
 
-REST_SECONDS = 600.0
-"""Everything is looked at this often although nothing seems to change; what can be neither watched nor
-looked at in a member is written again after so long."""
+REST_SECONDS = 3600.0
+"""Everything is looked at this often although nothing seems to change."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Rest:
 
     @property
     def seconds(self) -> float | None:
-        """Until the next look, if nothing wakes before; None: only news matter."""
-        left = None if self.due is None else max(self.due - time.monotonic(), 0.0)
-        return sooner(self.pace, left)
+        """Until the next look, if nothing wakes before."""
+        due = min(self.checks, math.inf if self.due is None else self.due)
+        return sooner(self.pace, max(due - time.monotonic(), 0.0))
 
     async def asked(self, history: History, now: datetime.datetime) -> Reading:
         """Return what Prometheus says now; outside of a trial it is not asked."""

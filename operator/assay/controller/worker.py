@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from assay.members.errors import ApiError, MemberError
 
@@ -20,13 +21,19 @@ from .hub import Key
 from .memory import Memory
 from .reconcile import Next, on_trial
 
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 900.0
 """Everything is looked at this often although nothing seems to change."""
 
 KNOWN_SECONDS = 60.0
 """For so long what was read of the hub counts as known while no event says otherwise.
 
 A watch may be blind for about as long; a thousand trials that read every few seconds are a load.
+"""
+
+GATHER_SECONDS = 0.2
+"""What members say within so long after a look is looked at together; news of the hub wait for nothing.
+
+One change of ours comes back in several events from each member.
 """
 
 _FIRST_RETRY = 0.1
@@ -46,13 +53,18 @@ class Worker:
         self._look = look
         self._woken = asyncio.Event()
         self._due = 0.0
-        self._news = True
+        self._news = asyncio.Event()
+        self._news.set()
         self._read = 0.0
 
-    def see(self, version: str) -> None:
-        """Take notice of the object's resourceVersion; our own last write is no news."""
+    def see(self, version: str, document: dict[str, Any] | None = None) -> None:
+        """Take notice of the object's resourceVersion; our own last write is no news.
+
+        `document` is the object, if it is there: then it need not be read.
+        """
         if self.memory.version != version:
-            self._news = True
+            self.memory.news = document
+            self._news.set()
             self.wake()
 
     def wake(self) -> None:
@@ -68,6 +80,7 @@ class Worker:
                 self.memory.rest = None  # something changed, whatever it was
             self._woken.clear()
             found = await self._one()
+            ended = time.monotonic()
             if found.gone:
                 if self._woken.is_set():
                     continue  # it was made again while we read that it was not there
@@ -78,13 +91,15 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._due - time.monotonic())
                 self._due = time.monotonic()
+                await asyncio.wait_for(self._news.wait(), ended + GATHER_SECONDS - self._due)
 
     async def _one(self) -> Next:
         """Look once; an error is tried again a little later each time."""
         began = time.monotonic()
-        self.memory.unchanged = not self._news and began - self._read < KNOWN_SECONDS
+        self.memory.unchanged = not self._news.is_set() and began - self._read < KNOWN_SECONDS
         if not self.memory.unchanged:
-            self._news, self._read = False, began
+            self._news.clear()
+            self._read = began
         try:
             with metrics.RECONCILE_SECONDS.time():
                 found = await self._look(self.key, self.memory)
@@ -100,7 +115,8 @@ class Worker:
         return found
 
     def _again(self, began: float, error: Exception | None) -> Next:
-        self._news, self.memory.rest = True, None  # what was known may be what is wrong
+        self._news.set()
+        self.memory.rest = None  # what was known may be what is wrong
         if error is not None:
             metrics.RECONCILE_ERRORS.labels(*self.key).inc()
             log.warning("to be tried again: %s", error)
@@ -125,17 +141,20 @@ class Workers:
         self._workers: dict[Key, Worker] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
-    def see(self, namespace: str, name: str, version: str) -> None:
-        """Take notice of an object that exists; our own last write is no news."""
+    def see(
+        self, namespace: str, name: str, version: str, document: dict[str, Any] | None = None
+    ) -> None:
+        """Take notice of an object that exists; see `Worker.see`."""
         key = (namespace, name)
         worker = self._workers.get(key)
         if worker is None or self._tasks[key].done():
             worker = self._workers[key] = Worker(key, self._look)
+            worker.memory.news = document
             task = asyncio.create_task(worker.run(), name=f"deployment {namespace}/{name}")
             task.add_done_callback(lambda _: self._ended(key, worker))
             self._tasks[key] = task
         else:
-            worker.see(version)
+            worker.see(version, document)
 
     def wake(self, namespace: str, name: str) -> None:
         """Something changed for one ModelDeployment."""

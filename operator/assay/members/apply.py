@@ -33,8 +33,9 @@ from .written import (
 CHECK_SECONDS = 60.0
 """Between two looks at the metadata of what is not watched, if there is anything to look for."""
 
-CHECK_SHARE = 0.6
-"""With many ModelDeployments it is so many seconds times their number: a thousand take ten minutes."""
+CHECK_SHARE = 4.0
+"""With many ModelDeployments it is so many seconds times their number, for those whose pods are ready:
+asking for what is not watched of one takes 5 ms of CPU in each member (docs/benchmarks.md)."""
 
 RESYNC_SECONDS = 600.0
 """What can be neither watched nor looked at is written again after so long."""
@@ -96,10 +97,11 @@ class Writer:
         """
         namespace, name = place = deployment_of(plan)
         self._begun.add(place)
-        self._applied.pop(place, None)
+        before = self._applied.pop(place, None)
         if trusted := self._trusted.pop(place, None):
             await self._take_over(plan, mark, trusted)
-        await self._check(plan)
+        if before is None or before.mark == mark:
+            await self._check(plan)  # else it stays due: a change does not wait for it
         await self.put(plan.record)
         await self._put_all(plan.ledger)
         if plan.entry and is_narrow(plan.entry):
@@ -200,6 +202,11 @@ class Writer:
     def _lacking(self) -> frozenset[str]:
         return frozenset(kind for kind in resources.OPTIONAL if not self._has(kind))
 
+    def _ready(self, namespace: str, name: str) -> bool:
+        """Return whether all pods that are wanted are ready."""
+        seen = self._cache.of(namespace, name)
+        return all(one.is_ready for key, one in seen.items() if key[0] in resources.WORKLOADS)
+
     def _intact(self, key: Key, before: Written) -> bool:
         if key[0] in resources.CHECKED:
             return True  # else it would have been forgotten (`_check`)
@@ -235,8 +242,15 @@ class Writer:
         self._checked[namespace, name] = now
 
     def checks_in(self, namespace: str, name: str) -> float:
-        """Return the seconds until what is not watched is to be looked at again."""
-        seconds = max(CHECK_SECONDS, CHECK_SHARE * len(self._checked))
+        """Return the seconds until what is not watched is to be looked at again.
+
+        Soon while pods are not ready: they may miss just that.
+        """
+        seconds = CHECK_SECONDS
+        if self._ready(namespace, name):
+            seconds = max(seconds, CHECK_SHARE * len(self._checked))
+        if self._lacking():
+            seconds = min(seconds, RESYNC_SECONDS)
         now = time.monotonic()
         return max(self._checked.get((namespace, name), now - seconds) + seconds - now, 0.0)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,8 @@ class Seen:
         Whether pods of an older template are still there.
     scaled
         Whether the number of a Deployment's pods is not ours.
+    waiting
+        Since when it was not ready each time that it was seen (`time.monotonic`).
     unscaled
         Why a HorizontalPodAutoscaler does not scale, for people; its `desired` is the least that it
         keeps.
@@ -52,6 +55,12 @@ class Seen:
     sticky: StickyView | None = None
     unscaled: str | None = None
     scaled: bool = False
+    waiting: float = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all pods of a workload are there, by its newest template."""
+        return self.ready >= self.desired and not self.rolling
 
 
 class Cache:
@@ -87,6 +96,11 @@ class Cache:
         if before and before.digest == seen.digest and not _observed(document):
             # Only their number was changed, by whoever scales them: those that are ready still are.
             seen = replace(seen, ready=before.ready, rolling=before.rolling)
+        if not seen.is_ready:
+            # What was there before us may have waited for long.
+            begins = before.is_ready if before else not _observed(document)
+            since = before.waiting if before else 0.0
+            seen = replace(seen, waiting=time.monotonic() if begins else since)
         if before and before.deployment != seen.deployment:
             self._drop(key, before)
             self._wake(key[1], before.deployment)
@@ -228,7 +242,7 @@ def pods(document: dict[str, Any]) -> tuple[int, int]:
     spec, status = document.get("spec") or {}, document.get("status") or {}
     if document["kind"] == "HorizontalPodAutoscaler":
         return int(spec.get("minReplicas", 1)), 0
-    if document["kind"] not in ("Deployment", "StatefulSet"):
+    if document["kind"] not in resources.WORKLOADS:
         return 0, 0
     desired = int(spec.get("replicas", 1))
     if not _observed(document) or document["metadata"].get("deletionTimestamp"):

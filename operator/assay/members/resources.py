@@ -62,6 +62,9 @@ WATCHED = (
     "HorizontalPodAutoscaler",
 )
 
+WORKLOADS = ("Deployment", "StatefulSet")
+"""Kinds that have pods."""
+
 BY_METADATA = frozenset(
     {"Service", "PodDisruptionBudget", "ConfigMap", "Secret", "ControllerRevision"}
 )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Callable
 
 from assay.api.conditions import Reason
@@ -26,6 +27,8 @@ LEASE_NAMESPACE = "assay-system"
 LEASE_NAME = "assay"
 LEASE_SECONDS = 30
 SYNC_SECONDS = 15.0
+STARTING_SECONDS = 2.0
+"""Pods that are ready by then are not asked what is wrong with them."""
 
 _PODS_LOOKED_AT = "50"
 
@@ -109,7 +112,7 @@ class Session:
             if key[0] != "Deployment":
                 continue
             failure = None
-            if seen.ready < seen.desired or seen.rolling:
+            if not seen.is_ready and time.monotonic() - seen.waiting >= STARTING_SECONDS:
                 failure = await self._failure(namespace, name, seen.revision)
             scaler = self.cache.get("HorizontalPodAutoscaler", namespace, key[2])
             views[seen.revision] = PodsView(

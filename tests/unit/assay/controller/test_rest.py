@@ -178,6 +178,32 @@ def test_the_hub_is_read_now_and_then_and_what_it_holds_counts(
     asyncio.run(scenario())
 
 
+def test_what_the_watch_has_shown_is_not_read_again_unless_it_is_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_trial_at_rest(monkeypatch) as world:
+            reads = f"GET {PATH}"
+            last = world.memory.last
+            assert last is not None
+            world.memory.unchanged, world.memory.rest = False, None
+            shown = {**world.hub.objects[PATH], "spec": {"model": None}}
+            shown["metadata"] = {**shown["metadata"], "resourceVersion": last.version}
+            world.memory.news = shown  # what we know already, or know better
+            before = world.hub.requests.count(reads)
+            await world.look()
+            assert world.hub.requests.count(reads) == before + 1
+            assert "Stalled" not in str(world.memory.last)
+            world.hub.put(PATH, {**world.hub.objects[PATH], "spec": {"model": None}})
+            world.memory.news = world.hub.objects[PATH]
+            before = world.hub.requests.count(reads)
+            await world.look()
+            assert world.hub.requests.count(reads) == before
+            assert "Stalled" in str(world.status["conditions"])
+
+    asyncio.run(scenario())
+
+
 def test_a_look_that_wrote_or_failed_leaves_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with a_world(monkeypatch) as world:
@@ -223,7 +249,7 @@ def test_a_wake_and_an_error_end_the_rest() -> None:
 
 def test_a_rest_does_not_last_for_ever() -> None:
     rest = Rest.from_now(an_item(), Any, None, None, ())  # type: ignore[arg-type]
-    assert rest.seconds is None
+    assert rest.seconds == pytest.approx(REST_SECONDS, abs=1)
     assert not rest.over
     assert rest.checks - time.monotonic() == pytest.approx(REST_SECONDS, abs=1)
     assert dataclasses.replace(rest, checks=time.monotonic()).over

@@ -39,6 +39,40 @@ def test_a_wake_is_seen_at_once() -> None:
     asyncio.run(scenario())
 
 
+def test_what_members_say_after_a_look_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "GATHER_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        looks: list[float] = []
+
+        async def look(_: Key, memory: Memory) -> Next:
+            looks.append(time.monotonic())
+            memory.version = "7"
+            return Next()
+
+        workers = Workers(look)
+        workers.see("ml", "fraud", "6")
+        await until(lambda: len(looks) == 1)
+        for _ in range(5):
+            workers.wake("ml", "fraud")
+            await asyncio.sleep(0.02)
+        assert len(looks) == 1
+        await until(lambda: len(looks) == 2)
+        assert looks[1] - looks[0] >= 0.3
+        workers.wake("ml", "fraud")
+        await asyncio.sleep(0.02)
+        workers.see("ml", "fraud", "8")  # the hub's news do not wait
+        await until(lambda: len(looks) == 3)
+        assert looks[2] - looks[1] < 0.3
+        await asyncio.sleep(0.35)
+        workers.wake("ml", "fraud")  # nothing to gather
+        await asyncio.sleep(0.02)
+        assert len(looks) == 4
+        await workers.close()
+
+    asyncio.run(scenario())
+
+
 def test_our_own_write_is_no_news() -> None:
     async def scenario() -> None:
         looks = 0

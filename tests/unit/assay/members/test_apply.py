@@ -234,6 +234,43 @@ def test_what_is_not_watched_is_looked_at_and_put_back(
     asyncio.run(scenario())
 
 
+def test_a_change_does_not_wait_for_a_look_at_what_is_not_watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, _ = a_writer(api)
+            await writer.forward(a_plan(50, a_revision(R7)), "one")
+            remove(server, SECRET)
+            later(monkeypatch, CHECK_SECONDS)
+            server.requests.clear()
+            await writer.forward(a_plan(20, a_revision(R7)), "two")
+            assert kinds(server) == ["configmaps", "httproutes"]
+            assert not [each for each in server.requests if each.startswith("GET")]
+            assert not writer.has_applied("ml", "fraud", "two"), "the look is still due"
+            await writer.forward(a_plan(20, a_revision(R7)), "two")
+            assert SECRET in server.objects
+
+    asyncio.run(scenario())
+
+
+def test_with_many_deployments_those_whose_pods_are_missing_are_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            writer, cache = a_writer(api)
+            monkeypatch.setattr(apply, "CHECK_SHARE", 10 * CHECK_SECONDS)
+            await writer.forward(a_plan(50, a_revision(R7)), "one")
+            assert writer.checks_in("ml", "fraud") <= CHECK_SECONDS
+            path = f"/apis/apps/v1/namespaces/ml/deployments/fraud-{R7}"
+            status = {"observedGeneration": 1, "readyReplicas": 1, "updatedReplicas": 1}
+            cache.put(server.put(path, {**server.objects[path], "status": status}))
+            assert CHECK_SECONDS < writer.checks_in("ml", "fraud") <= 10 * CHECK_SECONDS
+
+    asyncio.run(scenario())
+
+
 def test_an_owner_that_is_gone_comes_back_before_what_it_owns() -> None:
     async def scenario() -> None:
         async with running() as (server, api):
