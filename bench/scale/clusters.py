@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FLEET, HUB = "scale", "hub"
 NAMESPACE, SYSTEM = "ml", "assay-system"
 _OF_NODES = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "containerd")
+_OF_CONTROL_PLANES = ("kube-apiserver", "etcd")
 _ADDRESSES = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "ServiceCIDR",
@@ -85,6 +87,20 @@ def requests_written(cluster: Cluster) -> int:
         ):
             total += float(line.rsplit(" ", 1)[1])
     return int(total)
+
+
+def control_plane_cpu_seconds() -> float:
+    """Return the CPU that all API servers and etcds on this machine have taken."""
+    total = 0.0
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            program = Path((place / "cmdline").read_text().partition("\0")[0]).name
+            fields = (place / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it has ended
+        if program in _OF_CONTROL_PLANES:
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _namespace(name: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ the same run is a plain loop of server-side applies, which does the same writes 
 
 What is measured, all from outside the operator's process:
 
-- a change of ``replicas``, 20 per second, until the last member holds it, and the same by the loop;
+- a change of ``replicas`` until the last member holds it, once, five and twenty times a second, and the
+  same by the loop, with the CPU that it takes of the operator and of the API servers: where those
+  need more than there is, a rate measures how long the queue is, and no operator would keep up;
 - writes that the API servers answered per change;
 - resident memory with everything known, CPU when nothing happens, CPU when every ModelDeployment has
   a canary on trial that is looked at every ten seconds (without asking Prometheus);
@@ -29,12 +31,20 @@ from assay.members.api import Api
 from fleet import Cluster
 
 from . import deployments
-from .clusters import HUB, NAMESPACE, connect, control_planes, requests_written
+from .clusters import (
+    HUB,
+    NAMESPACE,
+    connect,
+    control_plane_cpu_seconds,
+    control_planes,
+    requests_written,
+)
 from .controller import Controller, Simulated
 from .deployments import Applied, client, name_of
 
 MEMBERS = ("one", "two", "three")
-RATE = 20.0
+RATES = (1.0, 5.0, 20.0)
+"""Changes per second: a quiet hub, a busy one, and the goal."""
 STEADY_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
 QUIET_SECONDS = 45.0
@@ -71,11 +81,11 @@ def desired(document: dict[str, object]) -> object:
     return spec["replicas"]
 
 
-async def paced(count: int, job: Callable[[int], Awaitable[object]]) -> list[float]:
-    """Start `job(place)` at `RATE`, whatever became of those before; return when each started."""
+async def paced(count: int, rate: float, job: Callable[[int], Awaitable[object]]) -> list[float]:
+    """Start `job(place)` at `rate`, whatever became of those before; return when each started."""
     began, starts, tasks = time.monotonic(), [], []
     for place in range(count):
-        await asyncio.sleep(max(0.0, began + place / RATE - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + place / rate - time.monotonic()))
         starts.append(time.monotonic())
         tasks.append(asyncio.ensure_future(job(place)))
     await asyncio.gather(*tasks)
@@ -95,7 +105,7 @@ async def applied_everywhere(
     return [max(store.seen[name, mark] for store in stores) for name in names]
 
 
-async def by_plain_applies(members: Sequence[Api], count: int) -> list[float]:
+async def by_plain_applies(members: Sequence[Api], count: int, rate: float) -> list[float]:
     """Change Deployments of our shape by plain server-side applies; return the latencies."""
     found = await members[0].get(
         resources.path("Deployment", NAMESPACE), labelSelector=resources.MANAGED, limit="1"
@@ -116,7 +126,7 @@ async def by_plain_applies(members: Sequence[Api], count: int) -> list[float]:
     )
     stores = [Applied(desired) for _ in members]
     watches = await deployments.watched(members, stores)
-    starts = await paced(count, change)
+    starts = await paced(count, rate, change)
     names = [f"plain-{place:04d}" for place in range(count)]
     ends = await applied_everywhere(stores, names, 2)
     for task in watches:
@@ -131,8 +141,10 @@ async def by_plain_applies(members: Sequence[Api], count: int) -> list[float]:
     return [end - start for start, end in zip(starts, ends, strict=True)]
 
 
-async def by_the_operator(hub: Api, members: Sequence[Api], count: int) -> list[float]:
-    """Change ``replicas`` of ModelDeployments; return the latencies."""
+async def by_the_operator(
+    hub: Api, members: Sequence[Api], count: int, rate: float, replicas: int
+) -> list[float]:
+    """Give ModelDeployments so many ``replicas`` in each member; return the latencies."""
     stores = [Applied(desired) for _ in members]
     watches = await deployments.watched(members, stores)
     revision = {
@@ -143,9 +155,10 @@ async def by_the_operator(hub: Api, members: Sequence[Api], count: int) -> list[
             )
         )["items"]
     }
-    two_each = {"serving": {"replicas": 2 * len(members)}}
-    starts = await paced(count, lambda place: deployments.patch(hub, name_of(place), two_each))
-    ends = await applied_everywhere(stores, [revision[name_of(place)] for place in range(count)], 2)
+    wanted = {"serving": {"replicas": replicas * len(members)}}
+    starts = await paced(count, rate, lambda place: deployments.patch(hub, name_of(place), wanted))
+    names = [revision[name_of(place)] for place in range(count)]
+    ends = await applied_everywhere(stores, names, replicas)
     for task in watches:
         task.cancel()
     return [end - start for start, end in zip(starts, ends, strict=True)]
@@ -196,20 +209,26 @@ async def first(bench: Bench) -> None:
 
 
 async def change(bench: Bench, changes: int) -> None:
-    """Change ModelDeployments, and Deployments by the peer."""
-    plain = await by_plain_applies(bench.members, changes)
-    bench.report.add(f"a change by plain applies, {RATE:.0f}/s", quantiles(plain))
-    await asyncio.sleep(SETTLE_SECONDS)
-    before, began = bench.written(), time.monotonic()
-    ours = await by_the_operator(bench.hub, bench.members, changes)
-    await asyncio.sleep(SETTLE_SECONDS)
-    # Each change is a write of ours and one of the simulated controllers in each member.
-    made = bench.written() - before - changes * (1 + len(MEMBERS))
-    made -= round((time.monotonic() - began) * LEASES_PER_SECOND)
-    bench.report.add(f"a change by the operator, {RATE:.0f}/s", quantiles(ours))
-    ratio = statistics.median(ours) / statistics.median(plain)
-    bench.report.add("operator / plain applies, medians", f"{ratio:.1f}")
-    bench.report.add("writes per change", f"{made / changes:.1f}")
+    """Change ModelDeployments, and Deployments by the peer, at every rate."""
+    for replicas, rate in enumerate(RATES, start=2):
+        plain = await by_plain_applies(bench.members, changes, rate)
+        bench.report.add(f"a change by plain applies, {rate:g}/s", quantiles(plain))
+        await asyncio.sleep(SETTLE_SECONDS)
+        before, began = bench.written(), time.monotonic()
+        ours, servers = bench.controller.cpu_seconds, control_plane_cpu_seconds()
+        taken = await by_the_operator(bench.hub, bench.members, changes, rate, replicas)
+        await asyncio.sleep(SETTLE_SECONDS)
+        bench.report.add(f"a change by the operator, {rate:g}/s", quantiles(taken))
+        ratio = statistics.median(taken) / statistics.median(plain)
+        bench.report.add("  operator / plain applies, medians", f"{ratio:.1f}")
+        # Each change is a write of ours and one of the simulated controllers in each member.
+        made = bench.written() - before - changes * (1 + len(MEMBERS))
+        made -= round((time.monotonic() - began) * LEASES_PER_SECOND)
+        bench.report.add("  writes per change", f"{made / changes:.1f}")
+        ours = (bench.controller.cpu_seconds - ours) / changes
+        servers = (control_plane_cpu_seconds() - servers) / changes
+        cpu = f"operator {1000 * ours:.0f} ms, API servers and etcd {1000 * servers:.0f} ms"
+        bench.report.add("  CPU per change", cpu)
 
 
 async def restart(bench: Bench, log: Path) -> None:

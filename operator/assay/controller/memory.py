@@ -61,7 +61,7 @@ class Memory:
     attempts
         Looks in a row after which something had to be tried again.
     held_back
-        Whether the hub lacks numbers that were decided last, or what was applied since.
+        Whether the hub lacks numbers that this look decided, or what was applied in it.
     rest
         What the last look left, if nothing is to be done until something changes.
     said
@@ -135,13 +135,13 @@ class Memory:
 
     def worth_writing(self, old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> bool:
         """Return whether status should be written: transitions always, numbers now and then."""
-        self.held_back = False
         if old == new:
             return False
         if not only_numbers_differ(old, new):
             return True
-        self.held_back = time.monotonic() - self.numbers_at < NUMBERS_SECONDS
-        return not self.held_back
+        waits = time.monotonic() - self.numbers_at < NUMBERS_SECONDS
+        self.held_back |= waits
+        return not waits
 
     def wrote(self, version: str, status: ModelDeploymentStatus) -> None:
         """Note a successful write of status."""

@@ -64,6 +64,7 @@ async def _look(
     moment: datetime.datetime,
 ) -> Next:
     """Observe, decide, record and act; `found` is what the hub holds, `item` what we know better."""
+    memory.held_back = False
     item = memory.with_guards(memory.held(await hands.hub.hold(item)))
     if memory.templates is None:
         memory.templates = await hands.hub.templates(item)
@@ -85,9 +86,15 @@ async def _look(
         await act(hands, item, spec, memory, observed, status, moment, urgent=True)
         await _record(hands, item, memory, decision)
     else:
-        await _record(hands, item, memory, decision)
-        busy = await act(hands, item, spec, memory, observed, status, moment, urgent=False)
-        busy |= await leave(hands, item, observed, status)
+        first = decision.order is Order.RECORD_THEN_ACT
+        if first:
+            await _record(hands, item, memory, decision)
+        try:
+            busy = await act(hands, item, spec, memory, observed, status, moment, urgent=False)
+            busy |= await leave(hands, item, observed, status)
+        finally:
+            if not first:
+                await _record(hands, item, memory, decision)
     await _report(hands, item, memory)
     numbers = NUMBERS_SECONDS if memory.held_back else None
     holds_for = sooner(decision.holds_for, _rotation(spec, memory, moment), numbers)

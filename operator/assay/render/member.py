@@ -14,6 +14,7 @@ from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_cluster import SpotNodes
 from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
 from assay.rollout import scaling
+from assay.rollout.analysis import decided
 from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import cluster_of, sticky_by, traffic_of, wanted_preview, wanted_route
 
@@ -128,37 +129,16 @@ class MemberPlan:
         )
 
 
-_SEEN: dict[str, object] = {
-    "reachable": True,
-    "ready": 0,
-    "desired": 0,
-    "message": "",
-    "unreachable_since": None,
-    "applied": None,
-    "share": None,
-}
-"""What status says of how a member is, which changes nothing of what should be there."""
-
-
 def mark(deployment: Target) -> str:
     """Return a text that differs whenever `plan` may, for one number of replicas; cheaper than it.
 
     What status says of evidence, conditions and pods is in no object. The same inputs give the same
     text in every process.
     """
-    status = deployment.status.model_copy(
-        update={
-            "analysis": (),
-            "guards": (),
-            "conditions": (),
-            "share": None,
-            "clusters": tuple(each.model_copy(update=_SEEN) for each in deployment.status.clusters),
-        }
-    )
     inputs = (
         deployment.uid,
         deployment.spec.model_dump_json(),
-        status.model_dump_json(),
+        decided(deployment.status).model_dump_json(),
         json.dumps(dict(deployment.templates), sort_keys=True),
         deployment.keys,
         json.dumps(dict(deployment.feedback_urls), sort_keys=True),

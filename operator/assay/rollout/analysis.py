@@ -39,6 +39,36 @@ def only_numbers_differ(old: ModelDeploymentStatus, new: ModelDeploymentStatus) 
     return _without_numbers(old) == _without_numbers(new)
 
 
+_OBSERVED: dict[str, object] = {
+    "reachable": True,
+    "ready": 0,
+    "desired": 0,
+    "replicas": None,
+    "message": "",
+    "unreachable_since": None,
+    "applied": None,
+    "share": None,
+}
+
+
+def decided(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Return `status` without what it says of how things are: evidence, conditions, pods, placement.
+
+    What should be in a member is a function of this, of the spec and of the pods that placement gives
+    it (`assay.render.member`).
+    """
+    return status.model_copy(
+        update={
+            "observed_generation": 0,
+            "analysis": (),
+            "guards": (),
+            "conditions": (),
+            "share": None,
+            "clusters": tuple(each.model_copy(update=_OBSERVED) for each in status.clusters),
+        }
+    )
+
+
 def _without_numbers(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     return status.model_copy(
         update={

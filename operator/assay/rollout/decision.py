@@ -12,7 +12,7 @@ from assay.api.deployment_status import (
 )
 from assay.api.model_deployment import ModelDeploymentSpec, Paused
 
-from .analysis import analysis
+from .analysis import analysis, decided
 from .clusters import clusters, progressed
 from .effects import apply, with_clock
 from .guards import due as guards_due
@@ -166,7 +166,9 @@ def _order(old: ModelDeploymentStatus, new: ModelDeploymentStatus) -> Order:
         and (old.rollout is None or old.rollout.stage is not Stage.DONE)
     )
     back = Stage.ROLLING_BACK in stages or began_back
-    return Order.ACT_THEN_RECORD if back else Order.RECORD_THEN_ACT
+    if back:
+        return Order.ACT_THEN_RECORD
+    return Order.ANY if decided(old) == decided(new) else Order.RECORD_THEN_ACT
 
 
 def _holds_for(

@@ -263,6 +263,9 @@ class Order(enum.Enum):
     """Status is written, with its resourceVersion, before any member changes."""
     ACT_THEN_RECORD = "act-then-record"
     """Members change at once; the record follows, on the hub if it answers, always in the members."""
+    ANY = "any"
+    """Nothing was decided (`analysis.decided`), so a crash in between loses nothing: members first, for
+    somebody waits for what the spec says now, and nobody for what status says of it."""
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,37 @@ def test_nothing_is_made_while_the_record_is_refused(monkeypatch: pytest.MonkeyP
     asyncio.run(scenario())
 
 
+def test_another_number_of_replicas_is_made_before_it_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with a_world(monkeypatch) as world:
+            for _ in range(3):
+                await world.look()
+            document = world.hub.objects[PATH]
+            spec = {**document["spec"], "serving": {"replicas": 3}}
+            metadata = {**document["metadata"], "generation": 4}
+            world.hub.put(PATH, {**document, "spec": spec, "metadata": metadata})
+            world.hub.refuse[f"PATCH {PATH}/status"] = (409, "the object has been modified")
+            with pytest.raises(ApiError, match="modified"):
+                await world.look()
+            [deployment] = [
+                item for item in world.east.objects.values() if item.get("kind") == "Deployment"
+            ]
+            assert deployment["spec"]["replicas"] == 3
+            del world.hub.refuse[f"PATCH {PATH}/status"]
+
+            async def fails(*_: object, **__: object) -> bool:
+                raise ApiError(500, "InternalError", "etcd")
+
+            monkeypatch.setattr(module, "act", fails)
+            with pytest.raises(ApiError, match="etcd"):
+                await world.look()
+            assert world.status["observedGeneration"] == 4, "what cannot be made is told"
+
+    asyncio.run(scenario())
+
+
 def test_a_rollback_does_not_wait_for_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with a_world(monkeypatch) as world:

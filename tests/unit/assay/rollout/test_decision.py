@@ -115,6 +115,22 @@ def test_no_member_is_stalled() -> None:
     assert world.says("Stalled") == ("True", "NoMembers")
 
 
+def test_what_is_only_observed_is_recorded_whenever_and_what_is_decided_ahead() -> None:
+    world = serving().later(60)
+    world.members["east"].replicas = 3
+    assert world.look().order is Order.ANY
+    world.loses("west")
+    decision = world.look()
+    assert decision.order is Order.ANY
+    assert decision.status.clusters[1].unreachable_since is not None
+    world.finds("west").asks_for(EIGHT)
+    assert world.look().order is Order.RECORD_THEN_ACT
+    while world.stage is not Stage.TRIAL:
+        world.pods_move()
+        order = world.look().order
+    assert order is Order.RECORD_THEN_ACT, "it gives the canary its share"
+
+
 def test_a_new_revision_starts_beside_stable_without_traffic() -> None:
     world = serving().later(60).asks_for(EIGHT)
 

@@ -391,7 +391,7 @@ class World:
                 member.follow(self.status, self.lingering)
             if member.reachable and self.keeps_records:
                 member.remember(self.status)
-        if decision.order is Order.RECORD_THEN_ACT:
+        if decision.order is not Order.ACT_THEN_RECORD:
             self._leave(seen)
         return decision
 
