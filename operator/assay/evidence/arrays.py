@@ -18,8 +18,10 @@ def as_counts(value: Any, name: str, dimensions: int) -> Counts:
     """Copy `value` to read-only int64, or raise an `EvidenceError` naming the element."""
     array = value if _is_integers(value) else _floats(value, name)
     _check_dimensions(array, name, dimensions)
-    bad = ~np.isfinite(array) | (array < 0) | (array != np.floor(array)) | (array > MOST)
-    _refuse(bad, array, name, whole=True)
+    # Thousands of arrays are made in a look, of integers nearly all of them.
+    if not _is_integers(array) or (array.size and (array.min() < 0 or array.max() > MOST)):
+        bad = ~np.isfinite(array) | (array < 0) | (array != np.floor(array)) | (array > MOST)
+        _refuse(bad, array, name, whole=True)
     result: Counts = array.astype(np.int64)
     result.setflags(write=False)
     return result
