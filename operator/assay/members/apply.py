@@ -249,7 +249,8 @@ class Writer:
         seconds = CHECK_SECONDS
         if self._ready(namespace, name):
             seconds = max(seconds, CHECK_SHARE * len(self._checked))
-        if self._lacking():
+        done = self._applied.get((namespace, name))
+        if done and any(map(self._cache.lacking, {kind for kind, *_ in done.keys})):
             seconds = min(seconds, RESYNC_SECONDS)
         now = time.monotonic()
         return max(self._checked.get((namespace, name), now - seconds) + seconds - now, 0.0)

@@ -373,7 +373,10 @@ class Rollouts(RuleBasedStateMachine):
         new: ModelDeploymentStatus,
         ready: dict[str, dict[str, int]],
     ) -> None:
-        """Nothing gets a larger share in a member than the pods can carry that are ready there."""
+        """Nothing gets a larger share in a member than the pods can carry that are ready there.
+
+        Where pods make the shares, those of a larger one come with its weight, and no sooner.
+        """
         if new.stable is None or old.rollout is None or new.rollout is None:
             return
         same = old.rollout.id == new.rollout.id
@@ -383,7 +386,8 @@ class Rollouts(RuleBasedStateMachine):
             pods = ready[cluster.name].get(revision, 0)
             had = before.weight if before and same else 0
             if cluster.weight > had:
-                assert pods >= max(1, math.ceil(REPLICAS * cluster.weight / 100))
+                follow = new.rollout.by_pods and had > 0
+                assert pods >= (1 if follow else max(1, math.ceil(REPLICAS * cluster.weight / 100)))
                 assert not by_switch(new) or pods >= REPLICAS
             switched = before is not None and before.revision not in {None, cluster.revision}
             if switched and same and new.canary is None and had != ALL_TRAFFIC:
