@@ -3,13 +3,13 @@
 import base64
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench.server.comparison.machine import processes
 from fleet import Cluster, Fleet, addons
 from fleet.progress import Silent
 
@@ -91,16 +91,14 @@ def requests_written(cluster: Cluster) -> int:
 
 def control_plane_cpu_seconds() -> float:
     """Return the CPU that all API servers and etcds on this machine have taken."""
-    total = 0.0
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            program = Path((place / "cmdline").read_text().partition("\0")[0]).name
-            fields = (place / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue  # it has ended
-        if program in _OF_CONTROL_PLANES:
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
+    return sum(each.seconds for each in processes() if _program(each.pid) in _OF_CONTROL_PLANES)
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""  # it has ended
 
 
 def _namespace(name: str) -> dict[str, Any]:

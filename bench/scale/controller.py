@@ -17,11 +17,11 @@ from assay.controller.__main__ import main as operator
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.members.evidence import PrometheusReader
+from bench.server.comparison.machine import processes
 from fleet import Cluster
 
 from .clusters import SYSTEM
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PORT = 18080
 NO_QUERIES = "BENCH_NO_QUERIES"
 
@@ -60,8 +60,7 @@ class Controller:
         """User and system time since it started; one that has ended measures nothing."""
         if self.process.poll() is not None:
             raise RuntimeError(f"the operator has ended with code {self.process.returncode}")
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return sum(each.seconds for each in processes() if each.pid == self.process.pid)
 
     @property
     def memory(self) -> float:

@@ -38,14 +38,9 @@ async def apply_status(api: Api, document: dict[str, Any], number: int) -> None:
     """Write status with another message in its first condition."""
     status = copy.deepcopy(document["status"])
     status["conditions"][0]["message"] = f"write {number}"
-    metadata = {
-        key: document["metadata"][key]
-        for key in ("name", "namespace")
-        if key in document["metadata"]
-    }
-    body = {**document, "metadata": metadata, "status": status}
-    del body["spec"]
-    await api.apply(body, subresource="/status")
+    kind = {key: document[key] for key in ("apiVersion", "kind")}
+    metadata = {key: document["metadata"].get(key) for key in ("name", "namespace")}
+    await api.apply({**kind, "metadata": metadata, "status": status}, subresource="/status")
 
 
 async def measure(clusters: dict[str, Cluster]) -> None:
