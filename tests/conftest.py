@@ -1,4 +1,4 @@
-"""The local fleet that cluster and end-to-end tests share: started once, taken down at the end.
+"""What all tests share: no time limits, and the local fleet, started once and taken down at the end.
 
 ``ASSAY_FLEET=name`` uses a fleet that is already up and leaves it up. Its images are built anew from
 this checkout first (a second when nothing has changed): what is tested is what is here.
@@ -8,12 +8,21 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from demo.artifacts import ArtifactServer
 from fleet import Cluster, Fleet
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+# How fast a machine is says nothing about what runs on it.
+hypothesis.settings.register_profile(
+    "machine-independent",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("machine-independent")
 
 
 @pytest.fixture(scope="session")

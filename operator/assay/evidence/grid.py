@@ -13,7 +13,7 @@ elsewhere sub-bins are added up. Counts stay exact either way.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -42,6 +42,7 @@ class Cell(NamedTuple):
     sub: int | None = None
 
 
+@lru_cache(maxsize=32_768)  # all the names that there are
 def parse_cell(name: str) -> Cell:
     """Read the label ``bin``, ``"b"`` or ``"b.k"``. Raises ValueError for anything else."""
     match = _NAME.fullmatch(name)

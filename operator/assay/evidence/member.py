@@ -1,21 +1,18 @@
 """What one member cluster reported, and how several members become strata. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from typing_extensions import override
 
+from assay.evidence.arrays import Counts
 from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.evidence.grid import Cell, Grid, common
 from assay.evidence.groups import GroupCounts
 from assay.evidence.histogram import ScoreHistogram
 from assay.evidence.weighted import WeightedCounts
-
-if TYPE_CHECKING:
-    from assay.evidence.arrays import Counts
 
 _Key = TypeVar("_Key")
 
@@ -89,15 +86,16 @@ class RevisionCounts:
 
         Without sub-bins and buckets: those say how rows of the present depend on each other.
         """
-        scores: Counter[tuple[str, str, int]] = Counter()
+        scores: dict[tuple[str, str, int], int] = {}
         for (name, label, place), rows in self.scores.items():
-            scores[name, label, place // factor] += rows
+            key = (name, label, place // factor)
+            scores[key] = scores.get(key, 0) + rows
         weights: dict[tuple[str, str, int], Weight] = {}
         for (name, label, place), weight in self.score_weights.items():
             key = (name, label, place // factor)
             weights[key] = weights.get(key, NO_WEIGHT) + weight
         return replace(
-            self, scores=dict(scores), parts={}, score_weights=weights, buckets={}, bucket_scores={}
+            self, scores=scores, parts={}, score_weights=weights, buckets={}, bucket_scores={}
         )
 
     def cells(self) -> Iterator[tuple[str, str, Cell, int]]:
@@ -227,9 +225,10 @@ def table(
     ]
     scored = positives.union(key[0] for counts in counted for key in counts.scores)
     cells: dict[str, list[Cell]] = {name: [] for name in scored}
-    for counts in counted:
-        for name, _, cell, _ in counts.cells():
-            cells[name].append(cell)
+    if any(counts.parts for counts in counted):
+        for counts in counted:
+            for name, _, cell, _ in counts.cells():
+                cells[name].append(cell)
     refined = {name: common([found]) for name, found in cells.items()}
     return Table(
         tuple(sorted(_classes(counted, positives))),
@@ -277,8 +276,8 @@ def _share(weight: float | None) -> float | None:
 def _classes(counted: Iterable[RevisionCounts], positives: set[str]) -> set[str]:
     seen = set(positives)
     for counts in counted:
-        seen.update(label for pair in counts.outcomes for label in pair)
-        seen.update(label for name, label, _ in counts.scores for label in (name, label))
+        pairs = {*counts.outcomes, *((name, label) for name, label, _ in counts.scores)}
+        seen.update(*pairs)
     return seen
 
 
@@ -361,17 +360,29 @@ def _by_label(
     rows: Iterable[tuple[str, str, int, int]], sizes: Mapping[str, int], like: Table
 ) -> dict[str, ScoreHistogram]:
     """Return the histogram of each class from (class, true label, place, rows)."""
-    found: dict[str, dict[str, Counts]] = {
-        name: {name: np.zeros(size, dtype=np.int64)} for name, size in sizes.items()
+    found: dict[str, dict[str, tuple[list[int], list[int]]]] = {
+        name: {name: ([], [])} for name in sizes
     }
     for name, label, place, count in rows:
-        if label not in found[name]:
-            found[name][label] = np.zeros(sizes[name], dtype=np.int64)
-        found[name][label][place] += count
-    histograms = {name: ScoreHistogram.by_label(name, each) for name, each in found.items()}
+        places, counts = found[name].setdefault(label, ([], []))
+        places.append(place)
+        counts.append(count)
+    histograms = {
+        name: ScoreHistogram.by_label(
+            name, {label: _placed(sizes[name], *each) for label, each in by_label.items()}
+        )
+        for name, by_label in found.items()
+    }
     if len(like.labels) > 2:
         return histograms
     return {name: ScoreHistogram(each.positive, each.negative) for name, each in histograms.items()}
+
+
+def _placed(size: int, places: list[int], rows: list[int]) -> Counts:
+    """Return the rows by place, (size,); several of one place add up."""
+    counts = np.zeros(size, dtype=np.int64)
+    np.add.at(counts, places, rows)
+    return counts
 
 
 def _grown(earlier: Mapping[_Key, int], later: Mapping[_Key, int]) -> bool:

@@ -24,10 +24,9 @@ def _outcome(labels: Labels) -> tuple[str, str]:
 def _score(labels: Labels) -> tuple[str, str, Cell]:
     """Read a bin ``b``, or sub-bin ``k`` of one that holds much, ``b.k``."""
     try:
-        cell = parse_cell(_text(labels, "bin"))
+        return _text(labels, "class"), _text(labels, "label"), parse_cell(_text(labels, "bin"))
     except ValueError as error:
         raise _malformed(labels, f"label bin: {error}") from None
-    return _text(labels, "class"), _text(labels, "label"), cell
 
 
 def _bucket_outcome(labels: Labels) -> tuple[int, str, str]:
@@ -48,9 +47,9 @@ def _all(_: Labels) -> None:
 
 
 def _rows(labels: Labels, value: float) -> int:
-    if not math.isfinite(value) or value < 0 or value != math.floor(value):
-        raise _malformed(labels, f"{value} is not a number of rows")
-    return int(value)
+    if 0.0 <= value < math.inf and value == (rows := int(value)):
+        return rows
+    raise _malformed(labels, f"{value} is not a number of rows")
 
 
 def _sum(labels: Labels, value: float) -> float:
@@ -95,15 +94,18 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.stores: dict[tuple[str, str], float] = {}
-        self._counts: dict[str, dict[Arm, dict[Any, Any]]] = {
-            name: defaultdict(lambda: defaultdict(int)) for name in _COUNTERS
-        }
+        self._counts: dict[tuple[str, Arm], dict[Any, Any]] = defaultdict(lambda: defaultdict(int))
+        # The same by the arm's labels as they came: thousands of rows have few.
+        self._by_text: dict[tuple[str | None, ...], dict[Any, Any]] = {}
 
     def add(self, labels: Labels, value: float) -> None:
         part = labels.get(PART, "")
         if counter := _COUNTERS.get(part):
-            key = counter.key(labels)
-            self._counts[part][_arm(labels)][key] += counter.value(labels, value)
+            text = part, labels.get("revision"), labels.get("step")
+            counts = self._by_text.get(text)
+            if counts is None:
+                counts = self._by_text[text] = self._counts[part, _arm(labels)]
+            counts[counter.key(labels)] += counter.value(labels, value)
         elif part == "age":
             if not math.isfinite(value):
                 raise _malformed(labels, f"age {value} is not a time")
@@ -113,11 +115,11 @@ class _Gathered:
 
     def arms(self) -> set[Arm]:
         """Return all arms of which anything is known."""
-        return {arm for counts in self._counts.values() for arm in counts}
+        return {arm for _, arm in self._counts}
 
     def counts(self, arm: Arm) -> RevisionCounts:
         """Return the counts of one arm."""
-        by = {name: dict(counts.get(arm, {})) for name, counts in self._counts.items()}
+        by = {name: dict(self._counts.get((name, arm), {})) for name in _COUNTERS}
         scores, parts = _placed(by["assay_scores_total"])
         score_weights, _ = _placed(by["assay_score_weights_total"])
         score_squares, _ = _placed(by["assay_score_weight_squares_total"])
@@ -194,6 +196,8 @@ def _placed(
     scores: Mapping[tuple[str, str, Cell], Any],
 ) -> tuple[dict[tuple[str, str, int], Any], dict[tuple[str, str, Cell], Any]]:
     """Return scores by base bin, and by sub-bin where these are known."""
+    if all(cell.sub is None for *_, cell in scores):
+        return {(name, label, cell.base): rows for (name, label, cell), rows in scores.items()}, {}
     by_label: dict[tuple[str, str], dict[Cell, Any]] = defaultdict(dict)
     for (name, label, cell), rows in scores.items():
         by_label[name, label][cell] = rows
@@ -234,10 +238,9 @@ def _arm(labels: Labels) -> Arm:
 
 
 def _text(labels: Labels, name: str) -> str:
-    value = labels.get(name, "")
-    if not value:
-        raise _malformed(labels, f"label {name} is missing")
-    return value
+    if value := labels.get(name):
+        return value
+    raise _malformed(labels, f"label {name} is missing")
 
 
 def _integer(labels: Labels, name: str, end: int | None = None) -> int:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import hypothesis
 import numpy as np
 import pytest
 import skops.io
@@ -23,9 +22,6 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-hypothesis.settings.register_profile("machine-independent", deadline=None)
-hypothesis.settings.load_profile("machine-independent")
 
 
 @dataclass(frozen=True)
