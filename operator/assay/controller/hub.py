@@ -71,10 +71,6 @@ class Deployment:
         """Namespace and name."""
         return self.namespace, self.name
 
-    def is_newer_than(self, other: "Deployment | None") -> bool:
-        """Return whether it was written later."""
-        return other is None or int(self.version) > int(other.version)
-
 
 def deployment(document: dict[str, Any]) -> Deployment:
     """Return a ModelDeployment from the API server's JSON."""
@@ -106,6 +102,11 @@ def deployment(document: dict[str, Any]) -> Deployment:
         status=status,
         request=parse(asked) if asked else None,
     )
+
+
+def version_of(document: dict[str, Any]) -> int:
+    """Return when an object was written: later writes have larger versions."""
+    return int(document["metadata"]["resourceVersion"])
 
 
 def field_error(error: pydantic.ValidationError) -> str:

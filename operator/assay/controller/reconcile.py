@@ -18,7 +18,7 @@ from assay.rollout.observation import Decision, Event, Observation, Order
 
 from .act import Hands, act, leave, recall, record
 from .clean import clean, kept, replaced
-from .hub import Deployment, Key, deployment
+from .hub import Deployment, Key, deployment, version_of
 from .memory import NUMBERS_SECONDS, Memory, rolled_back
 from .moment import now
 from .observe import observe
@@ -178,8 +178,8 @@ async def _read(hands: Hands, key: Key, memory: Memory) -> Deployment | None:
     """
     last, news = memory.last, memory.news
     memory.news = None
-    if news is not None and (shown := deployment(news)).is_newer_than(last):
-        return shown
+    if news is not None and (last is None or version_of(news) > int(last.version)):
+        return deployment(news)
     if last is not None and memory.unchanged and not last.deleting:
         return last
     urgent = last is not None and on_trial(last.status)

@@ -40,16 +40,14 @@ class Rest:
     pace
         Seconds between two questions to Prometheus; None: nothing is on trial.
     due
-        When time alone may change something (`time.monotonic`); None: only news can.
-    checks
-        When something in a member is to be looked at that is not watched.
+        When time alone may change something, or something in a member is to be looked at that is
+        not watched (`time.monotonic`).
     """
 
     item: Deployment
     said: Reading
     pace: float | None
-    due: float | None
-    checks: float
+    due: float
 
     @classmethod
     def from_now(
@@ -61,21 +59,18 @@ class Rest:
         checks: Iterable[float],
     ) -> Self:
         """Return the rest that begins now; `holds_for` and `checks` are seconds."""
-        now = time.monotonic()
-        due = None if holds_for is None else now + holds_for
-        return cls(item, said, pace, due, now + min((REST_SECONDS, *checks)))
+        holds_for = math.inf if holds_for is None else holds_for
+        return cls(item, said, pace, time.monotonic() + min((REST_SECONDS, holds_for, *checks)))
 
     @property
     def over(self) -> bool:
         """Whether something is due."""
-        now = time.monotonic()
-        return now >= self.checks or (self.due is not None and now >= self.due)
+        return time.monotonic() >= self.due
 
     @property
     def seconds(self) -> float | None:
         """Until the next look, if nothing wakes before."""
-        due = min(self.checks, math.inf if self.due is None else self.due)
-        return sooner(self.pace, max(due - time.monotonic(), 0.0))
+        return sooner(self.pace, max(self.due - time.monotonic(), 0.0))
 
     async def asked(self, history: History, now: datetime.datetime) -> Reading:
         """Return what Prometheus says now; outside of a trial it is not asked."""

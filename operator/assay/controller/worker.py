@@ -149,12 +149,10 @@ class Workers:
         worker = self._workers.get(key)
         if worker is None or self._tasks[key].done():
             worker = self._workers[key] = Worker(key, self._look)
-            worker.memory.news = document
             task = asyncio.create_task(worker.run(), name=f"deployment {namespace}/{name}")
             task.add_done_callback(lambda _: self._ended(key, worker))
             self._tasks[key] = task
-        else:
-            worker.see(version, document)
+        worker.see(version, document)
 
     def wake(self, namespace: str, name: str) -> None:
         """Something changed for one ModelDeployment."""

@@ -173,6 +173,17 @@ class _Stacked:
         return np.stack([total(rows) for total in self._sums], axis=1)
 
 
+class _Duels:
+    """The decisions of one-vs-one: shape (n, K), or (n,) for two classes."""
+
+    def __init__(self, total: Sum, head: OneVsOne) -> None:
+        self._total = total
+        self._head = head
+
+    def __call__(self, rows: Rows) -> Floats:
+        return self._head.decisions(self._total(rows))
+
+
 def _side_by_side(estimators: Sequence[Any], before: Features, form: Form, *, objects: bool) -> Sum:
     """Return the sums of binary classifiers, shape (n, estimators)."""
     if all(type_name(estimator) in _CLASSIFIERS for estimator in estimators):
@@ -193,9 +204,9 @@ def _binary(estimator: Any, before: Features, form: Form, *, objects: bool) -> t
 
 def _decision(estimator: Any, before: Features, form: Form, *, objects: bool) -> Sum:
     total, head = _classifier(estimator, before, form, objects=objects)
-    if isinstance(head, (OneVsOne, Calibrated)):
+    if isinstance(head, Calibrated):
         raise CannotCompileError(f"{type(estimator).__name__} within another classifier")
-    return total
+    return _Duels(total, head) if isinstance(head, OneVsOne) else total
 
 
 def _checked(estimator: Any) -> Any:

@@ -105,16 +105,20 @@ class OneVsOne:
             self._second[j, duel] = 1.0
 
     def __call__(self, sums: Floats) -> Scores:
-        """Return scores; a class's decision is its number of votes and less than a third."""
+        """Return scores."""
+        decisions = self.decisions(sums)
+        if self._binary:
+            return Scores((decisions > 0).astype(np.intp), None, decisions)
+        return Scores(decisions.argmax(axis=1), None, decisions)
+
+    def decisions(self, sums: Floats) -> Floats:
+        """Return each class's number of votes and less than a third, (n, K); of two the second's."""
         duels = sums.reshape(len(sums), -1)[:, np.newaxis, :]
         won = (duels > 0).astype(np.float64)
         votes = np.vecdot(won, self._second) + np.vecdot(1.0 - won, self._first)
         clear = np.vecdot(duels, self._second - self._first)
         decisions: Floats = votes + clear / (3.0 * (np.abs(clear) + 1.0))
-        if self._binary:
-            decisions = decisions[:, 1]
-            return Scores((decisions > 0).astype(np.intp), None, decisions)
-        return Scores(decisions.argmax(axis=1), None, decisions)
+        return decisions[:, 1] if self._binary else decisions
 
 
 class Calibrated:

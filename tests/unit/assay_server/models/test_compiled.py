@@ -69,6 +69,7 @@ HEADS = {
     "calibrated pipelines": CalibratedClassifierCV(
         make_pipeline(StandardScaler(), LogisticRegression()), cv=2
     ),
+    "calibrated duels": CalibratedClassifierCV(OneVsOneClassifier(LogisticRegression()), cv=2),
     "searched": GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2),
 }
 STEPS = {
