@@ -42,6 +42,9 @@ class Controller:
             "ASSAY_SERVER_IMAGE": "localhost/assay-server:bench",
             "ASSAY_METRICS_PORT": str(_PORT),
             "ASSAY_LOG_LEVEL": "warning",
+            # An image has bytecode; its first start makes it here.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(log.with_suffix(".bytecode")),
             **({} if queries else {NO_QUERIES: "1"}),
         }
         command = [sys.executable, "-m", "bench.scale.controller"]

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import logging
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """Namespace and name of a ModelDeployment."""
+
+Templates = dict[str, dict[str, dict[str, Any]]]
+"""Pod templates by uid of their ModelDeployment and by revision."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ class Hub:
     def __init__(self, api: Api, instance: str) -> None:
         self.api = api
         self._instance = instance
+        self._listed: Templates = {}
 
     async def origin(self) -> str:
         """Return what identifies this hub to its members: the UID of its kube-system namespace."""
@@ -149,13 +154,17 @@ class Hub:
     async def read_all(self) -> list[Deployment]:
         """Return every ModelDeployment, some hundreds at a time."""
         path = resources.path("ModelDeployment")
-        items: list[Deployment] = []
-        following = {"limit": str(PAGE)}
+        return [deployment(document) async for document in self._each(path)]
+
+    async def _each(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield every object of a collection."""
+        following = {**query, "limit": str(PAGE)}
         while True:
             answer = await self.api.get(path, **following)
-            items += [deployment(document) for document in answer["items"]]
+            for document in answer["items"]:
+                yield document
             if not (token := answer["metadata"].get("continue")):
-                return items
+                return
             following["continue"] = token
 
     async def write_status(self, item: Deployment, status: ModelDeploymentStatus) -> str:
@@ -189,20 +198,28 @@ class Hub:
             rest = tuple(name for name in item.finalizers if name != FINALIZER)
             await self._set_finalizers(item, rest)
 
+    async def list_templates(self) -> None:
+        """Read the stored pod templates of all ModelDeployments, which `templates` then knows once.
+
+        To ask for those of each alone lets the API server search all of them every time.
+        """
+        selector = f"{COMPONENT_LABEL}={HISTORY}"
+        path = resources.path("ControllerRevision")
+        async for document in self._each(path, labelSelector=selector):
+            _store(self._listed, document)
+
     async def templates(self, item: Deployment) -> dict[str, dict[str, Any]]:
         """Return the stored pod templates by revision."""
+        if listed := self._listed.pop(item.uid, None):
+            return listed
         found = await self.api.get(
             resources.path("ControllerRevision", item.namespace),
             labelSelector=f"{resources.DEPLOYMENT}={item.name},{COMPONENT_LABEL}={HISTORY}",
         )
-        return {
-            revision_of(document["metadata"]["name"]): stored_template(document)
-            for document in found["items"]
-            if any(
-                owner.get("uid") == item.uid
-                for owner in document["metadata"].get("ownerReferences") or ()
-            )
-        }
+        by_owner: Templates = {}
+        for document in found["items"]:
+            _store(by_owner, document)
+        return by_owner.get(item.uid, {})
 
     async def store_template(
         self, item: Deployment, revision: str, template: dict[str, Any]
@@ -293,6 +310,19 @@ class Hub:
 
 def _status_of(kind: str, metadata: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "status": status}
+
+
+def _store(templates: Templates, document: dict[str, Any]) -> None:
+    """Put the template in a ControllerRevision among those of its owner."""
+    metadata = document["metadata"]
+    try:
+        revision, template = revision_of(metadata["name"]), stored_template(document)
+    except (KeyError, TypeError):
+        # Anybody may label one as ours; it must not stop the operator.
+        log.warning("no template in ControllerRevision %(namespace)s/%(name)s", metadata)
+        return
+    for owner in metadata.get("ownerReferences") or ():
+        templates.setdefault(owner.get("uid"), {})[revision] = template
 
 
 def _history_name(name: str, revision: str) -> str:

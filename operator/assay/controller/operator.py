@@ -151,6 +151,7 @@ async def _serve(
         background = asyncio.create_task(work.run(), name=name)
         _cancelled_at_exit(stack, health.watch(background))
     hands.reservations.fill(await hub.read_all())
+    await hub.list_templates()
     await members.settle()
     await kopf.operator(
         registry=_registry(workers, members, stop),

@@ -105,6 +105,25 @@ def test_templates_of_another_object_of_the_same_name_are_not_ours() -> None:
     asyncio.run(scenario())
 
 
+def test_templates_of_all_are_listed_at_once_and_what_is_none_is_passed_over() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            hub = Hub(api, "pod")
+            item = deployment(a_document())
+            await hub.store_template(item, "7" * 10, a_template())
+            await hub.store_template(item, "8" * 10, a_template())
+            path = f"/apis/apps/v1/namespaces/ml/controllerrevisions/fraud-history-{'8' * 10}"
+            del server.objects[path]["data"]
+            await hub.list_templates()
+            before = len(server.requests)
+            assert await hub.templates(item) == {"7" * 10: a_template()}
+            assert len(server.requests) == before
+            await hub.drop_template(item, "7" * 10)
+            assert await hub.templates(item) == {}, "what was listed is known once only"
+
+    asyncio.run(scenario())
+
+
 def a_template() -> dict[str, Any]:
     return {"metadata": {"labels": {"app.kubernetes.io/version": "7"}}, "spec": {}}
 

@@ -99,7 +99,13 @@ class ApiServer:
         _, _, within = request.path.partition("/namespaces/")
         if within.count("/") == 2:  # namespace, kind and name: one object
             return self.answer({"code": 404, "reason": "NotFound", "message": request.path}, 404)
-        items = [item for path, item in self.objects.items() if path.startswith(f"{request.path}/")]
+        group, _, kind = request.path.rpartition("/")
+        items = [
+            item
+            for path, item in self.objects.items()
+            if path.startswith(f"{request.path}/")
+            or (path.startswith(f"{group}/namespaces/") and path.split("/")[-2] == kind)
+        ]
         return self.answer({"metadata": {"resourceVersion": str(self.version)}, "items": items})
 
     async def _patch(self, request: web.Request) -> web.Response:
