@@ -88,15 +88,12 @@ def money(amount: Decimal) -> str:
     return f"{amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1)):f}"
 
 
-def total(bill: Bill) -> str:
-    """Write the sum, and for which members there is none."""
-    if not bill.unpriced:
-        return money(bill.total or Decimal())
-    missing = f"no price for {listed(bill.unpriced)}"
-    return f"unknown, {missing}" if bill.total is None else f"{money(bill.total)} and {missing}"
-
-
-def by_member(bill: Bill) -> str:
-    """Write the sum and its parts; the parts only if they say more."""
-    parts = listed(f"{name} {money(amount)}" for name, amount in bill.amounts.items())
-    return f": {parts}" if len(bill.amounts) > 1 else ""
+def words(bill: Bill, *, by_member: bool = False) -> str:
+    """Write the sum, for which members there is none, and its parts if that says more."""
+    parts = []
+    if by_member and len(bill.amounts) > 1:
+        parts.append(listed(f"{name} {money(amount)}" for name, amount in bill.amounts.items()))
+    if bill.unpriced:
+        parts.append(f"no price for {listed(bill.unpriced)}")
+    amount = "unknown" if bill.total is None else money(bill.total)
+    return f"{amount} ({'; '.join(parts)})" if parts else amount

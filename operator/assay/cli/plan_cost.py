@@ -112,11 +112,11 @@ def lines(found: PlannedCost) -> Iterator[str]:
     if found.plan.fault:
         yield f"Not as asked: {found.plan.fault.message}."
     most = " with maxReplicas" if found.least else ""
-    yield f"Cost per month{most}: {bill_text.total(found.month)}{bill_text.by_member(found.month)}."
+    yield f"Cost per month{most}: {bill_text.words(found.month, by_member=True)}."
     if found.least:
-        yield f"Cost per month with minReplicas: {bill_text.total(found.least)}."
+        yield f"Cost per month with minReplicas: {bill_text.words(found.least)}."
     told = (
-        f"{bill_text.total(item.bill)} {how} ({_end(item)})"
+        f"{bill_text.words(item.bill)} {how} ({_end(item)})"
         for how, item in zip(
             ("at the shortest", "typically", "at the longest"), found.trials.values(), strict=True
         )

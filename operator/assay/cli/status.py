@@ -101,12 +101,11 @@ def cost_lines(costs: Cost, status: ModelDeploymentStatus) -> Iterator[tuple[str
     """Say what a deployment costs."""
     count = sum(costs.pods.values())
     pods = "1 pod" if count == 1 else f"{count} pods"
-    month = f"{bill_text.total(costs.month)}{bill_text.by_member(costs.month)}"
-    yield "cost per month", f"{month} ({pods} now)"
+    yield "cost per month", f"{bill_text.words(costs.month, by_member=True)}, {pods} now"
     rollout = status.rollout
     if costs.trial is not None and rollout is not None:
         so_far = " so far" if rollout.decision is None else ""
-        yield f"cost of rollout {rollout.id}", f"{bill_text.total(costs.trial)}{so_far}"
+        yield f"cost of rollout {rollout.id}", f"{bill_text.words(costs.trial)}{so_far}"
 
 
 def show(

@@ -1,11 +1,13 @@
 """What a deployment costs now, and what a trial costs: the pods beside those that serve anyway.
 
 Until the decision these are the canary's, in each member from when its wave started, as many as
-its weight needs (`sizing`). After it they are those that stay for scaleDownDelaySeconds: all of the
-old version, or what the canary that lost had. Stable has all its pods in any case.
+its weight needs (`sizing`). After it they are those of the version that lost: all of the old one, or
+what the canary had, until the rollout has settled and for scaleDownDelaySeconds more. Stable has all
+its pods in any case.
 
-Pods count from when they are wanted to when they need not be there any more, ready or not. The numbers
-of replicas are those of now: status does not keep those that were.
+Pods count from when they are wanted to when they need not be there any more, ready or not; where pods
+make the shares, they come some time after their step is taken. The numbers of replicas are those of
+now: status does not keep those that were.
 """
 
 import datetime
@@ -36,10 +38,13 @@ _START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 @dataclass(frozen=True)
 class Host:
-    """A member of a trial: pods per revision, and the labels by which it is in a wave."""
+    """A member of a trial: pods per revision, and the labels by which it is in a wave.
+
+    Without labels, for a ModelCluster that is not known, it is taken to be in the first.
+    """
 
     replicas: int
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,13 @@ def cost(
         hosts = {
             item.name: Host(
                 item.held_replicas or item.replicas or 0,
-                known[item.name].labels if item.name in known else {},
+                known[item.name].labels if item.name in known else None,
             )
             for item in status.clusters
         }
-        until = min(now, _over(rollout) or now)
-        extra = extra_time(rollout, hosts, until, whole=spec.serving.autoscaling is not None)
-        trial = bill(extra, each)
+        settled = _settled(status, rollout)
+        whole = spec.serving.autoscaling is not None
+        trial = bill(extra_time(rollout, hosts, now, settled, whole=whole), each)
     return Cost(pods, rate(pods, each, HOUR), rate(pods, each, MONTH), trial)
 
 
@@ -111,7 +116,7 @@ def planned(
     settings, ends = spec.rollout, _START + datetime.timedelta(seconds=seconds)
     records = []
     begins, follows = _START, ends
-    for index in sorted({waves.wave_of(settings, host.labels) for host in hosts.values()}):
+    for index in sorted({waves.wave_of(settings, host.labels or {}) for host in hosts.values()}):
         wave = waves.planned(settings)[index]
         records.append(
             WaveRecord(index=index, name=wave.name, started_at=begins, progressed_at=begins)
@@ -135,8 +140,9 @@ def planned(
         waves=tuple(records),
         decision=DecisionRecord(verdict=verdict, reason="", at=decided),
     )
-    until = _over(rollout) or decided
-    extra = extra_time(rollout, hosts, until, whole=spec.serving.autoscaling is not None)
+    until = decided + _delay(rollout)
+    whole = spec.serving.autoscaling is not None
+    extra = extra_time(rollout, hosts, until, decided, whole=whole)
     return bill(extra, prices(candidates, spec.placement))
 
 
@@ -144,6 +150,7 @@ def extra_time(
     rollout: RolloutStatus,
     hosts: Mapping[str, Host],
     until: datetime.datetime,
+    settled: datetime.datetime | None = None,
     *,
     whole: bool = False,
 ) -> dict[str, datetime.timedelta]:
@@ -153,12 +160,16 @@ def extra_time(
     ----------
     until
         What is later does not count.
+    settled
+        When all that the decision asks for was done; None: not yet.
     whole
         The canary has as many pods as stable whatever its weight, as pods have that follow the load.
     """
     taken = [step for step in rollout.steps if step.started_at >= rollout.started_at]
-    decision = rollout.decision
-    ended = until if decision is None else min(until, decision.at)
+    won = rollout.decision is not None and rollout.decision.verdict is Verdict.PROMOTE
+    if settled is not None:
+        until = min(until, settled + _delay(rollout))
+    ended = min(until, (rollout.decision.at if rollout.decision and won else settled) or until)
     weights = [rollout.settings.steps[0].weight, *(step.weight for step in taken)]
     moments = [rollout.started_at, *(step.started_at for step in taken), ended]
     found = {}
@@ -170,12 +181,15 @@ def extra_time(
             host.replicas if whole else canary_pods(rollout, weight, host.replicas)
             for weight in weights
         ]
+        stays = host.replicas if won else sizes[-1]
+        if not won and (not rollout.steps or rollout.by_pods):
+            stays = 0  # what never had traffic, or has clients that only its end sends away
         found[name] = sum(
             (
                 size * max(min(end, ended) - max(start, came), datetime.timedelta())
                 for size, (start, end) in zip(sizes, pairwise(moments), strict=True)
             ),
-            start=max(until - ended, datetime.timedelta()) * _staying(rollout, host, sizes[-1]),
+            start=stays * (until - ended),
         )
     return found
 
@@ -187,26 +201,21 @@ def _tries(status: ModelDeploymentStatus, rollout: RolloutStatus) -> bool:
     return status.stable is not None and not first
 
 
-def _over(rollout: RolloutStatus) -> datetime.datetime | None:
-    """Return when the last extra pods go; None before the decision."""
-    if rollout.decision is None:
+def _settled(status: ModelDeploymentStatus, rollout: RolloutStatus) -> datetime.datetime | None:
+    """Return when a rollout had done all that its decision asks for; None: not yet."""
+    if rollout.decision is None or rollout.stage is not Stage.DONE:
         return None
-    delay = rollout.settings.scale_down_delay_seconds
-    return rollout.decision.at + datetime.timedelta(seconds=delay)
+    entry = next((item for item in status.history if item.id == rollout.id), None)
+    return rollout.decision.at if entry is None else entry.at
+
+
+def _delay(rollout: RolloutStatus) -> datetime.timedelta:
+    return datetime.timedelta(seconds=rollout.settings.scale_down_delay_seconds)
 
 
 def _came(rollout: RolloutStatus, host: Host) -> datetime.datetime | None:
     """Return when the canary came to a member; None if it did not."""
-    if not rollout.waves:
+    if not rollout.waves or host.labels is None:
         return rollout.started_at
     record = waves.record_of(rollout, waves.wave_of(rollout.settings, host.labels))
     return None if record is None else max(rollout.started_at, record.started_at)
-
-
-def _staying(rollout: RolloutStatus, host: Host, canary: int) -> int:
-    """Return how many pods stay in a member after the decision: of the old version, or of the loser."""
-    if rollout.decision is None:
-        return 0
-    if rollout.decision.verdict is Verdict.PROMOTE:
-        return host.replicas
-    return canary if rollout.steps and not rollout.by_pods else 0

@@ -53,7 +53,7 @@ def test_the_example_says_what_it_costs() -> None:
     placed, month, trial = result.stdout.splitlines()[-3:]
     assert placed == "Placement: 8 replicas: aws-frankfurt 2; gcp-frankfurt 6."
     # 2 spot pods at 0.009 and 6 ordinary ones at 0.027, for 730 hours.
-    assert month == "Cost per month: 131.40: aws-frankfurt 13.14; gcp-frankfurt 118.26."
+    assert month == "Cost per month: 131.40 (aws-frankfurt 13.14; gcp-frankfurt 118.26)."
     assert trial.startswith("Cost of the trial: 0.0")
     assert " at the longest (no verdict after 24 h)" in trial
 
@@ -106,9 +106,9 @@ def test_a_member_without_a_price_is_named(tmp_path: Path) -> None:
     assert found["perMonth"]["unpriced"] == ["gcp-frankfurt"]
     assert found["perMonth"]["total"] == "13.14"
     text = call(DEPLOYMENT, *WORDS, "--clusters", AWS, "--clusters", tmp_path / "clusters.yaml")
-    assert "Cost per month: 13.14 and no price for gcp-frankfurt." in text.stdout
+    assert "Cost per month: 13.14 (no price for gcp-frankfurt)." in text.stdout
     alone = call(DEPLOYMENT, *WORDS, "--clusters", tmp_path / "clusters.yaml")
-    assert "Cost per month: unknown, no price for gcp-frankfurt." in alone.stdout
+    assert "Cost per month: unknown (no price for gcp-frankfurt)." in alone.stdout
 
 
 def test_what_has_no_place_is_said(tmp_path: Path) -> None:

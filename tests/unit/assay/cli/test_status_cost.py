@@ -62,7 +62,7 @@ def status(kubeconfig: pathlib.Path, *words: str) -> str:
 
 def test_it_says_what_runs_now_and_what_the_trial_cost(hub: Hub, kubeconfig: pathlib.Path) -> None:
     text = status(kubeconfig)
-    assert "cost per month: 219.00: east 131.40; west 87.60 (12 pods now)" in text
+    assert "cost per month: 219.00 (east 131.40; west 87.60), 12 pods now" in text
     assert f"cost of rollout {hub.world.rollout.id}: " in text
     assert " so far\n" in text
 
@@ -94,9 +94,9 @@ def test_who_may_not_read_prices_is_told_and_sees_the_rest(
 
 def test_a_member_without_a_price_is_named(hub: Hub, kubeconfig: pathlib.Path) -> None:
     hub.prices = {"east": "0.03", "west": None}
-    assert "cost per month: 131.40 and no price for west (12 pods now)" in status(kubeconfig)
+    assert "cost per month: 131.40 (no price for west), 12 pods now" in status(kubeconfig)
     hub.prices = {"east": None, "spare": "1"}
-    assert "cost per month: unknown, no price for east; west (12 pods now)" in status(kubeconfig)
+    assert "cost per month: unknown (no price for east; west), 12 pods now" in status(kubeconfig)
 
 
 def test_a_hub_without_prices_is_told_nothing_of_them(hub: Hub, kubeconfig: pathlib.Path) -> None:
@@ -108,4 +108,4 @@ def test_a_hub_without_prices_is_told_nothing_of_them(hub: Hub, kubeconfig: path
 
 def test_a_model_cluster_of_a_newer_hub_has_no_price(hub: Hub, kubeconfig: pathlib.Path) -> None:
     hub.prices["east"] = "3e-2"
-    assert "87.60 and no price for east" in status(kubeconfig)
+    assert "87.60 (no price for east)" in status(kubeconfig)

@@ -100,6 +100,29 @@ def test_a_canary_that_wins_costs_its_pods_and_then_those_of_the_old_version() -
     assert costs(meter.world.later(86400)).trial == costs(meter.world).trial
 
 
+def test_the_old_version_costs_its_pods_until_the_new_one_has_all_of_its_own() -> None:
+    meter = begun(serving(replicas=4))
+    through_the_steps(meter)
+    world = meter.world
+    world.slow.add(EIGHT)
+    world.with_judgement(PROMOTE).run()
+    meter.passes(200)
+    assert world.stage is Stage.PROMOTING
+    world.slow.clear()
+    world.run()
+    assert world.stage is Stage.DONE
+    meter.passes(100)
+    assert meter.seen["east"] == 50 + 60 + 2 * 140 + 4 * (200 + 30)
+
+
+def test_what_is_over_costs_no_more() -> None:
+    meter = begun(serving(replicas=4))
+    through_the_steps(meter)
+    meter.world.with_judgement(PROMOTE).run()
+    meter.passes(100)
+    assert costs(meter.world.later(86400)).trial == costs(meter.world).trial
+
+
 def test_a_canary_that_loses_costs_its_pods_until_they_end() -> None:
     meter = begun(serving(replicas=4))
     through_the_steps(meter)
@@ -198,10 +221,15 @@ def test_what_runs_now_counts_stable_and_canary_and_names_what_has_no_price() ->
     assert found.trial.unpriced == ("west",)
 
 
-def test_a_member_that_no_model_cluster_is_known_of_has_no_price() -> None:
-    world = on_trial(replicas=4)
-    found = cost(world.spec, world.status, candidates(world)[:1], world.now)
+def test_a_member_of_which_no_model_cluster_is_known_has_no_price() -> None:
+    pilot = {"name": "pilot", "clusterSelector": {"matchLabels": {"stage": "pilot"}}}
+    world = World("west", replicas=4)
+    world.members["west"].labels = {"stage": "pilot"}
+    world = begun(world.run(), waves=[pilot]).world.later(60)
+    found = cost(world.spec, world.status, (), world.now)
     assert found.month.unpriced == ("west",)
+    assert found.trial is not None
+    assert found.trial.unpriced == ("west",)
 
 
 def test_a_clock_that_is_behind_makes_nothing_cheaper_than_nothing() -> None:
