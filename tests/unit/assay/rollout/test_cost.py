@@ -187,10 +187,26 @@ def test_a_retry_costs_what_it_ran_itself() -> None:
     meter = begun(serving(replicas=4))
     through_the_steps(meter)
     world = meter.world.with_judgement(ROLLBACK).run().later(3600).run()
+    world.slow.add(EIGHT)
     world.with_judgement(judged(burnt_in=False)).person("retry").run()
-    assert world.stage is Stage.TRIAL
+    assert world.stage is Stage.STARTING
     assert len(world.rollout.steps) > 1
-    Meter(world).passes(100)
+    retried = Meter(world)
+    retried.passes(50)
+    world.slow.clear()
+    world.run()
+    retried.passes(50)
+    assert world.stage is Stage.TRIAL
+    assert retried.seen["east"] == 100
+
+
+def test_a_canary_that_never_had_traffic_costs_nothing_after_its_end() -> None:
+    world = serving(replicas=4)
+    world.slow.add(EIGHT)
+    meter = begun(world, progressDeadlineSeconds=60)
+    meter.passes(200)
+    assert world.stage is Stage.DONE
+    assert meter.seen["east"] == 60
 
 
 def test_going_back_without_a_trial_costs_the_set_that_stays() -> None:
@@ -246,6 +262,14 @@ def test_pods_that_follow_the_load_count_as_many_as_stable_is_held_at() -> None:
     until = world.rollout.started_at + datetime.timedelta(seconds=100)
     assert extra_time(world.rollout, hosts, until)["east"].total_seconds() == 100
     assert extra_time(world.rollout, hosts, until, whole=True)["east"].total_seconds() == 400
+
+    document = world.spec.to_dict() | {"serving": {"autoscaling": {"maxReplicas": 4}}}
+    scaled = ModelDeploymentSpec.model_validate(document)
+    members = [item.model_copy(update={"held_replicas": 3}) for item in world.status.clusters]
+    status = world.status.model_copy(update={"clusters": tuple(members)})
+    found = cost(scaled, status, candidates(world), until).trial
+    assert found is not None
+    assert found.amounts == {"east": 300, "west": 300}
 
 
 def spec(**rollout: Any) -> ModelDeploymentSpec:
