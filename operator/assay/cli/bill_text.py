@@ -35,6 +35,12 @@ def clusters_of(files: Iterable[str]) -> tuple[Candidate, ...]:
         for document in documents:
             metadata = as_object(document.get("metadata"), f"{file}: metadata", ("name",), None)
             name = as_text(metadata["name"], f"{file}: metadata.name")
+            as_object(
+                metadata.get("labels") or {},
+                f"{file}: ModelCluster {name}: metadata.labels",
+                (),
+                None,
+            )
             if name in found:
                 fail(file, f"ModelCluster {name} is there twice; give each once")
             try:

@@ -176,7 +176,9 @@ def extra_time(
     for name, host in hosts.items():
         came = _came(rollout, host)
         if came is None:
-            continue
+            if not won:
+                continue
+            came = ended  # a person promoted it before its wave
         sizes = [
             host.replicas if whole else canary_pods(rollout, weight, host.replicas)
             for weight in weights

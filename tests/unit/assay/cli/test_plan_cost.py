@@ -40,6 +40,7 @@ def written(tmp_path: Path, *changes: dict[str, Any]) -> Path:
     for change in changes:
         document = yaml.safe_load(GCP.read_text())
         document["metadata"]["name"] = change.pop("name", "gcp-frankfurt")
+        document["metadata"]["labels"] = change.pop("labels", {"tier": "serving"})
         document["spec"] |= change
         items.append(document)
     file = tmp_path / "clusters.yaml"
@@ -137,9 +138,10 @@ def test_pods_that_follow_the_load_cost_from_so_much_to_so_much() -> None:
         ([{"cost": {"perReplicaHour": "-1"}}], "ModelCluster gcp-frankfurt: spec.cost.perReplicaHour"),
         ([{}, {}], "ModelCluster gcp-frankfurt is there twice; give each once"),
         ([{"name": ""}], "metadata.name: must be a text"),
+        ([{"labels": ["tier"]}], "ModelCluster gcp-frankfurt: metadata.labels: must be an object, not a list"),
         ([], "holds no ModelCluster of assay.dev/v1alpha1"),
     ],
-    ids=["a number", "negative", "twice", "no name", "none"],
+    ids=["a number", "negative", "twice", "no name", "labels", "none"],
 )  # fmt: skip
 def test_what_is_wrong_with_a_manifest_is_said(
     tmp_path: Path, changes: list[dict[str, Any]], problem: str

@@ -183,6 +183,18 @@ def test_members_cost_from_when_their_wave_starts() -> None:
     assert world.stable == EIGHT
 
 
+def test_members_whose_wave_a_person_did_not_wait_for_cost_the_set_that_stays() -> None:
+    world = World("east", "west", replicas=2)
+    world.members["west"].labels = {"stage": "pilot"}
+    pilot = {"name": "pilot", "clusterSelector": {"matchLabels": {"stage": "pilot"}}}
+    meter = begun(world.run(), waves=[pilot], canary={"steps": [{"weight": 50}]})
+    meter.passes(50)
+    world.person("promote", full=True).run()
+    assert world.stable == EIGHT
+    meter.passes(100)
+    assert meter.seen == {"west": 50 + 2 * 30, "east": 2 * 30}
+
+
 def test_a_retry_costs_what_it_ran_itself() -> None:
     meter = begun(serving(replicas=4))
     through_the_steps(meter)
