@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 import pydantic
-import yaml
 
 from assay.api import API_VERSION
 from assay.api.deployment_status import ModelDeploymentStatus
@@ -24,7 +23,7 @@ from .diff_hub import Fleet, outlook
 from .diff_member import changes, least
 from .diff_sources import fleet, operator, target
 from .diff_text import Change
-from .document import InputError
+from .document import InputError, load_objects
 from .hub import FIELD_MANAGER, deployment_path, kubeconfig_options
 
 _STRICT = {"dryRun": "All", "fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -107,28 +106,11 @@ class _Members:
 
 
 def _files(hub: Cluster, members: _Members, file: str, namespace: str | None) -> Iterator[bool]:
-    documents = [item for item in _read(file) if item.get("kind") == "ModelDeployment"]
+    documents = [item for item in load_objects(file) if item.get("kind") == "ModelDeployment"]
     if not documents:
         raise InputError(f"{file}: holds no ModelDeployment of {API_VERSION}")
     for document in documents:
         yield _manifest(hub, members, file, document, namespace)
-
-
-def _read(file: str) -> Iterator[dict[str, Any]]:
-    """Yield every object in a file, those of lists one by one."""
-    try:
-        with click.open_file(file, encoding="utf-8") as stream:
-            documents = list(yaml.safe_load_all(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{file}: is neither JSON nor YAML: {problem}") from None
-    for document in filter(None, documents):
-        if not isinstance(document, dict):
-            raise InputError(f"{file}: holds something that is no object")
-        items = document.get("items") if document.get("kind") == "List" else None
-        yield from items if isinstance(items, list) else [document]
 
 
 def _manifest(

@@ -3,12 +3,13 @@
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+import pydantic
 import yaml
 from typing_extensions import override
 
@@ -60,6 +61,33 @@ def load_either(file: str) -> Any:
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{file}: is neither JSON nor YAML: {problem}") from None
+
+
+def load_objects(file: str) -> Iterator[dict[str, Any]]:
+    """Yield every object in a file of JSON or YAML, those of lists one by one; ``-`` is stdin.
+
+    Raises `InputError`.
+    """
+    try:
+        with click.open_file(file, encoding="utf-8") as stream:
+            documents = list(yaml.safe_load_all(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{file}: is neither JSON nor YAML: {problem}") from None
+    for document in filter(None, documents):
+        if not isinstance(document, dict):
+            raise InputError(f"{file}: holds something that is no object")
+        items = document.get("items") if document.get("kind") == "List" else None
+        yield from items if isinstance(items, list) else [document]
+
+
+def refuse(error: pydantic.ValidationError, path: str) -> NoReturn:
+    """Raise an `InputError` for the first field below `path` that is not valid."""
+    first = error.errors()[0]
+    inner = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+    fail(f"{path}{inner}", first["msg"])
 
 
 def as_object(

@@ -8,7 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli.document import load_either
+from assay.cli import plan_cost
+from assay.cli.bill_text import clusters_of
+from assay.cli.document import fail, load_either
 from assay.cli.plan_input import Given, parse
 from assay.judge.planner import LOSSES, MetricPlan, Need, Plan, PlanError, Remedies, plan, remedies
 from assay.judge.verdict import PromoteOn
@@ -44,6 +46,12 @@ SHOWN_LOSSES = (1.0, 2.0, 5.0)
 @click.option("--label-rate", help="Labelled rows per second, over both versions.")
 @click.option("--label-age", help="Seconds from a request to its label; 0 when left out.")
 @click.option(
+    "--clusters",
+    multiple=True,
+    metavar="FILE",
+    help="Manifests of the ModelClusters: say what placement and trial cost, too.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(["json", "text"]),
@@ -51,7 +59,7 @@ SHOWN_LOSSES = (1.0, 2.0, 5.0)
     show_default=True,
     help="What to print.",
 )
-def plan_command(file: str, output: str, **options: Any) -> None:
+def plan_command(file: str, output: str, clusters: tuple[str, ...], **options: Any) -> None:
     """Say how many labels, and how much time, a trial takes until it is decided.
 
     FILE (JSON or YAML; - reads stdin) is a ModelDeployment, with the options below for what a
@@ -79,7 +87,14 @@ def plan_command(file: str, output: str, **options: Any) -> None:
                   "burnIn": NEED, "promote": {"50": NEED, ...},
                   "rollback": {"1": NEED, "2", "3", "5", "10"},   medians, by margins of loss
                   "collapse": {"value", "labels", "seconds"}}],
-     "remedies": {"margins": {NAME: number}, "share", "labelRate", "maxSeconds"}}
+     "remedies": {"margins": {NAME: number}, "share", "labelRate", "maxSeconds"},
+     "cost": {"replicas": {MEMBER: number}, "unplaced",      null without --clusters
+              "perHour": BILL, "perMonth": BILL, "perMonthAtMinReplicas": BILL or null,
+              "trial": {"shortest": {"seconds", "verdict", ...BILL}, "typical", "longest"}}}
+
+    A BILL is {"total", "members": {MEMBER: amount}, "unpriced": [MEMBER]}: amounts are decimal strings
+    in the currency of the ModelClusters, members without a price are in no sum, and a total is null
+    where none has one. A trial costs what its pods cost beside those of the stable version.
 
     `underpowered`: 80 % of the trials of the expected canary do not end within maxSeconds.
     `remedies` is null otherwise; each of them is enough alone, null where none is. The exit code is
@@ -90,17 +105,27 @@ def plan_command(file: str, output: str, **options: Any) -> None:
         answer = plan(asked.question)
     except PlanError as error:
         raise asked.refuse(error) from None
+    costs = None
+    if clusters:
+        if asked.spec is None:
+            fail("--clusters", "goes with a ModelDeployment; FILE is a plan question")
+        found = clusters_of(clusters)
+        costs = plan_cost.planned_cost(asked.spec, asked.namespace, answer, found)
     helps = remedies(answer)
     if output == "json":
-        click.echo(json.dumps(report(answer, helps), indent=2, allow_nan=False))
+        click.echo(json.dumps(report(answer, helps, costs), indent=2, allow_nan=False))
         return
     console = Console(highlight=False, width=88)
     for metric in answer.metrics:
         console.print(_table(metric))
     click.echo(conclusion(answer, helps))
+    for line in plan_cost.lines(costs) if costs else ():
+        click.echo(line)
 
 
-def report(answer: Plan, helps: Remedies | None) -> dict[str, Any]:
+def report(
+    answer: Plan, helps: Remedies | None, costs: plan_cost.PlannedCost | None
+) -> dict[str, Any]:
     """Shape a plan as the JSON that other programs rely on."""
     question = answer.question
     segments = () if question.paired else answer.segments
@@ -131,6 +156,7 @@ def report(answer: Plan, helps: Remedies | None) -> dict[str, Any]:
             "labelRate": helps.label_rate,
             "maxSeconds": helps.max_seconds,
         },
+        "cost": None if costs is None else plan_cost.report(costs),
     }
 
 

@@ -20,7 +20,7 @@ from assay.judge.planner import (
 from assay.judge.verdict import Average
 from assay.rollout import settings
 
-from .document import InputError, as_choice, as_number, as_object, as_text, fail
+from .document import InputError, as_choice, as_number, as_object, as_text, fail, refuse
 
 _SPELLINGS = {**{each.upper(): each for each in TYPES}, "AUC": "ROCAUC", "ROC_AUC": "ROCAUC"}
 _OF_METRIC = ("type", "margin", "recall", "variance", "largest", "s10", "s01")
@@ -47,10 +47,18 @@ class Given:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, and how its fields are called where they were read."""
+    """A question, and how its fields are called where they were read.
+
+    Attributes
+    ----------
+    spec, namespace
+        Of the ModelDeployment that it comes from; None if there is none.
+    """
 
     question: Question
     where: Callable[[PlanError], str] = field(repr=False)
+    spec: ModelDeploymentSpec | None = None
+    namespace: str = "default"
 
     def refuse(self, error: PlanError) -> InputError:
         """Return the error in the reader's words."""
@@ -170,9 +178,7 @@ def _manifest(document: dict[str, Any], given: Given) -> Asked:
     try:
         spec = ModelDeploymentSpec.model_validate(document.get("spec"))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        fail(f"spec{path}", first["msg"])
+        refuse(error, "spec")
     try:
         rollout = settings.by_labels(spec).rollout
         analysis = rollout.analysis
@@ -213,7 +219,9 @@ def _manifest(document: dict[str, Any], given: Given) -> Asked:
         promote_on=policy.promote_on,
         max_seconds=float(rollout.max_seconds),
     )
-    return Asked(question, _where)
+    metadata = as_object(document.get("metadata") or {}, "metadata", (), None)
+    namespace = as_text(metadata.get("namespace") or "default", "metadata.namespace")
+    return Asked(question, _where, spec, namespace)
 
 
 def _where(error: PlanError) -> str:

@@ -1,35 +1,120 @@
 """``kubectl assay status NAME``: one screen for whoever is on call."""
 
-from collections.abc import Iterator
+import datetime
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import pydantic
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from assay.api.deployment_status import ClusterStatus, ModelDeploymentStatus, RevisionRef, Stage
+from assay.api.model_deployment import ModelDeploymentSpec
+from assay.rollout.cost import Cost, cost
 from assay.rollout.wording import moment
 
+from . import bill_text
+from .cluster import Refused
 from .hub import Hub, hub_options
 
 _HISTORY = 3
 
 
 @click.command("status", short_help="How a ModelDeployment stands, on one screen.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["json", "text"]),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
 @hub_options
 def status_command(
-    name: str, namespace: str | None, context: str | None, kubeconfig: Path | None
+    name: str, namespace: str | None, context: str | None, kubeconfig: Path | None, output: str
 ) -> None:
-    """Show how a ModelDeployment stands: what serves, what is on trial, and what is waited for."""
+    """Show how a ModelDeployment stands: what serves, what is on trial, and what is waited for.
+
+    With prices in the ModelClusters, and the right to read them, it says what that costs.
+
+    With -o json the shape is stable; a BILL is that of `assay plan`, `status` is the object's own:
+
+    \b
+    {"namespace", "name", "generation", "status",
+     "cost": {"pods": {MEMBER: number}, "perHour": BILL, "perMonth": BILL,
+              "trial": BILL or null},         of the last rollout, so far
+     "costUnknown": why cost is null, else null}
+    """  # noqa: D301  (click's mark for text that is not to be wrapped)
     hub = Hub(name, namespace, context, kubeconfig)
     document, status = hub.read()
-    console = Console(highlight=False)
-    show(console, f"{hub.namespace}/{name}", document["metadata"].get("generation", 0), status)
+    generation = document["metadata"].get("generation", 0)
+    costs, unknown, priced = _costs(hub, document, status)
+    if output == "json":
+        answer = {
+            "namespace": hub.namespace,
+            "name": name,
+            "generation": generation,
+            "status": document.get("status") or {},
+            "cost": costs and report(costs),
+            "costUnknown": unknown,
+        }
+        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        return
+    lines = [("cost", unknown)] if unknown else []
+    if costs and priced:
+        lines = list(cost_lines(costs, status))
+    show(Console(highlight=False), f"{hub.namespace}/{name}", generation, status, lines)
 
 
-def show(console: Console, name: str, generation: int, status: ModelDeploymentStatus) -> None:
+def _costs(
+    hub: Hub, document: dict[str, Any], status: ModelDeploymentStatus
+) -> tuple[Cost | None, str | None, bool]:
+    """Return what it costs, or why that is not known; and whether any ModelCluster has a price."""
+    try:
+        candidates = bill_text.clusters_on(hub.cluster)
+    except Refused as error:
+        return None, f"prices are not readable: {error.message}", False
+    try:
+        spec = ModelDeploymentSpec.model_validate(document.get("spec") or {})
+    except pydantic.ValidationError:
+        return None, "the spec cannot be read: this command is older than the operator", False
+    now = datetime.datetime.now(datetime.UTC)
+    priced = any(item.spec.cost is not None for item in candidates)
+    return cost(spec, status, candidates, now), None, priced
+
+
+def report(costs: Cost) -> dict[str, Any]:
+    """Shape what a deployment costs as the JSON that other programs rely on."""
+    return {
+        "pods": dict(costs.pods),
+        "perHour": bill_text.report(costs.hour),
+        "perMonth": bill_text.report(costs.month),
+        "trial": None if costs.trial is None else bill_text.report(costs.trial),
+    }
+
+
+def cost_lines(costs: Cost, status: ModelDeploymentStatus) -> Iterator[tuple[str, str]]:
+    """Say what a deployment costs."""
+    count = sum(costs.pods.values())
+    pods = "1 pod" if count == 1 else f"{count} pods"
+    yield "cost per month", f"{bill_text.words(costs.month, by_member=True)}, {pods} now"
+    rollout = status.rollout
+    if costs.trial is not None and rollout is not None:
+        so_far = " so far" if rollout.decision is None else ""
+        yield f"cost of rollout {rollout.id}", f"{bill_text.words(costs.trial)}{so_far}"
+
+
+def show(
+    console: Console,
+    name: str,
+    generation: int,
+    status: ModelDeploymentStatus,
+    cost_lines: Iterable[tuple[str, str]] = (),
+) -> None:
     """Print the screen."""
     known = {item.type: item for item in status.conditions}
     ready = known.get("Ready")
@@ -42,7 +127,7 @@ def show(console: Console, name: str, generation: int, status: ModelDeploymentSt
         fine = item is None or (item.status.value == "True") != (kind == "Paused")
         if item is not None and item.message and (kind == "Ready" or not fine):
             _line(console, kind, item.message)
-    for key, value in _facts(status):
+    for key, value in (*_facts(status), *cost_lines):
         _line(console, key, value)
     for table in (_metrics(status), _members(status)):
         if table.row_count:

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.api.placement import Objective, Placement, SpreadField
 
+from .bill import price
 from .choice import Candidate, Choice, Constraint, Refusal, choose
 from .problem import Problem, Slot, Spread, scaled, short, violations
 from .solver import solve
@@ -193,13 +193,8 @@ def _problem(
 
 
 def _cost(candidate: Candidate, placement: Placement) -> int | None:
-    cost = candidate.spec.cost
-    if cost is None:
-        return None
-    price = cost.per_replica_hour
-    if cost.spot_per_replica_hour is not None and placement.uses_spot(candidate.name):
-        price = cost.spot_per_replica_hour
-    return int(Decimal(price).scaleb(_COST_DIGITS))
+    known = price(candidate, placement)
+    return None if known is None else int(known.scaleb(_COST_DIGITS))
 
 
 def _places(candidate: Candidate) -> int | None:

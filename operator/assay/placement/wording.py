@@ -23,7 +23,7 @@ def message(
         wanted = problem.replicas
         words.append(
             f"{_replicas(wanted)} wanted, members allow {max(wanted - missing, 0)}"
-            + _of(_listed(_room(problem, taken)))
+            + _of(listed(_room(problem, taken)))
         )
     used = groups(problem, shares)
     for spread, off, found in zip(problem.spread, violations(problem, shares), used, strict=True):
@@ -34,13 +34,13 @@ def message(
     elif together:
         words.append(f"It would fit without {' and '.join(item.value for item in together)}")
     if choice.refused:
-        words.append(f"Refused: {_listed(item.message for item in choice.refused)}")
+        words.append(f"Refused: {listed(item.message for item in choice.refused)}")
     return ". ".join(words)
 
 
 def summary(shares: Mapping[str, int]) -> str:
     """Return where the replicas are."""
-    where = _listed(f"{name} {share}" for name, share in shares.items())
+    where = listed(f"{name} {share}" for name, share in shares.items())
     return _replicas(sum(shares.values())) + _of(where)
 
 
@@ -54,7 +54,7 @@ def _room(problem: Problem, taken: Mapping[str, int]) -> Iterable[str]:
 
 
 def _spread(spread: Spread, off: int, found: Collection[str]) -> str:
-    names = _listed(sorted(group or "(not named)" for group in found)) or "none"
+    names = listed(sorted(group or "(not named)" for group in found)) or "none"
     limit = f"at least {spread.least}" if off < 0 else f"at most {spread.most}"
     return f"Spread by {spread.field}: {limit} wanted, in use {len(found)}: {names}"
 
@@ -67,7 +67,8 @@ def _of(text: str) -> str:
     return f": {text}" if text else ""
 
 
-def _listed(items: Iterable[str]) -> str:
+def listed(items: Iterable[str]) -> str:
+    """Return the first items, and how many more there are."""
     known = list(items)
     rest = len(known) - _LISTED
     return "; ".join(known[:_LISTED]) + (f"; and {rest} more" if rest > 0 else "")

@@ -71,8 +71,9 @@ def test_json_output_is_the_contract():
     found = read(QUESTION)
     assert list(found) == [
         "underpowered", "conclusion", "labelRate", "labelAgeSeconds", "maxSeconds", "confidence",
-        "rollbackOn", "promoteOn", "steps", "promote", "metrics", "remedies",
+        "rollbackOn", "promoteOn", "steps", "promote", "metrics", "remedies", "cost",
     ]  # fmt: skip
+    assert found["cost"] is None
     assert found["steps"] == [{"weight": 20.0, "minSeconds": 0.0, "labelsBefore": 0}]
     assert list(found["promote"]) == ["50", "80", "90", "95"]
     assert found["promote"]["50"] == {"labels": 26889, "seconds": 537.775}
