@@ -145,7 +145,7 @@ class Core:
             # What nearly all batches are: rows of one stratum, counted as one.
             batch = first.batch
             self.served.add(first.batch.stratum, batch.counts, len(jobs))
-            self.drift.note(batch.rows, batch.scores.probabilities)
+            self.drift.note(batch.rows, batch.scores.probabilities, batch.scores.predicted)
             self.requests.scoring_seconds += len(jobs) * now - sum([job.start for job in jobs])
             return
         for job, found in zip(jobs, predictions, strict=True):
@@ -156,7 +156,8 @@ class Core:
 
     def _count(self, job: Job, prediction: Prediction, now: float) -> None:
         self.served.add(job.stratum, prediction.predicted)
-        self.drift.note(job.query.rows, prediction.scores.probabilities)
+        scores = prediction.scores
+        self.drift.note(job.query.rows, scores.probabilities, scores.predicted)
         self.requests.scoring_seconds += now - job.start
         if self._shipper is not None:
             self._shipper.note(
@@ -200,6 +201,7 @@ def _inputs(signature: Signature) -> Inputs:
         signature.feature_names,
         signature.categorical,
         (signature.classes.index(label), label) if label is not None and scored else None,
+        signature.classes if signature.probabilities else None,
     )
 
 

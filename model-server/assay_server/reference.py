@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
+from assay_server.quality import Quality
+
 MEMBER = "assay-reference.json"
 """Where it is in a skops file; the same name as `artifacts.skops_file.REFERENCE`."""
 
@@ -158,12 +160,16 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         Those to watch, in order of importance when there are many: a server watches the first 100.
     scores
         None if only inputs are to be watched.
+    quality
+        Unset if quality is not to be estimated; it may be of other rows than the features.
     """
 
     version: Literal[1] = VERSION
     rows: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     features: Annotated[tuple[Numeric | Categorical, ...], msgspec.Meta(max_length=MAX_FEATURES)]
     scores: Scores | None = None
+    # Left out of the text if unset: what was made before there was such a thing keeps its digest.
+    quality: Quality | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what types cannot say."""
@@ -184,6 +190,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         categorical: Iterable[int] = (),
         columns: Sequence[int] | None = None,
         scores: tuple[str, ArrayLike] | None = None,
+        quality: Quality | None = None,
         bins: int = DEFAULT_BINS,
     ) -> Self:
         """Summarise training data.
@@ -201,6 +208,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
             Places of the columns to watch, most important first; None watches all, in order.
         scores
             Name of the positive class, and the probability that the model gave it per row.
+        quality
+            What `assay_server.calibration.fit` made of labelled rows.
         bins
             Bins of a numeric feature, 2 to 19, without that of missing values.
 
@@ -228,6 +237,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
                     for column in (range(rows.shape[1]) if columns is None else columns)
                 ),
                 scores=None if scores is None else _scores(*scores, bins),
+                quality=msgspec.UNSET if quality is None else quality,
             )
         except ValueError as error:
             raise ReferenceFormatError(str(error)) from None

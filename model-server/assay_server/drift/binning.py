@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay_server.drift.divergence import MISSING, Counts, Floats
+from assay_server.drift.estimate import Indexes
 from assay_server.reference import MAX_BINS, Categorical, Numeric, Scores, category_of
 
 Rows = NDArray[Any]
@@ -100,19 +101,27 @@ class Binning:
 
 
 class Batch:
-    """Rows that wait to be counted, as far as they are watched. Nothing of a request is held."""
+    """Rows that wait to be counted, as far as they are watched. Nothing of a request is held.
 
-    def __init__(self, binning: Binning, capacity: int) -> None:
+    `classes` are the model's, of whose probabilities quality is estimated; 0: of none.
+    """
+
+    def __init__(self, binning: Binning, capacity: int, classes: int = 0) -> None:
         self._binning = binning
         self._columns = np.array(binning.columns, dtype=np.intp)
         self._score_column = binning.score_column
         self._numbers = np.empty((capacity, len(binning.columns)))
         self._scores = np.empty(capacity if binning.score_column is not None else 0)
+        self._classes = classes
+        self._probabilities = np.empty((capacity if classes else 0, classes))
+        self._predicted = np.empty(capacity if classes else 0, dtype=np.intp)
         self.codes: list[list[int]] = []
         self.rows = 0
 
-    def add(self, rows: Rows, probabilities: Floats | None) -> None:
-        """Take in rows (n, d) and their probabilities; there must be room for them."""
+    def add(
+        self, rows: Rows, probabilities: Floats | None, predicted: Indexes | None = None
+    ) -> None:
+        """Take in rows (n, d) and what the model said of them; there must be room for them."""
         start, end = self.rows, self.rows + len(rows)
         # Most models have nothing but numbers, and all of them are watched.
         same = rows.shape[1] == len(self._columns) and self._binning.in_order
@@ -121,6 +130,11 @@ class Batch:
             self._scores[start:end] = (
                 np.nan if probabilities is None else probabilities[:, self._score_column]
             )
+        if self._classes:
+            if probabilities is None or predicted is None:
+                raise ValueError("quality cannot be estimated without probabilities")
+            self._probabilities[start:end] = probabilities
+            self._predicted[start:end] = predicted
         if self._binning.has_names:
             self.codes += self._binning.codes(rows)
         self.rows = end
@@ -132,6 +146,10 @@ class Batch:
             return np.ascontiguousarray(numbers)
         return np.vstack([numbers, self._scores[: self.rows]])
 
+    def answers(self) -> tuple[Floats, Indexes]:
+        """Return probabilities, shape (n, classes), and predictions, (n,)."""
+        return self._probabilities[: self.rows], self._predicted[: self.rows]
+
     def clear(self) -> None:
         """Forget the rows."""
         self.rows = 0
@@ -139,10 +157,10 @@ class Batch:
 
 
 class Window:
-    """Sums of the last counts, over at least `WINDOW_ROWS` rows once there have been so many."""
+    """Sums of the last counts, all of one shape, over at least `WINDOW_ROWS` rows if there were so many."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
         self._slots: deque[tuple[int, Counts]] = deque()
         self._closed_rows = 0
         self._open, self._open_rows = self._empty(), 0
@@ -172,7 +190,7 @@ class Window:
         return total
 
     def _empty(self) -> Counts:
-        return np.zeros((self._size, MAX_BINS), dtype=np.int64)
+        return np.zeros(self._shape, dtype=np.int64)
 
 
 def trained(watched: Sequence[Watched]) -> Counts:

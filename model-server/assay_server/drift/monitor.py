@@ -17,14 +17,16 @@ import numpy as np
 from assay_server import exposition
 from assay_server.drift.binning import MAX_FEATURES, Batch, Binning, Rows, Window, trained
 from assay_server.drift.divergence import Floats
+from assay_server.drift.estimate import Estimate, Indexes, Shown
 from assay_server.drift.exposed import Exposed
 from assay_server.logs import event, failure
+from assay_server.quality import Quality
 from assay_server.reference import MAX_BINS, Numeric, Reference, ReferenceFormatError, Scores
 
 BATCH_ROWS = 256
 """Rows that are counted at once; so many wait at most."""
 LEAST_ROWS = 500
-"""With fewer rows PSI and KS are mostly chance, and are not exposed."""
+"""With fewer rows PSI, KS and estimates are mostly chance, and are not exposed."""
 ROWS_PER_SECOND = 5_000
 """Rows that are looked at where more come; fewer of models with many columns of names."""
 
@@ -59,16 +61,19 @@ class Inputs:
     positive
         Column of the probabilities and name of the class whose scores are watched; None if the
         model has no such class, or no probabilities.
+    classes
+        Names of the classes in the order of the probabilities; None if there are none.
     """
 
     features: int | None
     names: Sequence[str] | None = None
     categorical: Collection[int] = ()
     positive: tuple[int, str] | None = None
+    classes: Sequence[str] | None = None
 
 
 class Drift:
-    """The drift of one model's inputs and scores. Belongs to one thread.
+    """The drift of one model's inputs and scores, and its estimated quality. Belongs to one thread.
 
     Parameters
     ----------
@@ -103,14 +108,31 @@ class Drift:
             event("drift_reference_refused", level=40, cause=str(error))
             return
         self.state = State.WATCHED
-        self._watch = _Watch(reference, _fitting_scores(reference, inputs), labels, clock)
+        self._watch = _Watch(
+            reference,
+            _fitting_scores(reference, inputs),
+            _fitting_quality(reference, inputs),
+            labels,
+            clock,
+        )
 
-    def note(self, rows: Rows, probabilities: Floats | None = None) -> None:
-        """Take in rows that were served, shape (n, d), and their probabilities. Never raises."""
+    def note(
+        self,
+        rows: Rows,
+        probabilities: Floats | None = None,
+        predicted: Indexes | None = None,
+    ) -> None:
+        """Take in rows that were served, shape (n, d), and what was said of them. Never raises.
+
+        Parameters
+        ----------
+        probabilities, predicted
+            Of each class, shape (n, K), and the index of the predicted one, shape (n,).
+        """
         if self._watch is None:
             return
         try:
-            self._watch.note(rows, probabilities)
+            self._watch.note(rows, probabilities, predicted)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model serves on
             self._failed(error)
 
@@ -143,21 +165,25 @@ class _Watch:
         self,
         reference: Reference,
         scores: tuple[Scores, int] | None,
+        quality: tuple[Quality, list[int]] | None,
         labels: Mapping[str, str],
         clock: Callable[[], float],
     ) -> None:
         watched = reference.features[:MAX_FEATURES]
         self._left_out = len(reference.features) - len(watched)
+        self._trained_rows = reference.rows
         self._labels = labels
         self._clock = clock
         self._binning = Binning(watched, scores)
-        cost = self._binning.cost
+        self._estimated = None if quality is None else _Estimated(*quality, labels)
+        self._classes = 0 if self._estimated is None else self._estimated.classes
+        cost = self._binning.cost + self._classes
         self._rate = min(ROWS_PER_SECOND, _VALUES_PER_SECOND // cost)
         self._at_once = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // cost)
         self._totals = np.zeros((self._binning.size, MAX_BINS), dtype=np.int64)
-        self._window = Window(self._binning.size)
+        self._window = Window((self._binning.size, MAX_BINS))
         self._exposed = Exposed(self._binning.watched, trained(self._binning.watched), labels)
-        self._waiting = Batch(self._binning, BATCH_ROWS)
+        self._waiting = Batch(self._binning, BATCH_ROWS, self._classes)
         # One row of `stride` is looked at. Before the next one `phase` are passed over.
         self._stride = 1
         self._phase = 0
@@ -168,8 +194,8 @@ class _Watch:
         self._seen_total = 0
         event("drift_watched", features=len(watched), left_out=self._left_out)
 
-    def note(self, rows: Rows, probabilities: Floats | None) -> None:
-        """Take in rows and their probabilities."""
+    def note(self, rows: Rows, probabilities: Floats | None, predicted: Indexes | None) -> None:
+        """Take in rows and what was said of them."""
         count = len(rows)
         self._came += count
         stride, first = self._stride, 0
@@ -185,22 +211,28 @@ class _Watch:
         if stride > 1:
             rows = rows[first::stride]
             probabilities = None if probabilities is None else probabilities[first::stride]
+            predicted = None if predicted is None else predicted[first::stride]
             count = len(rows)
         if count > BATCH_ROWS - self._waiting.rows:
             self._flush()
         if count <= BATCH_ROWS and stride == self._stride:
-            self._waiting.add(rows, probabilities)
+            self._waiting.add(rows, probabilities, predicted)
             return
-        batch = Batch(self._binning, count)
-        batch.add(rows, probabilities)
+        batch = Batch(self._binning, count, self._classes)
+        batch.add(rows, probabilities, predicted)
         self._count(batch, stride)
 
     def text(self) -> str:
         """Count what waits, and return the metrics."""
         self._flush()
         rows = self._window.rows
-        distances = self._exposed.distances(self._window.counts()) if rows >= LEAST_ROWS else ""
-        return self._exposed.totals(self._totals) + distances + self._rows_text(rows)
+        enough = rows >= LEAST_ROWS
+        text = self._exposed.totals(self._totals)
+        if enough:
+            text += self._exposed.distances(self._window.counts())
+        if self._estimated is not None:
+            text += self._estimated.text(enough=enough)
+        return text + self._rows_text(rows)
 
     def _flush(self) -> None:
         if self._waiting.rows:
@@ -210,6 +242,8 @@ class _Watch:
         counts = self._binning.count(batch)
         self._totals += counts * stride
         self._window.add(counts, batch.rows)
+        if self._estimated is not None:
+            self._estimated.count(batch, stride)
         self._seen += batch.rows
         self._seen_total += batch.rows
         batch.clear()
@@ -242,7 +276,12 @@ class _Watch:
                     "Rows served for each one that is looked at; it is counted as so many.",
                     self._stride,
                 ),
-                ("assay_feature_window_rows", "Rows of which PSI and KS are.", window),
+                ("assay_feature_window_rows", "Rows of which PSI, KS and estimates are.", window),
+                (
+                    "assay_feature_reference_rows",
+                    "Training rows of the reference; never changes.",
+                    self._trained_rows,
+                ),
                 (
                     "assay_features_left_out",
                     "Features of the reference beyond the number that is watched.",
@@ -250,6 +289,31 @@ class _Watch:
                 ),
             )
         )
+
+
+class _Estimated:
+    """The counts by which quality is estimated, of the same rows as those of the features."""
+
+    def __init__(self, quality: Quality, columns: list[int], labels: Mapping[str, str]) -> None:
+        self._estimate = Estimate(quality, columns)
+        # Of a binary model only one class is watched.
+        self.classes = max(2, len(columns))
+        self._shown = Shown(quality, labels)
+        self._totals = np.zeros(self._estimate.shape, dtype=np.int64)
+        self._window = Window(self._estimate.shape)
+
+    def count(self, batch: Batch, stride: int) -> None:
+        """Take in a batch of which each row stands for `stride` rows."""
+        counts = self._estimate.count(*batch.answers())
+        self._totals += counts * stride
+        self._window.add(counts, batch.rows)
+
+    def text(self, *, enough: bool) -> str:
+        """Return the metrics; estimates only of enough rows."""
+        text = self._shown.outcomes(self._estimate.outcomes(self._totals))
+        if enough:
+            text += self._shown.figures(self._estimate.figures(self._window.counts()))
+        return text
 
 
 def check_fits(reference: Reference, inputs: Inputs) -> None:
@@ -274,3 +338,16 @@ def _fitting_scores(reference: Reference, inputs: Inputs) -> tuple[Scores, int] 
         event("drift_scores_left_out", level=30, cause="the model gives no such scores")
         return None
     return scores, inputs.positive[0]
+
+
+def _fitting_quality(reference: Reference, inputs: Inputs) -> tuple[Quality, list[int]] | None:
+    quality = reference.quality
+    if not isinstance(quality, Quality):
+        return None
+    positive = None if inputs.positive is None else inputs.positive[0]
+    columns = None if inputs.classes is None else quality.columns(inputs.classes, positive)
+    if columns is None:
+        cause = "the model gives no probabilities of these classes"
+        event("drift_quality_left_out", level=30, cause=cause)
+        return None
+    return quality, columns

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
+from sklearn.metrics import f1_score, roc_auc_score
 
 from assay_server.keys import KeyRing
 from assay_server.metrics import MAX_STRATA
@@ -345,6 +346,38 @@ def test_drift_of_inputs_and_scores_is_exposed_and_no_training_data_is(start, wa
         metadata = server.request("GET", "/v2/models/fraud").body.decode()
         for edge in Reference.of(artifact.rows).features[2].edges:
             assert repr(edge) not in metadata + server.text() + reply.body.decode()
+
+
+def test_the_example_of_the_documentation_shows_what_served_rows_are_worth(
+    start, artifact, tmp_path, digest, keys_file, monkeypatch
+):
+    page = Path(__file__).parents[3] / "docs" / "drift.md"
+    [example] = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "model.skops").write_bytes(artifact.path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    tested, served = artifact.rows[:1000], artifact.rows[1000:]
+    known = {"rows": tested, "labels": artifact.labels[:1000], "training": artifact.rows}
+    exec(example, {"model": artifact.model, **known})
+    path = tmp_path / "model.skops"
+    arguments = [
+        *("serve", "--model-uri", path, "--digest", digest(path), "--model-name", "fraud"),
+        *("--model-version", "7", "--keys-file", keys_file, "--http-port", 0),
+    ]
+    with start(*arguments) as server:
+        for rows in (*served[:2].reshape(2, 1, -1), served[2:]):
+            assert server.request("POST", INFER, query(rows)).status == 200
+        [f1] = server.samples("assay_estimated_f1").values()
+        [area] = server.samples("assay_estimated_roc_auc").values()
+        real, scores = artifact.labels[1000:], artifact.model.predict_proba(served)[:, 1]
+        # As exact as a thousand rows to calibrate on and a thousand to compare with are.
+        assert f1 == pytest.approx(f1_score(real, artifact.model.predict(served)), abs=0.1)
+        assert area == pytest.approx(roc_auc_score(real, scores), abs=0.05)
+        [known_f1] = server.samples("assay_reference_f1").values()
+        assert known_f1 == pytest.approx(
+            f1_score(artifact.labels[:1000], artifact.model.predict(tested))
+        )
+        outcomes = server.samples("assay_estimated_outcomes_total")
+        assert sum(outcomes.values()) == pytest.approx(1000)
 
 
 def test_a_model_serves_without_a_reference_that_cannot_be_used(start, watched, artifact):
