@@ -10,18 +10,16 @@ from assay.cli.document import InputError
 from assay.cli.judgement import report_several
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge_pairs
 from assay.judge.metrics import metric_of
-from assay.judge.verdict import Average, MultiClass
+from assay.judge.verdict import Average
 from assay_workbench.commands.evaluate import missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RANKING = ("ROCAUC", "AveragePrecision")
-OF_DECISIONS = ("Accuracy", "Precision", "Recall", "F1")
-TYPES = (*OF_DECISIONS, *RANKING)
+TYPES = ("Accuracy", "Precision", "Recall", "F1", "ROCAUC")
 """Metrics that need no more than predictions and the order of scores."""
 
-Word = TypeVar("Word", Average, MultiClass, RollbackOn)
+Word = TypeVar("Word", Average, RollbackOn)
 
 _OUTPUT = click.Path(file_okay=False, exists=True, path_type=Path)
 
@@ -41,14 +39,7 @@ _OUTPUT = click.Path(file_okay=False, exists=True, path_type=Path)
 @click.option(
     "--average",
     type=click.Choice([each.value for each in Average], case_sensitive=False),
-    help="Over the classes; Binary with two classes or --positive, else Macro.",
-)
-@click.option(
-    "--multi-class",
-    type=click.Choice([each.value for each in MultiClass], case_sensitive=False),
-    default=MultiClass.ONE_VS_REST.value,
-    show_default=True,
-    help="Of ROCAUC over several classes.",
+    help="Over the classes (of ROCAUC each against the rest); Binary with two classes or --positive, else Macro.",
 )
 @click.option(
     "--confidence",
@@ -136,7 +127,6 @@ def _specs(options: dict[str, Any], classes: "Sequence[str]") -> list[MetricSpec
                 margin=float(margin),
                 positive_label=positive if average is Average.BINARY else None,
                 average=Average.BINARY if kind == "Accuracy" else average,
-                multi_class=_spelled(MultiClass, options["multi_class"]),
             )
             metric_of(spec)
         except ValueError as error:
@@ -167,7 +157,7 @@ def _spelled(kind: type[Word], word: str) -> Word:
 
 def _scored(specs: "Sequence[MetricSpec]", classes: "Sequence[str]") -> list[str]:
     """Return the classes whose scores the metrics need."""
-    ranking = [each for each in specs if each.type in RANKING]
+    ranking = [each for each in specs if each.type == "ROCAUC"]
     if any(each.average is not Average.BINARY for each in ranking):
         return list(classes)
     return sorted({each.positive_label for each in ranking if each.positive_label is not None})

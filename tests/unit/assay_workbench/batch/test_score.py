@@ -108,25 +108,22 @@ def test_finished_parts_are_kept_and_others_refused(score, binary, animals, tabl
     assert sum(1 for _ in out.iterdir()) == 3
 
 
-def test_a_killed_run_goes_on_with_every_row_once(output, binary, table, tmp_path):
+def test_a_killed_run_goes_on_with_every_row_once(score, output, binary, table, tmp_path):
     data, out = tmp_path / "rows.parquet", tmp_path / "out"
     many = pd.concat([table] * 60, ignore_index=True).assign(order=np.arange(54_000))
     many.to_parquet(data)
-    words = [
-        sys.executable, "-m", "assay.cli", "score", binary.model, data, "-o", out, "--id-column", "order",
-        "--rows-per-shard", 500,
-    ]  # fmt: skip
-    words[1:3] = ["-c", "from assay.cli import main; main()"]
-    words = list(map(str, words))
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    words = [binary.model, data, "-o", out, "--id-column", "order", "--rows-per-shard", 500]
+    code = "from assay.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "score", *map(str, words)], stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and len(list(out.glob("part-*"))) < 5:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     there = len(list(out.glob("part-*")))
     assert 5 <= there < 108
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert f"{there} were there" in done.stdout
+    assert f"{there} were there" in score(*words)
     found = output(out)
     assert (found["order"] == many["order"]).all()
     assert not list(out.glob(".part-*"))
