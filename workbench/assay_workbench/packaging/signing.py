@@ -17,7 +17,8 @@ def signer(key: Path) -> Callable[[Path, Path], None]:
     except ImportError:
         raise WorkbenchError("--sign-key: needs model-signing: pip install model-signing") from None
     try:
-        config = model_signing.signing.Config().use_elliptic_key_signer(private_key=key)
+        config = model_signing.signing.Config()  # type: ignore[no-untyped-call]
+        config.use_elliptic_key_signer(private_key=key)
     except OSError as error:
         raise WorkbenchError(f"--sign-key: {key}: {error.strerror}") from None
     except (ValueError, TypeError) as error:

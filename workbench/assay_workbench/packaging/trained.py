@@ -77,8 +77,9 @@ def open_trained(path: Path, trusted: Sequence[str] = (), *, run_code: bool) -> 
     """
     found = _mlflow(path) if path.is_dir() or path.name == MLMODEL else _Found(path, None)
     kind = _kind(found.file)
+    remarks: list[str] = []
     if kind is None:
-        model, remarks = _skops(found.file, trusted), []
+        model = _skops(found.file, trusted)
     else:
         if not run_code:
             raise WorkbenchError(
