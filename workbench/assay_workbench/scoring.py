@@ -231,13 +231,8 @@ def _numbers(table: Table, batch: Batch, name: str) -> Floats:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = pc.utf8_trim_whitespace(column)
-            missing = pc.is_in(column, value_set=pa.array(MISSING, column.type))
-            column = pc.if_else(missing, pa.scalar(None, column.type), column)
-        found: Floats = np.asarray(
-            pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64
-        )
+        numbers = _cast(column)
+        found: Floats = np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowException:
         row, value = _no_number(column)
         raise WorkbenchError(
@@ -249,6 +244,20 @@ def _numbers(table: Table, batch: Batch, name: str) -> Floats:
         row = batch.first + int(np.argmax(endless))
         raise WorkbenchError(f"{table.path}: row {row}: column {name!r} is infinite")
     return found
+
+
+def _cast(column: pa.Array) -> pa.Array:
+    """Return a column as doubles; texts may have blanks around a number, or say that it is missing."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    try:
+        return pc.cast(column, pa.float64(), safe=False)
+    except pa.ArrowException:
+        if not is_text:
+            raise
+    # Looking at each text costs more than reading it as a number, which nearly all are.
+    column = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(column, value_set=pa.array(MISSING, column.type))
+    return pc.cast(pc.if_else(missing, pa.scalar(None, column.type), column), pa.float64())
 
 
 def _no_number(column: pa.Array) -> tuple[int, object]:

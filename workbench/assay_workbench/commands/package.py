@@ -60,6 +60,7 @@ SHOWN = ("Accuracy", "F1", "ROCAUC", "AveragePrecision", "LogLoss", "Brier")
     type=click.Choice(["sigmoid", "isotonic"]),
     help="Calibrate the scores on DATA.",
 )
+@click.option("--onnx", is_flag=True, help="Make an ONNX file by skl2onnx, and no skops file.")
 @click.option(
     "--sign-key",
     metavar="KEY",
@@ -121,6 +122,7 @@ def _order(options: dict[str, Any]) -> "Order":
         identity,
         Rule(options["positive"], options["threshold"]),
         options["calibrate"],
+        options["onnx"],
         sign,
     )
 

@@ -14,6 +14,9 @@ from assay_workbench.sample import Floats, Indexes
 TOLERANCE = 1e-9
 """How far apart scores may be: what another order of additions makes of them is far less."""
 
+SINGLE = 1e-4
+"""The same of ONNX, whose operators count in single precision."""
+
 Rows = NDArray[Any]
 
 
@@ -27,7 +30,11 @@ class Fidelity:
         Compared.
     largest
         Largest difference of two scores.
+    tolerance
+        How large it may be, relative beyond 1.
     """
+
+    tolerance: float = TOLERANCE
 
     rows: int = 0
     largest: float = 0.0
@@ -97,16 +104,27 @@ def compare(
         away = np.abs(given - scores).reshape(len(scores), -1).max(axis=1)
         away[np.isnan(away)] = np.inf
         worst = int(away.argmax())
-        if away[worst] > TOLERANCE * max(1.0, float(np.abs(scores[worst]).max())):
+        if away[worst] > found.tolerance * max(1.0, float(np.abs(scores[worst]).max())):
             raise _differs(first + worst, f"scores are {given[worst]} and were {scores[worst]}")
         found.largest = max(found.largest, float(away[worst]))
     if candidate.threshold is None:
-        other = np.flatnonzero(served.predicted != predicted)
+        other = np.flatnonzero((served.predicted != predicted) & ~_tied(scores, found.tolerance))
         if other.size:
             row = int(other[0])
             new, old = (candidate.classes[each[row]] for each in (served.predicted, predicted))
             raise _differs(first + row, f"class {new!r} is predicted and {old!r} was")
     found.rows += len(predicted)
+
+
+def _tied(scores: Floats | None, tolerance: float) -> NDArray[np.bool_]:
+    """Return of which rows two classes are so near that the tolerance decides, (n,)."""
+    if scores is None:
+        return np.zeros(1, dtype=np.bool_)
+    if scores.ndim == 1:
+        scores = np.column_stack([-scores, scores])
+    top = np.partition(scores, -2, axis=1)[:, -2:]
+    tied: NDArray[np.bool_] = top[:, 1] - top[:, 0] <= 2.0 * tolerance
+    return tied
 
 
 def _differs(row: int, what: str) -> WorkbenchError:

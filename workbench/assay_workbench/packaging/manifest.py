@@ -8,7 +8,7 @@ import pydantic
 import yaml
 
 from assay.api import API_VERSION
-from assay.api.model_deployment import ModelDeploymentSpec
+from assay.api.model_deployment import ModelDeploymentSpec, ModelFormat
 from assay_workbench.candidate import Candidate
 from assay_workbench.errors import WorkbenchError
 
@@ -62,6 +62,7 @@ def manifest(
     candidate: Candidate,
     positive: str | None,
     *,
+    onnx: bool,
     signed: bool,
 ) -> str:
     """Return the manifest as YAML, checked by the types of the API. Raises `WorkbenchError`."""
@@ -70,6 +71,8 @@ def manifest(
         "version": identity.version or short(digest),
         "digest": digest,
     }
+    if onnx:
+        model["format"] = ModelFormat.ONNX.value
     if positive is not None:
         model["decision"] = {"positiveLabel": positive}
         if candidate.threshold is not None:

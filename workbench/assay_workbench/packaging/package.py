@@ -22,8 +22,9 @@ from assay_workbench.candidate import Candidate, ModelFailedError, Rule, ScoreKi
 from assay_workbench.dataset import Batch, Dataset
 from assay_workbench.errors import WorkbenchError
 from assay_workbench.evaluation import Evaluation, Settings, evaluate
-from assay_workbench.packaging.fidelity import Fidelity, Original, Rows, compare
+from assay_workbench.packaging.fidelity import SINGLE, TOLERANCE, Fidelity, Original, Rows, compare
 from assay_workbench.packaging.manifest import Identity, manifest, short
+from assay_workbench.packaging.onnx import store_as_onnx
 from assay_workbench.packaging.trained import Trained
 from assay_workbench.sample import Floats, Indexes
 from assay_workbench.scoring import Question, columns_of, labels_of, rows_of, score
@@ -47,6 +48,8 @@ class Order:
     ----------
     calibrate
         One of `CALIBRATIONS`; `None` leaves the scores as they are.
+    onnx
+        Whether the artifact is ONNX; else it is skops.
     sign
         Signs a file into another one; `None` if it is not to be signed.
     """
@@ -57,6 +60,7 @@ class Order:
     identity: Identity
     rule: Rule
     calibrate: str | None = None
+    onnx: bool = False
     sign: Callable[[Path, Path], None] | None = None
 
 
@@ -126,6 +130,7 @@ def package(order: Order, shown: Callable[[str], object] = str) -> Package:
     order.identity.check()
     order.dataset.check([order.dataset.label])
     with _workshop(order.folder) as workshop:
+        held = workshop
         shown("storing the model")
         model = order.trained.model
         candidate, _ = _stored(order, model, workshop, None)
@@ -141,21 +146,27 @@ def package(order: Order, shown: Callable[[str], object] = str) -> Package:
         shown("describing DATA for drift")
         reference = _reference(order, candidate, rows)
         candidate, digest = _stored(order, model, workshop, reference)
+        untrusted = _untrusted(workshop)
+        if order.onnx:
+            shown("storing it as ONNX")
+            held = workshop.with_suffix(".onnx")
+            candidate = store_as_onnx(workshop, held, candidate, reference, untrusted)
+            digest, untrusted = candidate.digest, ()
         shown("comparing with the model as it was trained")
         fidelity = _compared(order, model, candidate)
         shown("measuring")
         with score(order.dataset, Question((candidate,), order.rule.positive), MEMORY) as sample:
             evaluation = evaluate(sample, Settings())
-        untrusted = _untrusted(workshop)
         text = manifest(
             order.identity,
             _file(order, digest),
             digest,
             candidate,
             evaluation.positive if len(candidate.classes) == 2 else None,
+            onnx=order.onnx,
             signed=order.sign is not None,
         )
-        made, signature = _placed(order, workshop, digest)
+        made, signature = _placed(order, held, digest)
     path = order.folder / MANIFEST
     with artifact.replaced(path) as file:
         file.write(text.encode())
@@ -176,7 +187,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
 
 
 def _file(order: Order, digest: str) -> str:
-    return f"{order.identity.name}-{short(digest)}.skops"
+    return f"{order.identity.name}-{short(digest)}.{'onnx' if order.onnx else 'skops'}"
 
 
 def _stored(
@@ -274,7 +285,7 @@ def _reference(order: Order, candidate: Candidate, rows: Rows) -> Reference:
 
 def _compared(order: Order, model: Any, candidate: Candidate) -> Fidelity:
     original = Original(model, candidate)
-    found = Fidelity()
+    found = Fidelity(SINGLE if order.onnx else TOLERANCE)
     for batch, rows in _batches(order, candidate):
         try:
             served = candidate.score(rows)

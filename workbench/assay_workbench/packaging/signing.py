@@ -27,6 +27,9 @@ def signer(key: Path) -> Callable[[Path, Path], None]:
         ) from None
 
     def sign(path: Path, signature: Path) -> None:
-        config.sign(path, signature)
+        try:
+            config.sign(path, signature)
+        except Exception as error:
+            raise WorkbenchError(f"--sign-key: {key}: cannot sign with it: {error}") from error
 
     return sign

@@ -356,3 +356,34 @@ def test_what_the_server_would_read(package, loan, tmp_path):
     package(*words, "--trust", "numpy.dtype")
     assert [each.name for each in (tmp_path / "again").glob("*.skops")] == [made.name]
     assert json.dumps(manifest_of(tmp_path / "again")) == json.dumps(manifest_of(tmp_path / "out"))
+
+
+def test_onnx(package, loan, loans, tmp_path):
+    """With columns chosen by name, a gap to fill, and the reference in the metadata."""
+    from assay_server.artifacts.onnx_file import load_onnx
+
+    numbers = loans[["age", "income"]]
+    columns = ColumnTransformer(
+        [("age", make_pipeline(SimpleImputer(), StandardScaler()), ["age"])],
+        remainder=StandardScaler(),
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(numbers[:400], loans["label"][:400])
+    joblib.dump(model, loan[0])
+    text = package(*loan, RUN, "--onnx", "--positive", "late", "--threshold", 0.5)
+    assert "trustedTypes" not in text
+    document = manifest_of(tmp_path / "out")["spec"]["model"]
+    assert document["format"] == "Onnx"
+    (artifact,) = (tmp_path / "out").glob("*.onnx")
+    assert document["digest"] == digest_of(artifact)
+    with artifact.open("rb") as file:
+        reference = Reference.parse(load_onnx(file)[1])
+    assert [each.name for each in reference.features] == ["age", "income"]
+    candidate = Candidate(artifact, Rule("late", 0.5))
+    given = candidate.score(numbers[400:].to_numpy())
+    expected = model.predict_proba(numbers[400:])
+    np.testing.assert_allclose(given.probabilities, expected, atol=1e-5)
+    assert (np.array(["late", "paid"])[given.predicted] == model.predict(numbers[400:])).all()
+
+
+def test_onnx_without_a_way(package, loan):
+    assert "the model takes columns of text" in package(*loan, RUN, "--onnx", code=2)
