@@ -33,7 +33,6 @@ MOST_ROWS = 100_000
 """Rows kept for the reference and the calibration: every second, fourth ... one of a larger table."""
 
 MEMORY = 2**28
-CALIBRATIONS = ("sigmoid", "isotonic")
 OWN = ("sklearn", "numpy", "scipy", "builtins", "collections")
 """What the image of the model server has."""
 
@@ -47,7 +46,7 @@ class Order:
     Attributes
     ----------
     calibrate
-        One of `CALIBRATIONS`; `None` leaves the scores as they are.
+        "sigmoid" or "isotonic"; `None` leaves the scores as they are.
     onnx
         Whether the artifact is ONNX; else it is skops.
     sign
