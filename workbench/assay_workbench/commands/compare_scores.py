@@ -93,10 +93,10 @@ def compare_scores_command(stable: Path, canary: Path, output: str, **options: A
     if output == "json":
         click.echo(json.dumps(report_several(judgement), indent=2, allow_nan=False))
         return
-    click.echo(f"{judgement.verdict.value} ({judgement.reason})\n{judgement.message}")
+    click.echo(f"{judgement.verdict.value} ({judgement.reason})")
     for each in judgement.metrics:
-        if len(judgement.metrics) > 1:
-            click.echo(f"{each.name}: {each.verdict.value} ({each.reason}) {each.message}")
+        which = "" if len(judgement.metrics) == 1 else f"{each.name}: {each.verdict.value}: "
+        click.echo(f"{which}{each.message}")
 
 
 def _specs(options: dict[str, Any], classes: "Sequence[str]") -> list[MetricSpec]:

@@ -189,9 +189,8 @@ def _unpickled(found: _Found, version: str | None) -> tuple[Any, list[str]]:
         if isinstance(skew, InconsistentVersionWarning):
             version = str(skew.original_sklearn_version)
             _check_version(file, version)
-    if version is None:
-        return model, ["The file does not say which scikit-learn wrote it."]
-    if version != sklearn.__version__:
+    # Without a warning it was written here, or nothing of it is scikit-learn's.
+    if version is not None and version != sklearn.__version__:
         return model, [
             f"It was written with scikit-learn {version}; {sklearn.__version__} opened it."
         ]
