@@ -78,9 +78,9 @@ class Output:
         return tuple(self.parts[0]["classes"])
 
     @property
-    def digest(self) -> str:
-        """Of the model."""
-        return str(self.parts[0]["model"])
+    def rows(self) -> int:
+        """How many, with and without a label."""
+        return sum(each["data"]["rows"] for each in self.parts)
 
     @property
     def kind(self) -> str | None:
@@ -132,7 +132,8 @@ def pairs(
 ) -> PairedCounts:
     """Count what both said of all labelled rows; the scores of some classes only.
 
-    `shown` is called with the number of rows after each part of each look. Raises `WorkbenchError`.
+    `shown` is called after each part, which is looked at twice if scores are counted, with its rows.
+    Raises `WorkbenchError`.
     """
     check_same_rows(stable, canary)
     classes = stable.classes
@@ -140,11 +141,13 @@ def pairs(
     grids = _grids(stable, canary, scored, shown) if scored else {}
     outcomes = np.zeros((size, size, size), np.int64)
     counts = {name: _Counted(grid, size) for name, grid in grids.items()}
-    for labels, said, scores in _parts(stable, canary, scored):
+    for each_part, (labels, said, scores) in zip(
+        stable.parts, _parts(stable, canary, scored), strict=True
+    ):
         np.add.at(outcomes, (labels, *said), 1)
         for name, each in counts.items():
             each.add(labels, scores[name])
-        shown(labels.size)
+        shown(each_part["data"]["rows"])
     if not outcomes.any():
         raise WorkbenchError(f"{stable.folder}: none of its rows has a label")
     found = {name: each.paired(classes, name) for name, each in counts.items()}
@@ -204,13 +207,12 @@ class _Counted:
 def _grids(
     stable: Output, canary: Output, scored: Sequence[str], shown: Callable[[int], object]
 ) -> dict[str, Grid]:
-    total = sum(each["data"]["rows"] for each in stable.parts)
-    step = -(-total // ROWS_LOOKED_AT)
+    step = -(-stable.rows // ROWS_LOOKED_AT)
     seen: dict[str, list[Floats]] = {name: [] for name in scored}
-    for labels, _, scores in _parts(stable, canary, scored):
+    for each_part, (_, _, scores) in zip(stable.parts, _parts(stable, canary, scored), strict=True):
         for name in scored:
             seen[name] += [each[::step] for each in scores[name]]
-        shown(labels.size)
+        shown(each_part["data"]["rows"])
     if not any(each.size for each in seen[scored[0]]):
         return {}
     bins = bins_for(len(stable.classes), len(scored))

@@ -11,7 +11,7 @@ from assay.cli.judgement import report_several
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge_pairs
 from assay.judge.metrics import metric_of
 from assay.judge.verdict import Average
-from assay_workbench.commands.evaluate import missing
+from assay_workbench.commands.evaluate import missing, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,10 @@ def compare_scores_command(stable: Path, canary: Path, output: str, **options: A
     try:
         outputs = Output.open(stable), Output.open(canary)
         specs = _specs(options, outputs[0].classes)
-        counts = pairs(*outputs, _scored(specs, outputs[0].classes))
+        scored = _scored(specs, outputs[0].classes)
+        with progress() as bar:
+            task = bar.add_task("comparing", total=outputs[0].rows * (2 if scored else 1))
+            counts = pairs(*outputs, scored, lambda rows: bar.advance(task, rows))
         policy = Policy(
             confidence=options["confidence"],
             rollback_on=_spelled(RollbackOn, options["rollback_on"]),
