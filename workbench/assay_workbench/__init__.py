@@ -3,5 +3,6 @@
 `commands` are what `assay` calls. `evaluate`: `dataset` reads a table in batches, `candidate` is a
 model as the server would serve it, `scoring` brings both together into a `sample`; `evaluation` makes
 every figure of it (`confusion`, `ranking`, `losses`, `calibration`, `thresholds`, `comparison`,
-with the `intervals`); `document`, `text` and `html` show it.
+with the `intervals`); `document`, `text` and `html` show it. `batch` is `score` and `compare-scores`,
+`packaging` is `package`; both ask models through `scoring` too.
 """

@@ -52,7 +52,7 @@ class Candidate:
     def __init__(self, path: Path, rule: Rule, trusted: Sequence[str] = ()) -> None:
         """Load an artifact. Raises `WorkbenchError` when it cannot be served as asked."""
         self.path = path
-        self.digest = _digest(path)
+        self.digest = digest_of(path)
         loaded = _load(path, self.digest, trusted)
         try:
             with warnings.catch_warnings():
@@ -67,6 +67,12 @@ class Candidate:
         self.classes = self._scorer.classes
         self.positive = self._scorer.positive
         self.kind: ScoreKind | None = self._scorer.score_kind
+        if self.kind is ScoreKind.DECISION and self._scorer.decision_width not in {
+            1,
+            len(self.classes),
+        }:
+            # A score for each pair of classes (SVC with decision_function_shape="ovo") is none of a class.
+            self.kind = None
         self.threshold = rule.threshold
 
     @property
@@ -97,7 +103,8 @@ class Candidate:
             return self._scorer.score(rows)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as manifests have it. Raises `WorkbenchError`."""
     try:
         with path.open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
@@ -119,4 +126,4 @@ def _load(path: Path, digest: str, trusted: Sequence[str]) -> object:
         raise WorkbenchError(f"{path}: {message}") from None
 
 
-__all__ = ["Candidate", "ModelFailedError", "Rule", "ScoreKind", "Scores"]
+__all__ = ["Candidate", "ModelFailedError", "Rule", "ScoreKind", "Scores", "digest_of"]

@@ -1,4 +1,4 @@
-"""Labelled rows on disk: CSV and Parquet, read a batch at a time.
+"""Rows on disk: CSV and Parquet, read a batch at a time.
 
 A file of any size is read in the memory of one batch. Values of a CSV stay text until it is known
 what a model wants of their column, so a category of ``007`` is not 7.
@@ -37,37 +37,25 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A table with a column of labels.
+class Table:
+    """A file of rows.
 
     Attributes
     ----------
-    label
-        Name of the column with the true classes.
     names
         Names of all columns, in the order of the file.
+    delimiter
+        Between the columns of a CSV.
     """
 
     path: Path
-    label: str
     names: tuple[str, ...]
-    delimiter: str = ","
+    delimiter: str
 
     @classmethod
-    def open(cls, path: Path, label: str, delimiter: str = ",") -> "Dataset":
-        """Look at a file. Raises `WorkbenchError` if it has no such column, or cannot be read."""
-        names = _names(path, delimiter)
-        for name in names:
-            if names.count(name) > 1:
-                raise WorkbenchError(f"{path}: has two columns {name!r}; rename one")
-        found = cls(path, label, tuple(names), delimiter)
-        found.check([label], _hint(names))
-        return found
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the columns that are not the label, in the order of the file."""
-        return tuple(name for name in self.names if name != self.label)
+    def of(cls, path: Path, delimiter: str = ",") -> "Table":
+        """Look at a file. Raises `WorkbenchError` if it cannot be read."""
+        return cls(path, _distinct_names(path, delimiter), delimiter)
 
     def check(self, wanted: Sequence[str], hint: str = "") -> None:
         """Raise `WorkbenchError` unless all columns are there."""
@@ -78,13 +66,15 @@ class Dataset:
                 f"{self.path}: has no {columns} {_some(missing)}; it has {_some(self.names)}{hint}"
             )
 
-    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, columns: Sequence[str], skip: int = 0) -> Iterator[Batch]:
         """Yield the rows in order, with these columns only.
 
-        Raises `WorkbenchError` when the file turns out to be broken.
+        The first `skip` rows are not wanted; those of them that are cheap to pass over are not
+        yielded. Raises `WorkbenchError` when the file turns out to be broken.
         """
-        first = 1
-        for columns_of_batch in self._read(list(columns)):
+        passed, group = self._beginning(skip)
+        first = 1 + passed
+        for columns_of_batch in self._read(list(columns), group):
             if columns_of_batch.num_rows:
                 yield Batch(first, columns_of_batch)
             first += columns_of_batch.num_rows
@@ -96,11 +86,38 @@ class Dataset:
         with _named(self.path):
             return int(pa.parquet.read_metadata(self.path).num_rows)
 
-    def _read(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def count(self) -> int:
+        """Return how many rows there are; a CSV is read for it. Raises `WorkbenchError`."""
+        found = self.rows()
+        if found is not None:
+            return found
+        return sum(batch.columns.num_rows for batch in self.batches(self.names[:1]))
+
+    def _beginning(self, skip: int) -> tuple[int, int]:
+        """Return the rows in the row groups that can be passed over, and how many groups they are."""
+        if not skip or not _is_parquet(self.path):
+            return 0, 0
+        with _named(self.path):
+            metadata = pa.parquet.read_metadata(self.path)
+        passed = group = 0
+        while group < metadata.num_row_groups:
+            rows = metadata.row_group(group).num_rows
+            if passed + rows > skip:
+                break
+            passed += rows
+            group += 1
+        return passed, group
+
+    def _read(self, columns: list[str], group: int) -> Iterator[pa.RecordBatch]:
+        """Yield what is from a row group on; a CSV has one."""
         with _named(self.path):
             if _is_parquet(self.path):
                 with pa.parquet.ParquetFile(self.path) as file:
-                    yield from file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns)
+                    yield from file.iter_batches(
+                        batch_size=ROWS_PER_BATCH,
+                        columns=columns,
+                        row_groups=list(range(group, file.num_row_groups)),
+                    )
                 return
             with pa.csv.open_csv(
                 self.path,
@@ -116,6 +133,35 @@ class Dataset:
                 ),
             ) as reader:
                 yield from reader
+
+
+@dataclass(frozen=True)
+class Dataset(Table):
+    """A table with a column of labels.
+
+    Attributes
+    ----------
+    label
+        Name of the column with the true classes.
+    """
+
+    label: str
+
+    @classmethod
+    def open(cls, path: Path, label: str, delimiter: str = ",") -> "Dataset":
+        """Look at a file. Raises `WorkbenchError` if it has no such column, or cannot be read."""
+        names = _distinct_names(path, delimiter)
+        found = cls(path, names, delimiter, label)
+        found.check([label], _hint(names))
+        return found
+
+
+def _distinct_names(path: Path, delimiter: str) -> tuple[str, ...]:
+    names = _names(path, delimiter)
+    for name in names:
+        if names.count(name) > 1:
+            raise WorkbenchError(f"{path}: has two columns {name!r}; rename one")
+    return tuple(names)
 
 
 def _hint(names: Sequence[str]) -> str:

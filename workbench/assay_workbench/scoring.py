@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from assay_server.models.classes import class_name
 from assay_workbench.candidate import Candidate, ModelFailedError, ScoreKind, Scores
-from assay_workbench.dataset import Batch, Dataset
+from assay_workbench.dataset import Batch, Dataset, Table
 from assay_workbench.errors import WorkbenchError
 from assay_workbench.sample import Answers, Floats, Indexes, Part, Sample
 
@@ -64,7 +64,7 @@ def score(
     first = question.candidates[0]
     for other in question.candidates[1:]:
         _check_same_classes(first, other)
-    columns = [_columns(dataset, each) for each in question.candidates]
+    columns = [columns_of(dataset, each, [dataset.label]) for each in question.candidates]
     wanted = sorted({name for names in columns for name in names})
     sample = Sample(
         first.classes,
@@ -74,9 +74,9 @@ def score(
     )
     known = {name: place for place, name in enumerate(first.classes)}
     for batch in dataset.batches([dataset.label, *wanted]):
-        labels = _labels(dataset, batch, known)
+        labels = labels_of(dataset, dataset.label, batch, known)
         answers = tuple(
-            _answers(dataset, batch, candidate, names, first.classes)
+            answers_of(dataset, batch, candidate, names, first.classes)
             for candidate, names in zip(question.candidates, columns, strict=True)
         )
         sample.append(Part(labels, answers))
@@ -105,35 +105,49 @@ def _positive(candidate: Candidate, asked: str | None) -> int | None:
     return candidate.classes.index(asked)
 
 
-def _columns(dataset: Dataset, candidate: Candidate) -> tuple[str, ...]:
-    """Return the columns of a model in its order: by name if it knows names, else all in order."""
+def columns_of(table: Table, candidate: Candidate, others: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a model in its order: by name if it knows names, else all in order.
+
+    `others` are columns of the table that are not the model's. Raises `WorkbenchError`.
+    """
     names = candidate.feature_names
     if names is not None:
-        dataset.check(names, f", and {candidate.path} was trained with more")
+        table.check(names, f", and {candidate.path} was trained with more")
         return names
-    found = dataset.features
+    found = tuple(name for name in table.names if name not in others)
     if candidate.features is not None and len(found) != candidate.features:
+        beside = f" beside {', '.join(map(repr, others))}" if others else ""
         raise WorkbenchError(
-            f"{dataset.path}: has {len(found)} columns beside {dataset.label!r}, but "
+            f"{table.path}: has {len(found)} columns{beside}, but "
             f"{candidate.path} takes {candidate.features}; it knows no names, so the table must have "
             "just its columns, in its order"
         )
     return found
 
 
-def _labels(dataset: Dataset, batch: Batch, known: dict[str, int]) -> Indexes:
-    values = batch.columns.column(dataset.label).to_pylist()
+def labels_of(
+    table: Table, column: str, batch: Batch, known: dict[str, int], *, complete: bool = True
+) -> Indexes:
+    """Return the classes that a column names, as indexes, shape (n,).
+
+    -1 stands for an empty value, which raises `WorkbenchError` if the column has to be `complete`;
+    a class that is not known always does.
+    """
+    values = batch.columns.column(column).to_pylist()
     found = np.empty(len(values), dtype=np.intp)
     for place, value in enumerate(values):
         index = known.get(value) if isinstance(value, str) else None
         if index is None:
-            index = _label(dataset, batch.first + place, value, known)
+            if not complete and (value is None or value != value):  # noqa: PLR0124 - NaN
+                index = -1
+            else:
+                where = f"{table.path}: row {batch.first + place}: column {column!r}"
+                index = _label(where, value, known)
         found[place] = index
     return found
 
 
-def _label(dataset: Dataset, row: int, value: object, known: dict[str, int]) -> int:
-    where = f"{dataset.path}: row {row}: column {dataset.label!r}"
+def _label(where: str, value: object, known: dict[str, int]) -> int:
     if value is None or value != value:  # noqa: PLR0124 - NaN
         raise WorkbenchError(f"{where} is empty: every row needs its true class")
     for name in (class_name(value), _whole(value)):
@@ -154,24 +168,28 @@ def _whole(value: object) -> str:
     return str(int(number)) if number.is_integer() else str(value)
 
 
-def _answers(
-    dataset: Dataset,
+def answers_of(
+    table: Table,
     batch: Batch,
     candidate: Candidate,
     names: Sequence[str],
     classes: tuple[str, ...],
 ) -> Answers:
-    rows = _rows(dataset, batch, candidate, names)
+    """Score some rows; classes are counted in the order of `classes`.
+
+    Raises `WorkbenchError` for whatever is wrong with a row or with what the model says of it.
+    """
+    rows = rows_of(table, batch, candidate, names)
     try:
         scores = candidate.score(rows)
     except ModelFailedError as error:
         row, cause = _culprit(rows, candidate, error)
         raise WorkbenchError(
-            f"{dataset.path}: row {batch.first + row}: {candidate.path}: {cause}"
+            f"{table.path}: row {batch.first + row}: {candidate.path}: {cause}"
         ) from error
     found = _by_class(scores, candidate.kind)
     if found is not None and candidate.kind is ScoreKind.PROBABILITY:
-        _check_probabilities(found, dataset, batch, candidate)
+        _check_probabilities(found, table, batch, candidate)
     if candidate.classes == classes:
         return Answers(scores.predicted, found)
     order = [candidate.classes.index(name) for name in classes]
@@ -180,20 +198,21 @@ def _answers(
     return Answers(places[scores.predicted], None if found is None else found[:, order])
 
 
-def _rows(dataset: Dataset, batch: Batch, candidate: Candidate, names: Sequence[str]) -> Floats:
+def rows_of(table: Table, batch: Batch, candidate: Candidate, names: Sequence[str]) -> Floats:
+    """Return rows as the model takes them, (n, d); what is missing is NaN. Raises `WorkbenchError`."""
     rows = np.empty(
         (batch.columns.num_rows, len(names)), dtype=object if candidate.text else np.float64
     )
     for place, name in enumerate(names):
         column = batch.columns.column(name)
-        values = _texts(column) if place in candidate.text else _numbers(dataset, batch, name)
+        values = _texts(column) if place in candidate.text else _numbers(table, batch, name)
         rows[:, place] = values
         if place not in candidate.may_be_missing:
             missing = values != values  # noqa: PLR0124 - NaN
             if np.any(missing):
                 row = batch.first + int(np.argmax(missing))
                 raise WorkbenchError(
-                    f"{dataset.path}: row {row}: column {name!r} has no value, and {candidate.path} "
+                    f"{table.path}: row {row}: column {name!r} has no value, and {candidate.path} "
                     "takes none that are missing; fill or leave out such rows, or train a pipeline "
                     "that imputes"
                 )
@@ -206,30 +225,39 @@ def _texts(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     return found
 
 
-def _numbers(dataset: Dataset, batch: Batch, name: str) -> Floats:
+def _numbers(table: Table, batch: Batch, name: str) -> Floats:
     """Return a column as numbers, NaN where there is none."""
     column = batch.columns.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = pc.utf8_trim_whitespace(column)
-            missing = pc.is_in(column, value_set=pa.array(MISSING, column.type))
-            column = pc.if_else(missing, pa.scalar(None, column.type), column)
-        found: Floats = np.asarray(
-            pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64
-        )
+        numbers = _cast(column)
+        found: Floats = np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowException:
         row, value = _no_number(column)
         raise WorkbenchError(
-            f"{dataset.path}: row {batch.first + row}: column {name!r}: {value!r} is no number, and "
+            f"{table.path}: row {batch.first + row}: column {name!r}: {value!r} is no number, and "
             "the model takes numbers there"
         ) from None
     endless = np.isinf(found)
     if endless.any():
         row = batch.first + int(np.argmax(endless))
-        raise WorkbenchError(f"{dataset.path}: row {row}: column {name!r} is infinite")
+        raise WorkbenchError(f"{table.path}: row {row}: column {name!r} is infinite")
     return found
+
+
+def _cast(column: pa.Array) -> pa.Array:
+    """Return a column as doubles; texts may have blanks around a number, or say that it is missing."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    try:
+        return pc.cast(column, pa.float64(), safe=False)
+    except pa.ArrowException:
+        if not is_text:
+            raise
+    # Looking at each text costs more than reading it as a number, which nearly all are.
+    column = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(column, value_set=pa.array(MISSING, column.type))
+    return pc.cast(pc.if_else(missing, pa.scalar(None, column.type), column), pa.float64())
 
 
 def _no_number(column: pa.Array) -> tuple[int, object]:
@@ -259,7 +287,9 @@ def _culprit(rows: Floats, candidate: Candidate, error: ModelFailedError) -> tup
 
 
 def _by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
-    """Return a score for each class, (n, K)."""
+    """Return a score for each class, (n, K); `None` if there is none."""
+    if kind is None:
+        return None
     if kind is ScoreKind.PROBABILITY:
         return scores.probabilities
     decisions = scores.decisions
@@ -268,9 +298,7 @@ def _by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
     return np.column_stack([-decisions, decisions])
 
 
-def _check_probabilities(
-    found: Floats, dataset: Dataset, batch: Batch, candidate: Candidate
-) -> None:
+def _check_probabilities(found: Floats, table: Table, batch: Batch, candidate: Candidate) -> None:
     sums = found.sum(axis=1)
     wrong = (np.abs(sums - 1.0) > SUM_TOLERANCE) | (found < 0.0).any(axis=1)
     if not wrong.any():
@@ -278,7 +306,7 @@ def _check_probabilities(
     row = int(np.argmax(wrong))
     values = ", ".join(f"{value:.4g}" for value in found[row, :8])
     raise WorkbenchError(
-        f"{dataset.path}: row {batch.first + row}: the probabilities that {candidate.path} gives "
+        f"{table.path}: row {batch.first + row}: the probabilities that {candidate.path} gives "
         f"({values}) add up to {sums[row]:.4g} and not to 1, or one is negative: normalise them "
         "in the model, for instance with CalibratedClassifierCV"
     )

@@ -79,10 +79,10 @@ def evaluate_command(**options: Any) -> None:
     try:
         costs = costs_of(options["cost_fp"], options["cost_fn"])
         dataset, question, origin = _read(options)
-        with _progress() as progress:
-            task = progress.add_task(dataset.path.name, total=dataset.rows())
+        with progress() as bar:
+            task = bar.add_task(dataset.path.name, total=dataset.rows())
             memory = options["memory"] * 2**20
-            sample = score(dataset, question, memory, lambda rows: progress.advance(task, rows))
+            sample = score(dataset, question, memory, lambda rows: bar.advance(task, rows))
         with sample:
             found = evaluate(sample, Settings(options["confidence"], costs))
         if options["html"] is not None:
@@ -104,13 +104,16 @@ def missing(error: ImportError) -> InputError:
     return InputError(f'needs {error.name}: pip install "assay[workbench]"')
 
 
-def _progress() -> Progress:
+def progress() -> Progress:
+    """Return what shows how many rows of all are done, to a person and to no file."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 
