@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay_server.models.classes import class_name
+from assay_server.reference import category_of
 from assay_workbench.candidate import Candidate, ModelFailedError, ScoreKind, Scores
 from assay_workbench.dataset import Batch, Dataset
 from assay_workbench.errors import WorkbenchError
@@ -136,7 +137,7 @@ def _label(dataset: Dataset, row: int, value: object, known: dict[str, int]) -> 
     where = f"{dataset.path}: row {row}: column {dataset.label!r}"
     if value is None or value != value:  # noqa: PLR0124 - NaN
         raise WorkbenchError(f"{where} is empty: every row needs its true class")
-    for name in (class_name(value), _whole(value)):
+    for name in (class_name(value), whole(value)):
         if name in known:
             return known[name]
     raise WorkbenchError(
@@ -145,7 +146,7 @@ def _label(dataset: Dataset, row: int, value: object, known: dict[str, int]) -> 
     )
 
 
-def _whole(value: object) -> str:
+def whole(value: object) -> str:
     """Return the text of a whole number without its zeros: a CSV may say 1.0 for the class 1."""
     try:
         number = float(str(value))
@@ -169,7 +170,7 @@ def _answers(
         raise WorkbenchError(
             f"{dataset.path}: row {batch.first + row}: {candidate.path}: {cause}"
         ) from error
-    found = _by_class(scores, candidate.kind)
+    found = by_class(scores, candidate.kind)
     if found is not None and candidate.kind is ScoreKind.PROBABILITY:
         _check_probabilities(found, dataset, batch, candidate)
     if candidate.classes == classes:
@@ -186,7 +187,7 @@ def _rows(dataset: Dataset, batch: Batch, candidate: Candidate, names: Sequence[
     )
     for place, name in enumerate(names):
         column = batch.columns.column(name)
-        values = _texts(column) if place in candidate.text else _numbers(dataset, batch, name)
+        values = texts(column) if place in candidate.text else numbers(dataset, batch, name)
         rows[:, place] = values
         if place not in candidate.may_be_missing:
             missing = values != values  # noqa: PLR0124 - NaN
@@ -200,13 +201,15 @@ def _rows(dataset: Dataset, batch: Batch, candidate: Candidate, names: Sequence[
     return rows
 
 
-def _texts(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def texts(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    """Return a column as names, NaN where there is none; a number is named as in a CSV."""
     found = np.empty(len(column), dtype=object)
-    found[:] = [math.nan if value is None else value for value in column.to_pylist()]
+    names = (category_of(value) for value in column.to_pylist())
+    found[:] = [math.nan if name is None else name for name in names]
     return found
 
 
-def _numbers(dataset: Dataset, batch: Batch, name: str) -> Floats:
+def numbers(dataset: Dataset, batch: Batch, name: str) -> Floats:
     """Return a column as numbers, NaN where there is none."""
     column = batch.columns.column(name)
     if pa.types.is_dictionary(column.type):
@@ -258,7 +261,7 @@ def _culprit(rows: Floats, candidate: Candidate, error: ModelFailedError) -> tup
     return low, " ".join(told.split())[:300]
 
 
-def _by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
+def by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
     """Return a score for each class, (n, K)."""
     if kind is ScoreKind.PROBABILITY:
         return scores.probabilities

@@ -21,6 +21,7 @@ _COMMANDS = {
     },
     "evaluate": ("assay_workbench.commands.evaluate", "evaluate_command"),
     "advise": ("assay_workbench.commands.advise", "advise_command"),
+    "train": ("assay_workbench.commands.train", "train_command"),
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }
 """Module and object of every command."""
