@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay_server.models.classes import class_name
+from assay_server.reference import category_of
 from assay_workbench.candidate import Candidate, ModelFailedError, ScoreKind, Scores
 from assay_workbench.dataset import Batch, Dataset, Table
 from assay_workbench.errors import WorkbenchError
@@ -150,7 +151,7 @@ def labels_of(
 def _label(where: str, value: object, known: dict[str, int]) -> int:
     if value is None or value != value:  # noqa: PLR0124 - NaN
         raise WorkbenchError(f"{where} is empty: every row needs its true class")
-    for name in (class_name(value), _whole(value)):
+    for name in (class_name(value), whole(value)):
         if name in known:
             return known[name]
     raise WorkbenchError(
@@ -159,7 +160,7 @@ def _label(where: str, value: object, known: dict[str, int]) -> int:
     )
 
 
-def _whole(value: object) -> str:
+def whole(value: object) -> str:
     """Return the text of a whole number without its zeros: a CSV may say 1.0 for the class 1."""
     try:
         number = float(str(value))
@@ -187,7 +188,7 @@ def answers_of(
         raise WorkbenchError(
             f"{table.path}: row {batch.first + row}: {candidate.path}: {cause}"
         ) from error
-    found = _by_class(scores, candidate.kind)
+    found = by_class(scores, candidate.kind)
     if found is not None and candidate.kind is ScoreKind.PROBABILITY:
         _check_probabilities(found, table, batch, candidate)
     if candidate.classes == classes:
@@ -205,7 +206,7 @@ def rows_of(table: Table, batch: Batch, candidate: Candidate, names: Sequence[st
     )
     for place, name in enumerate(names):
         column = batch.columns.column(name)
-        values = _texts(column) if place in candidate.text else _numbers(table, batch, name)
+        values = texts(column) if place in candidate.text else numbers(table, batch, name)
         rows[:, place] = values
         if place not in candidate.may_be_missing:
             missing = values != values  # noqa: PLR0124 - NaN
@@ -219,13 +220,15 @@ def rows_of(table: Table, batch: Batch, candidate: Candidate, names: Sequence[st
     return rows
 
 
-def _texts(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def texts(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    """Return a column as names, NaN where there is none; a number is named as in a CSV."""
     found = np.empty(len(column), dtype=object)
-    found[:] = [math.nan if value is None else value for value in column.to_pylist()]
+    names = (category_of(value) for value in column.to_pylist())
+    found[:] = [math.nan if name is None else name for name in names]
     return found
 
 
-def _numbers(table: Table, batch: Batch, name: str) -> Floats:
+def numbers(table: Table, batch: Batch, name: str) -> Floats:
     """Return a column as numbers, NaN where there is none."""
     column = batch.columns.column(name)
     if pa.types.is_dictionary(column.type):
@@ -286,7 +289,7 @@ def _culprit(rows: Floats, candidate: Candidate, error: ModelFailedError) -> tup
     return low, " ".join(told.split())[:300]
 
 
-def _by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
+def by_class(scores: Scores, kind: ScoreKind | None) -> Floats | None:
     """Return a score for each class, (n, K); `None` if there is none."""
     if kind is None:
         return None

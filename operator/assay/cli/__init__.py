@@ -21,6 +21,7 @@ _COMMANDS = {
     },
     "evaluate": ("assay_workbench.commands.evaluate", "evaluate_command"),
     "advise": ("assay_workbench.commands.advise", "advise_command"),
+    "train": ("assay_workbench.commands.train", "train_command"),
     "package": ("assay_workbench.commands.package", "package_command"),
     "score": ("assay_workbench.commands.score", "score_command"),
     "compare-scores": ("assay_workbench.commands.compare_scores", "compare_scores_command"),
