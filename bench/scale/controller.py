@@ -4,9 +4,11 @@
 members' Prometheus is never asked, which leaves what ticking costs by itself.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +25,25 @@ from fleet import Cluster
 from .clusters import SYSTEM
 
 _PORT = 18080
+_LOOKS = "assay_reconcile_duration_seconds_count"
 NO_QUERIES = "BENCH_NO_QUERIES"
 
 
 @dataclass
 class Controller:
-    """A process that is measured."""
+    """A process that is measured.
+
+    Attributes
+    ----------
+    port
+        Of its metrics.
+    counter
+        The metric that counts its looks.
+    """
 
     process: subprocess.Popen[bytes]
+    port: int = _PORT
+    counter: str = _LOOKS
 
     @classmethod
     def start(cls, hub: Cluster, log: Path, *, queries: bool = True) -> Self:
@@ -62,7 +75,7 @@ class Controller:
     def cpu_seconds(self) -> float:
         """User and system time since it started; one that has ended measures nothing."""
         if self.process.poll() is not None:
-            raise RuntimeError(f"the operator has ended with code {self.process.returncode}")
+            raise RuntimeError(f"the controller has ended with code {self.process.returncode}")
         return sum(each.seconds for each in processes() if each.pid == self.process.pid)
 
     @property
@@ -71,17 +84,25 @@ class Controller:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.split("VmRSS:")[1].split()[0]) / 1024.0
 
+    async def share(self, seconds: float) -> float:
+        """Return the share of a core that it takes in the next `seconds`."""
+        before, began = self.cpu_seconds, time.monotonic()
+        await asyncio.sleep(seconds)
+        return (self.cpu_seconds - before) / (time.monotonic() - began)
+
     def looks(self) -> float:
-        """Return how many looks the operator has taken; 0 while it does not answer."""
+        """Return how many looks it has taken; 0 while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=5
+            ) as answer:
                 text = answer.read().decode()
         except OSError:
             return 0.0
         return sum(
-            float(line.split()[1])
+            float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()
-            if line.startswith("assay_reconcile_duration_seconds_count")
+            if line.startswith(self.counter)
         )
 
 
