@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
 from assay.members import resources
 from assay.members.api import Api
@@ -92,6 +93,7 @@ class Figure:
     value: float
     unit: str
 
+    @override
     def __str__(self) -> str:
         digits = 0 if self.value >= 100 else 1
         return f"{self.value:.{digits}f} {self.unit}".rstrip()
