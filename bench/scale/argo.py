@@ -47,7 +47,7 @@ from fleet.progress import Screen
 
 from . import deployments
 from .clusters import HUB, NAMESPACE, connect, control_plane_cpu_seconds, control_planes, writes
-from .controller import Controller, Simulated
+from .controller import Controller, Simulated, free_port
 from .deployments import Applied, client, name_of
 from .operator_load import (
     LONGEST_SECONDS,
@@ -70,7 +70,6 @@ PROGRAM = Program(
 )
 THROTTLE = ("--rollout-threads=50", "--qps=1000", "--burst=2000")
 """As shipped: 10, 40 and 80."""
-METRICS, HEALTH = 18090, 18091
 
 RATES = (1.0, 5.0)
 REPLICAS = 10
@@ -160,18 +159,19 @@ def argo(hub: Cluster, log: Path, template: Document) -> Subject:
     """Return Argo Rollouts, with Rollouts whose pods have the given template."""
 
     def start() -> Controller:
+        port = free_port()
         command = [
             str(PROGRAM.path),
             f"--kubeconfig={hub.kubeconfig}",
             "--leader-elect=false",
             "--loglevel=warn",
-            f"--metricsPort={METRICS}",
-            f"--healthzPort={HEALTH}",
+            f"--metricsPort={port}",
+            f"--healthzPort={free_port()}",
             *THROTTLE,
         ]
         with log.open("ab") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        return Controller(process, METRICS, "rollout_reconcile_count")
+        return Controller(process, port, "rollout_reconcile_count")
 
     return Subject(
         "Argo Rollouts",

@@ -6,6 +6,7 @@ members' Prometheus is never asked, which leaves what ticking costs by itself.
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,6 @@ from fleet import Cluster
 
 from .clusters import SYSTEM
 
-_PORT = 18080
 _LOOKS = "assay_reconcile_duration_seconds_count"
 NO_QUERIES = "BENCH_NO_QUERIES"
 
@@ -42,18 +42,19 @@ class Controller:
     """
 
     process: subprocess.Popen[bytes]
-    port: int = _PORT
+    port: int
     counter: str = _LOOKS
 
     @classmethod
     def start(cls, hub: Cluster, log: Path, *, queries: bool = True) -> Self:
         """Start the operator on `hub`; it writes its log to `log`."""
+        port = free_port()
         environment = {
             **os.environ,
             "KUBECONFIG": str(hub.kubeconfig),
             "ASSAY_NAMESPACE": SYSTEM,
             "ASSAY_SERVER_IMAGE": "localhost/assay-server:bench",
-            "ASSAY_METRICS_PORT": str(_PORT),
+            "ASSAY_METRICS_PORT": str(port),
             "ASSAY_LOG_LEVEL": "warning",
             # An image has bytecode; its first start makes it here.
             "PYTHONDONTWRITEBYTECODE": "",
@@ -62,9 +63,10 @@ class Controller:
         }
         command = [sys.executable, "-m", "bench.scale.controller"]
         with log.open("ab") as output:
-            return cls(
-                subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
+        return cls(process, port)
 
     def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -122,6 +124,13 @@ class Simulated:
         """Ask it to end, and wait."""
         self.process.terminate()
         self.process.wait(30)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 async def _nothing(*_: object, **__: object) -> None:
