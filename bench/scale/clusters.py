@@ -3,7 +3,9 @@
 import base64
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from bench.server.comparison.machine import processes
 from fleet import Cluster, Fleet, addons
+from fleet.processes import in_namespace
 from fleet.progress import Silent
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +30,17 @@ _ADDRESSES = {
 """A fleet has 254 addresses for Services; nobody routes to these."""
 
 _GATEWAY_KINDS = ("httproutes.gateway.networking.k8s.io",)
+_WRITES = frozenset(("APPLY", "DELETE", "PATCH", "POST", "PUT"))
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 @contextlib.contextmanager
 def control_planes(members: Sequence[str]) -> Iterator[dict[str, Cluster]]:
-    """Make the hub and `members`, with the kinds that Assay needs and nothing that runs pods."""
-    fleet = Fleet.up(FLEET, (HUB, *members), addons=False)
+    """Make the hub and `members`, with the kinds that Assay needs and nothing that runs pods.
+
+    The hub may be a member, too.
+    """
+    fleet = Fleet.up(FLEET, tuple(dict.fromkeys((HUB, *members))), addons=False)
     try:
         clusters = dict(fleet.clusters)
         routes = [
@@ -47,7 +55,8 @@ def control_planes(members: Sequence[str]) -> Iterator[dict[str, Cluster]]:
             for program in _OF_NODES:
                 cluster.stop(program)
             cluster.api().create(_namespace(each) for each in (NAMESPACE, SYSTEM))
-            cluster.api().create(assay if name == HUB else routes)
+            cluster.api().create(assay if name == HUB else ())
+            cluster.api().create(routes if name in members else ())
             cluster.kubectl("create", "-f", "-", input=json.dumps(_ADDRESSES))
         yield clusters
     finally:
@@ -79,19 +88,38 @@ def connect(hub: Cluster, members: Sequence[Cluster], prometheus: str) -> None:
 
 def requests_written(cluster: Cluster) -> int:
     """Return how many writes the API server has answered since it started."""
-    text = cluster.kubectl("get", "--raw", "/metrics")
-    total = 0.0
-    for line in text.splitlines():
-        if line.startswith("apiserver_request_total{") and any(
-            f'verb="{verb}"' in line for verb in ("APPLY", "DELETE", "PATCH", "POST", "PUT")
-        ):
-            total += float(line.rsplit(" ", 1)[1])
-    return int(total)
+    return writes(cluster).total()
 
 
-def control_plane_cpu_seconds() -> float:
-    """Return the CPU that all API servers and etcds on this machine have taken."""
-    return sum(each.seconds for each in processes() if _program(each.pid) in _OF_CONTROL_PLANES)
+def writes(cluster: Cluster) -> Counter[str]:
+    """Return how many writes of each kind of object the API server has answered since it started."""
+    return written(cluster.kubectl("get", "--raw", "/metrics"))
+
+
+def written(metrics: str) -> Counter[str]:
+    """Return how many writes of each resource (`deployments/status`, say) an API server counts."""
+    found: Counter[str] = Counter()
+    for line in metrics.splitlines():
+        if not line.startswith("apiserver_request_total{"):
+            continue
+        labels = dict(_LABEL.findall(line))
+        if labels["verb"] in _WRITES:
+            resource = "/".join(filter(None, (labels["resource"], labels["subresource"])))
+            found[resource] += int(float(line.rsplit(" ", 1)[1]))
+    return found
+
+
+def control_plane_cpu_seconds(clusters: Iterable[Cluster]) -> float:
+    """Return the CPU that the API servers and etcds of these clusters have taken."""
+    theirs = set[int]()
+    for cluster in clusters:
+        inode = Path("/run/netns", cluster.netns).stat().st_ino
+        theirs |= in_namespace("net", inode)
+    return sum(
+        each.seconds
+        for each in processes()
+        if each.pid in theirs and _program(each.pid) in _OF_CONTROL_PLANES
+    )
 
 
 def _program(pid: int) -> str:

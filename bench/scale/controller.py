@@ -4,9 +4,12 @@
 members' Prometheus is never asked, which leaves what ticking costs by itself.
 """
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,25 +25,36 @@ from fleet import Cluster
 
 from .clusters import SYSTEM
 
-_PORT = 18080
+_LOOKS = "assay_reconcile_duration_seconds_count"
 NO_QUERIES = "BENCH_NO_QUERIES"
 
 
 @dataclass
 class Controller:
-    """A process that is measured."""
+    """A process that is measured.
+
+    Attributes
+    ----------
+    port
+        Of its metrics.
+    counter
+        The metric that counts its looks.
+    """
 
     process: subprocess.Popen[bytes]
+    port: int
+    counter: str = _LOOKS
 
     @classmethod
     def start(cls, hub: Cluster, log: Path, *, queries: bool = True) -> Self:
         """Start the operator on `hub`; it writes its log to `log`."""
+        port = free_port()
         environment = {
             **os.environ,
             "KUBECONFIG": str(hub.kubeconfig),
             "ASSAY_NAMESPACE": SYSTEM,
             "ASSAY_SERVER_IMAGE": "localhost/assay-server:bench",
-            "ASSAY_METRICS_PORT": str(_PORT),
+            "ASSAY_METRICS_PORT": str(port),
             "ASSAY_LOG_LEVEL": "warning",
             # An image has bytecode; its first start makes it here.
             "PYTHONDONTWRITEBYTECODE": "",
@@ -49,9 +63,10 @@ class Controller:
         }
         command = [sys.executable, "-m", "bench.scale.controller"]
         with log.open("ab") as output:
-            return cls(
-                subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
+        return cls(process, port)
 
     def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -62,7 +77,7 @@ class Controller:
     def cpu_seconds(self) -> float:
         """User and system time since it started; one that has ended measures nothing."""
         if self.process.poll() is not None:
-            raise RuntimeError(f"the operator has ended with code {self.process.returncode}")
+            raise RuntimeError(f"the controller has ended with code {self.process.returncode}")
         return sum(each.seconds for each in processes() if each.pid == self.process.pid)
 
     @property
@@ -71,17 +86,25 @@ class Controller:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.split("VmRSS:")[1].split()[0]) / 1024.0
 
+    async def share(self, seconds: float) -> float:
+        """Return the share of a core that it takes in the next `seconds`."""
+        before, began = self.cpu_seconds, time.monotonic()
+        await asyncio.sleep(seconds)
+        return (self.cpu_seconds - before) / (time.monotonic() - began)
+
     def looks(self) -> float:
-        """Return how many looks the operator has taken; 0 while it does not answer."""
+        """Return how many looks it has taken; 0 while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=5
+            ) as answer:
                 text = answer.read().decode()
         except OSError:
             return 0.0
         return sum(
-            float(line.split()[1])
+            float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()
-            if line.startswith("assay_reconcile_duration_seconds_count")
+            if line.startswith(self.counter)
         )
 
 
@@ -101,6 +124,13 @@ class Simulated:
         """Ask it to end, and wait."""
         self.process.terminate()
         self.process.wait(30)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 async def _nothing(*_: object, **__: object) -> None:

@@ -20,6 +20,8 @@ from .clusters import NAMESPACE, ROOT
 EXAMPLE = ROOT / "examples/breast-cancer/modeldeployment.yaml"
 AT_ONCE = 16
 INTERVAL_SECONDS = 10
+MODEL_DEPLOYMENTS = resources.path("ModelDeployment", NAMESPACE)
+DEPLOYMENTS = resources.path("Deployment", NAMESPACE)
 
 
 def name_of(place: int) -> str:
@@ -61,25 +63,25 @@ async def create(hub: Api, places: Sequence[int], members: int) -> None:
     await all_of([partial(hub.apply, manifest(place, members)) for place in places])
 
 
-async def patch(hub: Api, name: str, spec: dict[str, Any]) -> None:
-    """Merge `spec` into a ModelDeployment's."""
+async def patch(
+    hub: Api, name: str, spec: dict[str, Any], collection: str = MODEL_DEPLOYMENTS
+) -> None:
+    """Merge `spec` into a ModelDeployment's, or another object's in `collection`."""
     await hub.request(
         "PATCH",
-        resources.path("ModelDeployment", NAMESPACE, name),
+        f"{collection}/{name}",
         body={"spec": spec},
         content_type=MERGE,
         seconds=60,
     )
 
 
-async def statuses(hub: Api) -> list[dict[str, Any]]:
-    """Return the status of every ModelDeployment, with its generation."""
+async def statuses(hub: Api, collection: str = MODEL_DEPLOYMENTS) -> list[dict[str, Any]]:
+    """Return the status of every object in `collection`, with its generation."""
     found: list[dict[str, Any]] = []
     query = {"limit": "500"}
     while True:
-        answer = await hub.request(
-            "GET", resources.path("ModelDeployment", NAMESPACE), query=query, seconds=60
-        )
+        answer = await hub.request("GET", collection, query=query, seconds=60)
         found += [
             {"generation": each["metadata"]["generation"], **(each.get("status") or {})}
             for each in answer["items"]
@@ -102,12 +104,16 @@ def on_trial(status: dict[str, Any]) -> bool:
 
 
 async def until(
-    hub: Api, what: str, how: Callable[[dict[str, Any]], bool], seconds: float
+    hub: Api,
+    what: str,
+    how: Callable[[dict[str, Any]], bool],
+    seconds: float,
+    collection: str = MODEL_DEPLOYMENTS,
 ) -> float:
-    """Wait until all ModelDeployments are so; return the seconds it took."""
+    """Wait until all objects in `collection` are so; return the seconds it took."""
     began = time.monotonic()
     while True:
-        found = await statuses(hub)
+        found = await statuses(hub, collection)
         count = sum(map(how, found))
         print(
             f"\r  {count} of {len(found)} {what}, {time.monotonic() - began:.0f} s ",
@@ -123,13 +129,19 @@ async def until(
 
 
 class Applied:
-    """When each Deployment was first seen with a mark; one watch per cluster.
+    """When each workload was first seen with a mark; one watch per cluster.
 
-    The mark is an annotation or the number of replicas: whatever `mark_of` returns.
+    The mark is an annotation or the number of replicas: whatever `mark_of` returns. A workload goes
+    by its own name unless `name_of` returns another.
     """
 
-    def __init__(self, mark_of: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(
+        self,
+        mark_of: Callable[[dict[str, Any]], object],
+        name_of: Callable[[dict[str, Any]], str] = lambda document: document["metadata"]["name"],
+    ) -> None:
         self._mark_of = mark_of
+        self._name_of = name_of
         self.seen: dict[tuple[str, object], float] = {}
 
     def replace(self, documents: list[dict[str, Any]]) -> None:
@@ -139,18 +151,20 @@ class Applied:
 
     def put(self, document: dict[str, Any]) -> None:
         """Take one object."""
-        key = document["metadata"]["name"], self._mark_of(document)
+        key = self._name_of(document), self._mark_of(document)
         self.seen.setdefault(key, time.monotonic())
 
     def remove(self, document: dict[str, Any]) -> None:
         """Nothing is measured."""
 
 
-async def watched(apis: Sequence[Api], applied: Sequence[Applied]) -> list[asyncio.Task[None]]:
-    """Watch the Deployments of each cluster."""
+async def watched(
+    apis: Sequence[Api], applied: Sequence[Applied], collection: str = DEPLOYMENTS
+) -> list[asyncio.Task[None]]:
+    """Watch the Deployments of each cluster, or other workloads."""
     tasks = []
     for api, store in zip(apis, applied, strict=True):
-        watch = Watch(api, resources.path("Deployment", NAMESPACE), store)
+        watch = Watch(api, collection, store)
         tasks.append(asyncio.create_task(watch.run()))
         await watch.synced.wait()
     return tasks

@@ -105,6 +105,26 @@ async def applied_everywhere(
     return [max(store.seen[name, mark] for store in stores) for name in names]
 
 
+async def timed(
+    apis: Sequence[Api],
+    stores: Sequence[Applied],
+    names: Sequence[str],
+    mark: object,
+    rate: float,
+    job: Callable[[int], Awaitable[object]],
+    collection: str = deployments.DEPLOYMENTS,
+) -> list[float]:
+    """Return the seconds from the start of each `job` until the last cluster shows `mark` for its name."""
+    watches = await deployments.watched(apis, stores, collection)
+    try:
+        starts = await paced(len(names), rate, job)
+        ends = await applied_everywhere(stores, names, mark)
+    finally:
+        for task in watches:
+            task.cancel()
+    return [end - start for start, end in zip(starts, ends, strict=True)]
+
+
 async def by_plain_applies(members: Sequence[Api], count: int, rate: float) -> list[float]:
     """Change Deployments of our shape by plain server-side applies; return the latencies."""
     found = await members[0].get(
@@ -125,12 +145,8 @@ async def by_plain_applies(members: Sequence[Api], count: int, rate: float) -> l
         [partial(api.apply, document(place, 1)) for api in members for place in range(count)]
     )
     stores = [Applied(desired) for _ in members]
-    watches = await deployments.watched(members, stores)
-    starts = await paced(count, rate, change)
     names = [f"plain-{place:04d}" for place in range(count)]
-    ends = await applied_everywhere(stores, names, 2)
-    for task in watches:
-        task.cancel()
+    taken = await timed(members, stores, names, 2, rate, change)
     await deployments.all_of(
         [
             partial(api.delete, resources.path("Deployment", NAMESPACE, name))
@@ -138,7 +154,7 @@ async def by_plain_applies(members: Sequence[Api], count: int, rate: float) -> l
             for name in names
         ]
     )
-    return [end - start for start, end in zip(starts, ends, strict=True)]
+    return taken
 
 
 async def by_the_operator(
@@ -146,7 +162,6 @@ async def by_the_operator(
 ) -> list[float]:
     """Give ModelDeployments so many ``replicas`` in each member; return the latencies."""
     stores = [Applied(desired) for _ in members]
-    watches = await deployments.watched(members, stores)
     revision = {
         each["metadata"]["labels"][resources.DEPLOYMENT]: each["metadata"]["name"]
         for each in (
@@ -156,12 +171,12 @@ async def by_the_operator(
         )["items"]
     }
     wanted = {"serving": {"replicas": replicas * len(members)}}
-    starts = await paced(count, rate, lambda place: deployments.patch(hub, name_of(place), wanted))
     names = [revision[name_of(place)] for place in range(count)]
-    ends = await applied_everywhere(stores, names, replicas)
-    for task in watches:
-        task.cancel()
-    return [end - start for start, end in zip(starts, ends, strict=True)]
+
+    async def change(place: int) -> None:
+        await deployments.patch(hub, name_of(place), wanted)
+
+    return await timed(members, stores, names, replicas, rate, change)
 
 
 @dataclass
@@ -189,12 +204,13 @@ class Bench:
         """Return the writes that all API servers have answered."""
         return sum(requests_written(cluster) for cluster in self.clusters.values())
 
+    def servers_cpu(self) -> float:
+        """Return the CPU seconds that all API servers and etcds have taken."""
+        return control_plane_cpu_seconds(self.clusters.values())
+
     async def share(self) -> str:
         """Return what the operator takes of a core in the next minute."""
-        before, began = self.controller.cpu_seconds, time.monotonic()
-        await asyncio.sleep(STEADY_SECONDS)
-        taken = (self.controller.cpu_seconds - before) / (time.monotonic() - began)
-        return f"{100 * taken:.1f} % of a core"
+        return f"{100 * await self.controller.share(STEADY_SECONDS):.1f} % of a core"
 
 
 async def first(bench: Bench) -> None:
@@ -215,7 +231,7 @@ async def change(bench: Bench, changes: int) -> None:
         bench.report.add(f"a change by plain applies, {rate:g}/s", quantiles(plain))
         await asyncio.sleep(SETTLE_SECONDS)
         before, began = bench.written(), time.monotonic()
-        ours, servers = bench.controller.cpu_seconds, control_plane_cpu_seconds()
+        ours, servers = bench.controller.cpu_seconds, bench.servers_cpu()
         taken = await by_the_operator(bench.hub, bench.members, changes, rate, replicas)
         await asyncio.sleep(SETTLE_SECONDS)
         bench.report.add(f"a change by the operator, {rate:g}/s", quantiles(taken))
@@ -226,23 +242,35 @@ async def change(bench: Bench, changes: int) -> None:
         made -= round((time.monotonic() - began) * LEASES_PER_SECOND)
         bench.report.add("  writes per change", f"{made / changes:.1f}")
         ours = (bench.controller.cpu_seconds - ours) / changes
-        servers = (control_plane_cpu_seconds() - servers) / changes
+        servers = (bench.servers_cpu() - servers) / changes
         cpu = f"operator {1000 * ours:.0f} ms, API servers and etcd {1000 * servers:.0f} ms"
         bench.report.add("  CPU per change", cpu)
+
+
+async def restarted(
+    controller: Controller, start: Callable[[], Controller], count: int
+) -> tuple[Controller, float]:
+    """Stop a controller and start it; return the new one and after how long it has taken `count` looks."""
+    controller.stop()
+    began = time.monotonic()
+    controller = start()
+    try:
+        while (looks := controller.looks()) < count:
+            if time.monotonic() - began > LONGEST_SECONDS or controller.process.poll() is not None:
+                raise TimeoutError(f"{looks:.0f} of {count} looks after a restart")
+            await asyncio.sleep(0.2)
+    except BaseException:
+        controller.stop()
+        raise
+    return controller, time.monotonic() - began
 
 
 async def restart(bench: Bench, log: Path) -> None:
     """Stop the operator at rest and start it, until it has looked at everything."""
     await asyncio.sleep(QUIET_SECONDS)
     before = bench.written()
-    bench.controller.stop()
-    began = time.monotonic()
-    bench.controller = Controller.start(bench.clusters[HUB], log)
-    while (looks := bench.controller.looks()) < bench.count:
-        if time.monotonic() - began > LONGEST_SECONDS:
-            raise TimeoutError(f"{looks:.0f} of {bench.count} looks after a restart")
-        await asyncio.sleep(0.2)
-    seconds = time.monotonic() - began
+    start = partial(Controller.start, bench.clusters[HUB], log)
+    bench.controller, seconds = await restarted(bench.controller, start, bench.count)
     bench.report.add("restart until everything was looked at", f"{seconds:.1f} s")
     await asyncio.sleep(SETTLE_SECONDS)
     bench.report.add("writes in a restart, Leases too", str(bench.written() - before))

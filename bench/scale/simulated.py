@@ -1,7 +1,8 @@
 """Controllers of a cluster without nodes: every pod that is asked for is ready at once.
 
 Run as a process of its own (``python -m bench.scale.simulated KUBECONFIG...``), so that its CPU is not
-the operator's. Deployments and StatefulSets of Assay get the status that Kubernetes would give them.
+a controller's. Deployments and StatefulSets of Assay and ReplicaSets of Argo Rollouts get the status that
+Kubernetes would give them.
 """
 
 import asyncio
@@ -16,12 +17,22 @@ from assay.members.errors import ApiError, MemberError
 from assay.members.kubeconfig import Credentials
 from assay.members.watch import Watch
 
+_PODS = ("replicas", "readyReplicas", "availableReplicas")
+REPLICA_SETS = "/apis/apps/v1/replicasets"
+ANSWERED = {
+    resources.path("Deployment"): (resources.MANAGED, (*_PODS, "updatedReplicas")),
+    resources.path("StatefulSet"): (resources.MANAGED, (*_PODS, "updatedReplicas")),
+    REPLICA_SETS: ("rollouts-pod-template-hash", (*_PODS, "fullyLabeledReplicas")),
+}
+"""The workloads that are answered for: where, with which labels, and the counts in their status."""
+
 
 class Controllers:
     """Answers for one kind of workload in one cluster."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, kind: str) -> None:
         self._api = api
+        self._kind = kind
         self._tasks: set[asyncio.Task[None]] = set()
 
     def replace(self, documents: list[dict[str, Any]]) -> None:
@@ -43,9 +54,9 @@ class Controllers:
 
     async def _ready(self, document: dict[str, Any]) -> None:
         metadata, wanted = document["metadata"], document["spec"]["replicas"]
-        kind = "StatefulSet" if "serviceName" in document["spec"] else "Deployment"
-        path = resources.path(kind, metadata["namespace"], metadata["name"])
-        counts = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
+        prefix, _, plural = self._kind.rpartition("/")
+        path = f"{prefix}/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
+        counts = ANSWERED[self._kind][1]
         status = {
             "observedGeneration": metadata["generation"],
             **dict.fromkeys(counts, wanted),
@@ -75,11 +86,9 @@ async def main(members: dict[str, Credentials]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     apis = [Api(credentials, name) for name, credentials in members.items()]
     watches = [
-        asyncio.create_task(
-            Watch(api, resources.path(kind), Controllers(api), selector=resources.MANAGED).run()
-        )
+        asyncio.create_task(Watch(api, kind, Controllers(api, kind), selector=selector).run())
         for api in apis
-        for kind in ("Deployment", "StatefulSet")
+        for kind, (selector, _) in ANSWERED.items()
     ]
     await stop.wait()
     for task in watches:

@@ -25,12 +25,14 @@ from .operator_load import LONGEST_SECONDS, MEMBERS, NOBODY
 WRITES = 60
 
 
-async def cost(what: str, write: Callable[[int], Awaitable[object]]) -> None:
+async def cost(
+    clusters: dict[str, Cluster], what: str, write: Callable[[int], Awaitable[object]]
+) -> None:
     """Print the CPU of one write."""
-    before = control_plane_cpu_seconds()
+    before = control_plane_cpu_seconds(clusters.values())
     for number in range(WRITES):
         await write(number)
-    taken = (control_plane_cpu_seconds() - before) / WRITES
+    taken = (control_plane_cpu_seconds(clusters.values()) - before) / WRITES
     print(f"{what:44} {1000 * taken:.1f} ms of CPU", flush=True)
 
 
@@ -68,10 +70,10 @@ async def measure(clusters: dict[str, Cluster]) -> None:
         async def patch(number: int) -> None:
             await deployments.patch(hub, name_of(0), {"serving": {"replicas": 3 + number % 5}})
 
-        await cost("a ModelDeployment's status", partial(apply_status, hub, ours))
-        await cost("a ModelDeployment's spec", patch)
-        await cost("a ModelCluster's status", partial(apply_status, hub, cluster))
-        await cost("a Deployment", scale)
+        await cost(clusters, "a ModelDeployment's status", partial(apply_status, hub, ours))
+        await cost(clusters, "a ModelDeployment's spec", patch)
+        await cost(clusters, "a ModelCluster's status", partial(apply_status, hub, cluster))
+        await cost(clusters, "a Deployment", scale)
     finally:
         await hub.close()
         await member.close()

@@ -30,8 +30,6 @@ from sklearn.preprocessing import StandardScaler
 from assay_workbench.candidate import Candidate, Rule
 
 ROWS_OF_A_BATCH = 1000
-TRUSTED = ("sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration")
-"""What skops does not know of a calibrated model; a server is told by the chart's `operator.trustedTypes`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def measure(data: Data, name: str, classifier: object, models: int, runs: int) -
         path = Path(folder) / "model.skops"
         skops.io.dump(pipeline, path)
         size = path.stat().st_size / 1024
-        candidate = Candidate(path, Rule(), TRUSTED)
+        candidate = Candidate(path, Rule())
     row = data.unseen[:1].astype(float)
     batch = np.resize(data.unseen, (ROWS_OF_A_BATCH, data.unseen.shape[1])).astype(float)
     predicted = pipeline.predict(data.unseen)

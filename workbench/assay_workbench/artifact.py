@@ -24,6 +24,7 @@ import numpy as np
 import skops.io
 from skops.io.exceptions import UnsupportedTypeException
 
+from assay_server.artifacts.skops_file import HARMLESS
 from assay_server.reference import MEMBER, Reference
 from assay_workbench.errors import WorkbenchError
 
@@ -65,6 +66,11 @@ def write(model: object, path: Path, reference: Reference | None = None) -> str:
     with replaced(path) as file:
         file.write(content.getbuffer())
     return f"sha256:{hashlib.sha256(content.getbuffer()).hexdigest()}"
+
+
+def untrusted(path: Path) -> tuple[str, ...]:
+    """Return the types in a skops file that a server builds only when told to (`operator.trustedTypes`)."""
+    return tuple(sorted({*skops.io.get_untrusted_types(file=path)} - {*HARMLESS}))
 
 
 @contextmanager

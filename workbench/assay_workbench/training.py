@@ -18,12 +18,12 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
-from assay_server.artifacts.skops_file import HARMLESS
 from assay_server.reference import Reference, ReferenceFormatError
 from assay_workbench import artifact, pinning
 from assay_workbench.candidate import Candidate, Rule
 from assay_workbench.contributions import Linear, linear
 from assay_workbench.errors import WorkbenchError
+from assay_workbench.estimation import quality_of
 from assay_workbench.estimators import check_grid
 from assay_workbench.evaluation import Evaluation, Settings, evaluate
 from assay_workbench.exploration import Exploration, explore
@@ -253,20 +253,28 @@ def _search(
 def _reference(
     table: Table, model: Pipeline, train: Places, held_out: Places, positive: str | None
 ) -> Reference:
-    """Summarise the training rows, and scores of the held-out ones.
+    """Summarise the training rows, and what was said of the held-out ones.
 
     A forest is surer of rows that it was trained on than of any that it will be asked about, so
     scores of the training rows would look like drift from the first request on.
     """
-    scores = None
+    scores = quality = None
     classes = model.classes_.tolist()
-    # Of several classes a server watches no scores.
-    if len(classes) == 2 and positive is not None and hasattr(model, "predict_proba"):
-        probabilities = model.predict_proba(table.rows[held_out])
-        scores = (positive, probabilities[:, classes.index(positive)])
+    if hasattr(model, "predict_proba"):
+        rows, labels = table.rows[held_out], table.labels[held_out]
+        probabilities = model.predict_proba(rows)
+        # Of several classes a server watches no scores.
+        if len(classes) == 2 and positive is not None:
+            scores = (positive, probabilities[:, classes.index(positive)])
+        true, predicted = (np.searchsorted(classes, each) for each in (labels, model.predict(rows)))
+        quality = quality_of(classes, true, predicted, probabilities, positive)
     try:
         return Reference.of(
-            table.rows[train], table.names, categorical=table.categorical, scores=scores
+            table.rows[train],
+            table.names,
+            categorical=table.categorical,
+            scores=scores,
+            quality=quality,
         )
     except ReferenceFormatError as error:
         raise WorkbenchError(
@@ -286,7 +294,7 @@ def _judged(
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         path = Path(folder) / "model.skops"
         digest = artifact.write(model, path, reference)
-        untrusted = tuple(sorted({*skops.io.get_untrusted_types(file=path)} - {*HARMLESS}))
+        untrusted = artifact.untrusted(path)
         candidate = Candidate(path, Rule(), untrusted)
     labels = np.searchsorted(candidate.classes, table.labels[held_out])
     of = None if positive is None else candidate.classes.index(positive)

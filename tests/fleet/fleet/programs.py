@@ -45,6 +45,7 @@ class Program:
     ``seconds`` is what a build with an empty cache took on two cores, ``links`` are further names
     under which it is called, ``values`` what the linker puts into variables. A ``static`` program needs no
     C library, so that it runs in an image that holds nothing else.
+    ``sources`` is where that directory is if the program belongs to no cluster.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Program:
     links: tuple[str, ...] = ()
     static: bool = True
     values: tuple[str, ...] = ()
+    sources: Path | None = None
 
     @property
     def source(self) -> Path:
         """Directory with ``go.mod`` and ``go.sum``."""
-        return SOURCES / self.name
+        return (self.sources or SOURCES) / self.name
 
     @property
     def link_flags(self) -> str:

@@ -364,6 +364,9 @@ def test_the_reference_is_of_the_training_rows(folder):
     assert [each.name for each in reference.features] == list(found.table.names)
     assert reference.scores.rows == len(found.held_out)
     assert reference.scores.of_class == "yes"
+    assert reference.quality.rows == len(found.held_out)
+    f1 = next(each for each in found.evaluation.model.figures if each.metric == "F1")
+    assert reference.quality.f1 == pytest.approx(f1.value)
     assert Reference.parse(reference.text()) == reference
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 
 from assay_server.reference import Reference, ReferenceFormatError
@@ -21,6 +20,7 @@ from assay_workbench import artifact
 from assay_workbench.candidate import Candidate, ModelFailedError, Rule, ScoreKind
 from assay_workbench.dataset import Batch, Dataset
 from assay_workbench.errors import WorkbenchError
+from assay_workbench.estimation import quality_of
 from assay_workbench.evaluation import Evaluation, Settings, evaluate
 from assay_workbench.packaging.fidelity import SINGLE, TOLERANCE, Fidelity, Original, Rows, compare
 from assay_workbench.packaging.manifest import Identity, manifest, short
@@ -143,9 +143,9 @@ def package(order: Order, shown: Callable[[str], object] = str) -> Package:
             model = _calibrated(order, model, candidate, rows, labels)
             candidate, _ = _stored(order, model, workshop, None)
         shown("describing DATA for drift")
-        reference = _reference(order, candidate, rows)
+        reference = _reference(order, candidate, rows, labels)
         candidate, digest = _stored(order, model, workshop, reference)
-        untrusted = _untrusted(workshop)
+        untrusted = artifact.untrusted(workshop)
         if order.onnx:
             shown("storing it as ONNX")
             held = workshop.with_suffix(".onnx")
@@ -198,16 +198,12 @@ def _stored(
     except WorkbenchError as error:
         raise WorkbenchError(str(error).replace(str(path), str(order.trained.path))) from None
     try:
-        candidate = Candidate(path, order.rule, _untrusted(path))
+        candidate = Candidate(path, order.rule, artifact.untrusted(path))
     except WorkbenchError as error:
         raise WorkbenchError(str(error).replace(str(path), str(order.trained.path))) from None
     # It is named in messages, and the person knows it by this name.
     candidate.path = order.trained.path
     return candidate, digest
-
-
-def _untrusted(path: Path) -> tuple[str, ...]:
-    return tuple(sorted(set(skops.io.get_untrusted_types(file=path))))
 
 
 def _foreign(types: Sequence[str]) -> tuple[str, ...]:
@@ -264,16 +260,28 @@ def _with_calibration(model: Any, table: Any, labels: NDArray[Any], method: str)
     return type(model)([*model.steps[:-1], (name, last)])
 
 
-def _reference(order: Order, candidate: Candidate, rows: Rows) -> Reference:
+def _reference(order: Order, candidate: Candidate, rows: Rows, labels: Indexes) -> Reference:
     scores: tuple[str, Floats] | None = None
+    quality = None
     try:
-        if candidate.positive is not None and candidate.kind is ScoreKind.PROBABILITY:
-            given = candidate.score(rows).probabilities
-            if given is not None:
+        if candidate.kind is ScoreKind.PROBABILITY:
+            said = candidate.score(rows)
+            positive = None
+            if candidate.positive is not None and said.probabilities is not None:
                 place = _positive(order, candidate)
-                scores = candidate.classes[place], given[:, place]
+                positive = candidate.classes[place]
+                scores = positive, said.probabilities[:, place]
+            # Rows that the scores were calibrated on would flatter them.
+            if order.calibrate is None:
+                quality = quality_of(
+                    candidate.classes, labels, said.predicted, said.probabilities, positive
+                )
         return Reference.of(
-            rows, candidate.feature_names, categorical=candidate.text, scores=scores
+            rows,
+            candidate.feature_names,
+            categorical=candidate.text,
+            scores=scores,
+            quality=quality,
         )
     except (ReferenceFormatError, ModelFailedError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
