@@ -21,6 +21,7 @@ from prometheus_api_client import PrometheusConnect
 
 from assay.api.deployment_status import ModelDeploymentStatus
 from assay.evidence import combine
+from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.prometheus import Trial as TrialCounts
 from assay.evidence.prometheus import query_text
 from assay.evidence.reply import member_evidence
@@ -69,8 +70,8 @@ def breach(
                 TrialCounts(NAMESPACE, trial.name, rollout.id), moment - began + 30.0
             )
             rows = client.custom_query(query, {"time": f"{moment + 0.001:.3f}"})
-            with contextlib.suppress(Exception):  # a member without labels yet
-                seen[member] = member_evidence(rows, trial.name, 1024)
+            with contextlib.suppress(EvidenceUnavailable):  # a member without labels yet
+                seen[member] = member_evidence(rows, trial.name)
         if len(seen) < len(clients):
             continue
         counts = combine(seen, stable.revision, canary.revision, weights={0: 0.5})
