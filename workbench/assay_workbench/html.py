@@ -1,5 +1,7 @@
 """The evaluation as one page that needs nothing else: no network, no script, no font."""
 
+from typing import Any
+
 import jinja2
 
 from assay.judge.verdict import Average
@@ -27,30 +29,12 @@ from assay_workbench.text import (
 
 def page(evaluation: Evaluation, origin: Origin) -> str:
     """Return the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("assay_workbench", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     wanted = {id(each) for each in shown(evaluation.model)}
-    return environment.get_template("report.html.j2").render(
-        evaluation=evaluation,
+    return rendered(
+        "report.html.j2",
+        **judged(evaluation),
         origin=origin,
         headline=headline(evaluation, origin),
-        tiles=[
-            (name_of(each), number(each.value), interval_words(each)[0])
-            for each in _tiles(evaluation)
-        ],
-        confidence=percent(evaluation.settings.confidence),
-        figures=[
-            (name_of(each), number(each.value), *interval_words(each))
-            for each in shown(evaluation.model)
-        ],
-        plots=list(plots(evaluation)),
-        confusion=_confusion(evaluation),
-        thresholds=_thresholds(evaluation),
         differences=[
             (
                 name_of(each.model),
@@ -66,8 +50,39 @@ def page(evaluation: Evaluation, origin: Origin) -> str:
         ],
         mcnemar=about_mcnemar(evaluation.comparison) if evaluation.comparison else "",
         notes=_notes(evaluation),
-        sources=[(INTERVALS[kind], source) for kind, source in SOURCES.items()],
     )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a template of this package; a value that it lacks is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("assay_workbench", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def judged(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what ``judged.html.j2`` shows of a model: figures, curves, confusion, thresholds."""
+    return {
+        "evaluation": evaluation,
+        "tiles": [
+            (name_of(each), number(each.value), interval_words(each)[0])
+            for each in _tiles(evaluation)
+        ],
+        "confidence": percent(evaluation.settings.confidence),
+        "figures": [
+            (name_of(each), number(each.value), *interval_words(each))
+            for each in shown(evaluation.model)
+        ],
+        "plots": list(plots(evaluation)),
+        "confusion": _confusion(evaluation),
+        "thresholds": _thresholds(evaluation),
+        "sources": [(INTERVALS[kind], source) for kind, source in SOURCES.items()],
+    }
 
 
 def _tiles(evaluation: Evaluation) -> list[Figure]:

@@ -26,30 +26,30 @@ COLOURS = 8
 POINTS = 400
 """Of a curve; more than the pixels that it has."""
 
-_INK, _GRID, _SOFT = "#0a0b0c", "#0a0b0d", "#0a0b0e"
-_SERIES = tuple(f"#0a0c{place:02x}" for place in range(COLOURS))
+INK, GRID, SOFT = "#0a0b0c", "#0a0b0d", "#0a0b0e"
+SERIES = tuple(f"#0a0c{place:02x}" for place in range(COLOURS))
 _VARIABLES = {
-    _INK: "var(--ink)",
-    _GRID: "var(--grid)",
-    _SOFT: "var(--soft)",
-    **{colour: f"var(--series-{place})" for place, colour in enumerate(_SERIES)},
+    INK: "var(--ink)",
+    GRID: "var(--grid)",
+    SOFT: "var(--soft)",
+    **{colour: f"var(--series-{place})" for place, colour in enumerate(SERIES)},
 }
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-_STYLE: Any = {
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "assay",
     "font.family": "sans-serif",
     "font.size": 10.0,
-    "text.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": _GRID,
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
     "lines.linewidth": 2.0,
 }
@@ -79,7 +79,7 @@ def plots(evaluation: Evaluation) -> Iterator[Plot]:
     curves = _chosen(evaluation, evaluation.model)
     if not curves:
         return
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         yield _roc(evaluation, curves)
         yield _precision_recall(evaluation, curves)
         if evaluation.model.calibration:
@@ -99,14 +99,14 @@ def _chosen(evaluation: Evaluation, arm: ArmEvaluation) -> list[ClassCurves]:
 
 def _roc(evaluation: Evaluation, curves: Sequence[ClassCurves]) -> Plot:
     canvas, axes = _axes("false positive rate", "true positive rate (recall)")
-    axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
     for place, each in enumerate(curves):
         _draw(axes, each.roc, place, each.of, step=False)
     for each in _of_baseline(evaluation, curves):
         _draw_baseline(axes, each.roc, step=False)
     _legend(axes, "lower right")
     told = _values(evaluation, curves, "ROCAUC", "ROC AUC")
-    return _plot(
+    return plot(
         canvas,
         "ROC curve",
         f"ROC curves of {_names(curves)}. {told}",
@@ -121,12 +121,12 @@ def _precision_recall(evaluation: Evaluation, curves: Sequence[ClassCurves]) -> 
     for place, each in enumerate(curves):
         _draw(axes, _from_zero(each.precision_recall), place, each.of, step=True)
         share = rows[each.of] / evaluation.total
-        axes.axhline(share, color=_SERIES[place], linewidth=1.0, linestyle=(0, (1, 3)))
+        axes.axhline(share, color=SERIES[place], linewidth=1.0, linestyle=(0, (1, 3)))
     for each in _of_baseline(evaluation, curves):
         _draw_baseline(axes, _from_zero(each.precision_recall), step=True)
     _legend(axes, "lower left")
     told = _values(evaluation, curves, "AveragePrecision", "Average precision")
-    return _plot(
+    return plot(
         canvas,
         "Precision and recall",
         f"Precision against recall of {_names(curves)}. {told}",
@@ -137,7 +137,7 @@ def _precision_recall(evaluation: Evaluation, curves: Sequence[ClassCurves]) -> 
 
 def _calibration(evaluation: Evaluation, names: Sequence[str]) -> Plot:
     canvas, axes = _axes("mean probability of the bin", "share that is of the class")
-    axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
     arm = evaluation.model
     for place, name in enumerate(names):
         points = arm.calibration.get(name, ())
@@ -145,14 +145,14 @@ def _calibration(evaluation: Evaluation, names: Sequence[str]) -> Plot:
         y = np.array([each.observed for each in points])
         low = np.array([each.interval.lower for each in points])
         high = np.array([each.interval.upper for each in points])
-        axes.vlines(x, low, high, color=_SERIES[place], linewidth=1.3)
+        axes.vlines(x, low, high, color=SERIES[place], linewidth=1.3)
         axes.plot(
-            x, y, color=_SERIES[place], label=name, linewidth=1.0,
-            linestyle=_DASHES[place % len(_DASHES)],
+            x, y, color=SERIES[place], label=name, linewidth=1.0,
+            linestyle=DASHES[place % len(DASHES)],
         )  # fmt: skip
         rows = np.array([each.rows for each in points], dtype=np.float64)
         # Many bins hold few rows: the eye should follow those with many.
-        axes.scatter(x, y, s=10.0 + 70.0 * rows / rows.max(), color=_SERIES[place], zorder=3)
+        axes.scatter(x, y, s=10.0 + 70.0 * rows / rows.max(), color=SERIES[place], zorder=3)
     _legend(axes, "upper left")
     found = [
         arm.figure("ECE", of=name) or arm.figure("ECE", Average.BINARY, name) for name in names
@@ -162,7 +162,7 @@ def _calibration(evaluation: Evaluation, names: Sequence[str]) -> Plot:
         for each in found
         if each is not None
     )
-    return _plot(
+    return plot(
         canvas,
         "Calibration",
         f"Observed frequency against predicted probability in ten bins. {told}",
@@ -181,7 +181,7 @@ def _cost(evaluation: Evaluation, curves: Sequence[ClassCurves]) -> Plot:
         table = next(item for item in evaluation.model.thresholds if item.of == each.of)
         if table.cheapest is not None and evaluation.settings.costs is not None:
             cost = table.cheapest.cost(evaluation.settings.costs)
-            axes.plot([table.cheapest.threshold], [cost], "o", color=_SERIES[place], markersize=7)
+            axes.plot([table.cheapest.threshold], [cost], "o", color=SERIES[place], markersize=7)
             told.append(
                 f"Predicting {each.of!r} is cheapest from {table.cheapest.threshold:g} on, at {cost:.4g} a row."
             )
@@ -189,7 +189,7 @@ def _cost(evaluation: Evaluation, curves: Sequence[ClassCurves]) -> Plot:
     if evaluation.model.calibration:
         axes.set_xlim(-0.01, 1.01)
     words = " ".join(told)
-    return _plot(
+    return plot(
         canvas,
         "Cost against threshold",
         f"Mean cost of a row at every decision threshold. {words}",
@@ -217,7 +217,7 @@ def _axes(x: str, y: str, *, unit: bool = True) -> tuple[Canvas, Axes]:
 def _draw(axes: Axes, curve: tuple[Floats, Floats], place: int, name: str, *, step: bool) -> None:
     x, y = thinned(*curve, POINTS)
     axes.plot(
-        x, y, color=_SERIES[place], label=name, linestyle=_DASHES[place % len(_DASHES)],
+        x, y, color=SERIES[place], label=name, linestyle=DASHES[place % len(DASHES)],
         drawstyle="steps-pre" if step else "default", clip_on=False, zorder=3,
     )  # fmt: skip
 
@@ -225,7 +225,7 @@ def _draw(axes: Axes, curve: tuple[Floats, Floats], place: int, name: str, *, st
 def _draw_baseline(axes: Axes, curve: tuple[Floats, Floats], *, step: bool) -> None:
     x, y = thinned(*curve, POINTS)
     axes.plot(
-        x, y, color=_INK, label="baseline", linewidth=1.1, linestyle=(0, (4, 2)),
+        x, y, color=INK, label="baseline", linewidth=1.1, linestyle=(0, (4, 2)),
         drawstyle="steps-pre" if step else "default", zorder=2,
     )  # fmt: skip
 
@@ -256,7 +256,8 @@ def _values(evaluation: Evaluation, curves: Sequence[ClassCurves], metric: str, 
     return f"{words}: {values}."
 
 
-def _plot(canvas: Canvas, title: str, alternative: str, caption: str) -> Plot:
+def plot(canvas: Canvas, title: str, alternative: str, caption: str) -> Plot:
+    """Return a picture whose colours are those above."""
     return Plot(title, svg(canvas, title, alternative), caption)
 
 
@@ -269,7 +270,7 @@ def svg(canvas: Canvas, title: str, alternative: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    prefix = re.sub(r"[^a-z]+", "-", title.lower())
+    prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{prefix}-", text)
     head = f'<svg role="img" aria-labelledby="{prefix}-title {prefix}-desc"'
