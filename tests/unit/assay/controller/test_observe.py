@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from assay.api.model_cluster import ModelClusterSpec
-from assay.controller import observe as module
 from assay.controller.hub import Deployment, deployment
 from assay.controller.memory import Memory
 from assay.controller.observe import observe
@@ -20,7 +19,7 @@ from assay.evidence import Evidence, EvidenceUnavailable, MemberEvidence, Revisi
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
 from assay.placement import Candidate
-from assay.rollout import MemberView, Observation
+from assay.rollout import MemberView, Observation, judging
 
 from ..members.test_member import SPEC  # noqa: TID252
 from .test_reconcile import STABLE, a_trial
@@ -105,7 +104,7 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         strata.append(tuple(item.name for item in evidence.strata))
         return Judgement(JudgeVerdict.ROLLBACK, "Worse", "F1 is worse", ())
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     return strata
 
 
@@ -289,7 +288,7 @@ def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) ->
         found.append(evidence)
         return Judgement(JudgeVerdict.HOLD, "Undecided", "", ())
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     item, memory = two_intervals_old(an_item()), Memory()
 
     look(Members(Member("east"), Member("west")), item, memory)
@@ -305,7 +304,7 @@ def test_settings_that_no_judge_understands_hold(monkeypatch: pytest.MonkeyPatch
     def judge(*_: object) -> Judgement:
         raise ValueError("average: Median is not known")
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     assert look(Members(Member("east"), Member("west")), an_item(), Memory()).judgement is None
 
 
