@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from assay.api.deployment_status import Trials
 from assay.api.model_cluster import ModelClusterSpec
 from assay.controller.hub import Deployment, deployment
 from assay.controller.memory import Memory
@@ -44,6 +45,7 @@ class Member:
     past: EvidenceUnavailable | None = None
     there: bool = True
     spec: ModelClusterSpec = SPEC
+    windows: list[float] = field(default_factory=list)
 
     @property
     def state(self) -> Any:
@@ -52,7 +54,9 @@ class Member:
     async def view(self, *_: str) -> MemberView:
         return MemberView(self.name, reachable=self.reachable, error="connection refused")
 
-    async def evidence(self, _trial: object, _window: object, at: float | None = None) -> Any:
+    async def evidence(self, _trial: object, window: float, at: float | None = None) -> Any:
+        if at is None:
+            self.windows.append(window)
         if at is not None and self.past is not None:
             raise self.past
         if isinstance(self.answer, EvidenceUnavailable):
@@ -298,6 +302,19 @@ def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) ->
     seconds = item.status.rollout.settings.analysis.interval_seconds
     assert [moment.seconds for moment in evidence.history] == [seconds, 2 * seconds]
     assert [each.name for each in evidence.history[0].strata] == ["east/0", "west/0"]
+
+
+def test_a_retry_counts_what_pods_of_the_earlier_trial_served() -> None:
+    item, east = an_item(), Member("east")
+    assert item.status.rollout is not None
+    began = NOW - datetime.timedelta(days=1)
+    earlier = Trials(rollouts=("e" * 10,), stable=STABLE["revision"], started_at=began)
+    rollout = item.status.rollout.model_copy(update={"continues": earlier})
+    status = item.status.model_copy(update={"rollout": rollout})
+
+    look(Members(east), dataclasses.replace(item, status=status), Memory())
+
+    assert east.windows == [86_400 + 60]
 
 
 def test_settings_that_no_judge_understands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
