@@ -81,6 +81,8 @@ def report_command(
     """  # noqa: D301  (click's mark for text that is not to be wrapped)
     draw = _drawing() if output == "html" or html is not None else None
     given = addresses(urls)
+    if html is not None and not html.parent.is_dir():
+        raise InputError(f"--html: {html.parent} is no directory")
     hub = Hub(name, namespace, context, kubeconfig)
     members = Members(hub.cluster, kubeconfig, contexts)
     shown = subject(hub.read()[0], rollout)

@@ -78,8 +78,8 @@ def replay(
     for seconds, members in said:
         if seconds >= last[0]:
             break
+        present = _present(present, members)
         if seconds in judged:
-            present = _present(present, members)
             yield _look(question, seconds, interval, members, present, seen, past, built)
         seen.append(seconds)
         for name, counts in members.items():

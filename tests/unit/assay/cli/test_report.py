@@ -1,21 +1,34 @@
 """`assay report`: from the hub's object and the members' Prometheus to one page and one document."""
 
+import ast
+import dataclasses
 import datetime
 import json
 import pathlib
+import re
+import urllib.parse
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from assay.api import API_VERSION
-from assay.api.deployment_status import ModelDeploymentStatus
+from assay.api.conditions import Reason
+from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.cli import main
-from assay.cli.report_document import FORMAT
+from assay.cli import main, report
+from assay.cli.report_document import FORMAT, Found, document
+from assay.cli.report_rollout import subject
+from assay.cli.report_words import WHY, headline
+from assay.evidence import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.judge import reasons
+from assay.judge.decision import REASONS
 from assay.render.revision import revision_hash
+from assay.rollout import changes
+from assay_workbench.rollout_page import page
 
 from .fake_prometheus import Arm, Member, Server
 
@@ -43,7 +56,7 @@ def a_spec(version: str = "8", **rollout: Any) -> ModelDeploymentSpec:
             "traffic": {"parentRefs": [{"name": "models"}]},
             "rollout": {
                 "canary": {"steps": STEPS},
-                "analysis": {"intervalSeconds": 30, "metrics": METRICS},
+                "analysis": {"intervalSeconds": 240, "metrics": METRICS},
                 **rollout,
             },
         }
@@ -128,18 +141,19 @@ class Hub:
         assert method == "GET", "a report writes nothing"
         plain, _, query = path.partition("?")
         if plain == SERVICE:
-            import urllib.parse
-
             return self.east.answer(dict(urllib.parse.parse_qsl(query)))
         if plain == f"/apis/{API_VERSION}/modelclusters":
             if self.forbidden:
                 return 403, {"message": "modelclusters is forbidden"}
             return 200, {"items": [self._east(), *self._west()]}
         if plain == f"/apis/{API_VERSION}/namespaces/ml/modeldeployments/fraud":
-            metadata = {"name": "fraud", "namespace": "ml", "uid": "u", "resourceVersion": "1"}
-            status = ModelDeploymentStatus.model_validate(self.status).to_dict()
-            return 200, {"metadata": metadata, "spec": self.spec.to_dict(), "status": status}
+            return 200, self.document()
         return 404, {"message": "not found"}
+
+    def document(self) -> dict[str, Any]:
+        metadata = {"name": "fraud", "namespace": "ml", "uid": "u", "resourceVersion": "1"}
+        status = ModelDeploymentStatus.model_validate(self.status).to_dict()
+        return {"metadata": metadata, "spec": self.spec.to_dict(), "status": status}
 
     def _east(self) -> dict[str, Any]:
         return {
@@ -190,10 +204,10 @@ def test_the_document_of_a_running_trial(hub: Hub, kubeconfig: pathlib.Path) -> 
     assert found["format"] == FORMAT
     assert found["rollout"]["stable"] == {"revision": STABLE, "version": "7"}
     last = found["evidence"][-1]
-    assert len(found["evidence"]) == 41  # every minute of 40, and now
+    assert len(found["evidence"]) == 11  # every four minutes of 40, and now
     assert last["seconds"] == pytest.approx(LASTED, abs=30)
     [f1, auc] = last["metrics"]
-    assert f1["labels"] == {"stable": 10_640 + 2 * 0, "canary": 7_680}
+    assert f1["labels"] == {"stable": 11_520, "canary": 7_680}
     assert auc["lower"] < auc["difference"] < auc["upper"]
     assert [each["name"] for each in found["members"]] == ["east", "west"]
     assert found["members"][0]["labels"] == {"stable": 5_760, "canary": 3_840}
@@ -296,7 +310,7 @@ def test_of_an_earlier_rollout_only_the_end_is_kept_and_the_page_says_so(
             {
                 "id": "a" * 10,
                 **ref(CANARY, "8"),
-                **decided(2000, "Promote", "NotWorse"),
+                **decided(2390, "Promote", "NotWorse"),
                 "startedAt": stamp(0),
             },
             {
@@ -307,11 +321,14 @@ def test_of_an_earlier_rollout_only_the_end_is_kept_and_the_page_says_so(
             },
         ],
     )
+    # More than 20 moments, from which on the judge knows how rows hang together.
+    hub.spec = a_spec(analysis={"intervalSeconds": 100, "metrics": METRICS})
     found = read(kubeconfig, "--rollout", "a" * 10)
 
     assert found["rollout"]["stable"] == {"revision": STABLE, "version": "7"}  # by the counts
     assert found["rollout"]["settingsOfThen"] is False
     assert found["evidence"][-1]["verdict"] == "Promote"
+    assert found["rollout"]["steps"] == []
     assert "only its end is kept" in found["notes"][0]
 
 
@@ -398,7 +415,7 @@ def test_a_prometheus_that_refuses_is_told(hub: Hub, kubeconfig: pathlib.Path) -
         (["--rollout", "nonsense"], 1, "has no rollout nonsense; known are aaaaaaaaaa"),
         (["--prometheus", "west"], 2, "--prometheus: 'west' is not MEMBER=URL"),
         (["--contexts", "mars"], 2, "the kubeconfig cannot be used"),
-        (["--html", "/nowhere/page.html"], 2, "--html: /nowhere/page.html: No such file"),
+        (["--html", "/nowhere/page.html"], 2, "--html: /nowhere is no directory"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -408,6 +425,110 @@ def test_what_cannot_be_done_is_said(
     assert result.exit_code == code
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_nothing_half_written_is_left_when_somebody_interrupts(
+    hub: Hub, kubeconfig: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "read_moments", interrupted)
+    result = call(kubeconfig, "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 1
+    assert "Aborted!" in result.output
+    assert [each.name for each in tmp_path.iterdir()] == ["kubeconfig"]
+
+
+def test_counts_that_say_something_else_than_what_was_decided_are_pointed_at(
+    hub: Hub, kubeconfig: pathlib.Path
+) -> None:
+    decision = decided(900, "Rollback", "Worse")
+    hub.status = on_trial(rollout=a_rollout(stage="RollingBack", decision=decision))
+    found = read(kubeconfig)
+    assert found["notes"][-1].startswith(
+        "Read again, the counts at the time of the decision say Hold (Undecided), not Rollback"
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [
+        ({"reason": "AbortedByHand", "by": "bob", "requestReason": "too slow"}, "by bob at "),
+        ({"reason": "GuardBreached"}, "a guard was breached"),
+        ({"reason": "SomethingNew"}, "(SomethingNew)"),
+    ],
+)
+def test_whoever_decided_and_why_is_told_in_words(decision: dict[str, str], words: str) -> None:
+    record = DecisionRecord.model_validate(
+        {**decided(900, "Rollback", "Worse"), **decision, "verdict": "Rollback"}
+    )
+    shown = dataclasses.replace(subject(Hub().document(), None), decision=record)
+    text = headline(shown, None)
+    assert text.startswith("Version 8 was rolled back")
+    assert words in text
+    assert ("In their words: too slow." in text) == ("requestReason" in decision)
+
+
+DECIDES = ("decision_now", "changes.promote", "DecisionRecord")
+"""What makes a decision in `assay.rollout`."""
+
+
+def test_every_reason_of_a_decision_has_words() -> None:
+    """Those that `assay.rollout` decides by, and those of the judge that are no hold."""
+    decided_by = {
+        Reason[each.attr].value
+        for path in pathlib.Path(changes.__file__).parent.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(DECIDES)
+        for each in ast.walk(call)
+        if isinstance(each, ast.Attribute) and ast.unparse(each.value) == "Reason"
+    }
+    assert {"Inconclusive", "AbortedByHand", "FirstRevision", "FastTrack"} <= decided_by
+    assert decided_by <= WHY.keys()
+    ends = [reason for reason, kind in zip(REASONS, _kinds(), strict=True) if kind != "Hold"]
+    assert set(ends) <= WHY.keys()
+
+
+def _kinds() -> list[str]:
+    """Return what each reason of the judge leads to, as its reference says."""
+    source = pathlib.Path(reasons.__file__).read_text()
+    told = dict(re.findall(r'^[A-Z_]+ = "(\w+)"\n"""(\w+)', source, re.MULTILINE))
+    return [{"No": "Hold"}.get(told[reason], told[reason]) for reason in REASONS]
+
+
+def test_several_classes(hub: Hub, kubeconfig: pathlib.Path) -> None:
+    names = ("ham", "spam", "unsure")
+    dice = np.random.default_rng(5)
+
+    def arm(shift: int) -> ArmCounts:
+        scores = {
+            own: ScoreHistogram.by_label(
+                own,
+                {
+                    label: np.bincount(
+                        np.clip(dice.normal(12 + shift * (own == label), 4, 300), 0, 31).astype(
+                            int
+                        ),
+                        minlength=32,
+                    )
+                    for label in names
+                },
+            )
+            for own in names
+        }
+        return ArmCounts(
+            names, np.full((3, 3), 50) + np.eye(3, dtype=int) * 150, scores, labelled=900
+        )
+
+    evidence = Evidence((Stratum("east/0", arm(8), arm(6)),))
+    found = Found(STABLE, evidence=evidence)
+    made = document(subject(hub.document(), None), found, NOW)
+    assert [each["class"] for each in made["curves"]] == list(names)
+    assert made["confusion"]["canary"][1] == [50, 200, 50]
+    text = page(json.loads(json.dumps(made, allow_nan=False)))
+    assert text.count("<svg role=") == 6
+    assert "ROC curves of unsure" in text
 
 
 def test_there_is_no_such_deployment(hub: Hub, kubeconfig: pathlib.Path) -> None:
@@ -426,19 +547,15 @@ def test_there_was_no_rollout(hub: Hub, kubeconfig: pathlib.Path) -> None:
 def test_without_the_workbench_the_page_says_what_to_install(
     hub: Hub, kubeconfig: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import assay.cli.report as module
-
     def missing(name: str) -> None:
         raise ImportError(name="matplotlib")
 
-    monkeypatch.setattr(module.importlib, "import_module", missing)
+    monkeypatch.setattr(report.importlib, "import_module", missing)
     assert 'pip install "assay[workbench]"' in _without(kubeconfig)
     assert hub.east.asked == []
 
 
 def _without(kubeconfig: pathlib.Path) -> str:
-    from assay.cli.report import report_command
-
-    result = CliRunner().invoke(report_command, ["fraud", "--kubeconfig", str(kubeconfig)])
+    result = CliRunner().invoke(report.report_command, ["fraud", "--kubeconfig", str(kubeconfig)])
     assert result.exit_code == 2
     return result.output
