@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from assay.judge.wording import count
 from assay_workbench.document import Floats, thinned
 from assay_workbench.plots import DASHES, INK, POINTS, SERIES, SOFT, STYLE, Plot, plot
 
@@ -24,8 +25,8 @@ _CUT = 0.15
 def evidence(document: Mapping[str, Any]) -> Iterator[Plot]:
     """Yield a picture of each metric: the difference of the arms with its band, and the labels."""
     with mpl.rc_context(STYLE):
-        for metric in document["metrics"]:
-            if (found := _metric(document, metric)) is not None:
+        for place, metric in enumerate(document["metrics"]):
+            if (found := _metric(document, metric, f"metric-{place}")) is not None:
                 yield found
 
 
@@ -33,9 +34,9 @@ def curves(document: Mapping[str, Any]) -> Iterator[Plot]:
     """Yield the ROC and the precision-recall curves of the classes with the most rows."""
     most = sorted(document["curves"], key=lambda each: -each["rows"])[:MOST_CLASSES]
     with mpl.rc_context(STYLE):
-        for each in sorted(most, key=lambda each: str(each["class"])):
-            yield _roc(each)
-            yield _precision_recall(each)
+        for place, each in enumerate(sorted(most, key=lambda each: str(each["class"]))):
+            yield _roc(each, f"roc-{place}")
+            yield _precision_recall(each, f"precision-{place}")
 
 
 def looks_at(document: Mapping[str, Any], name: str) -> list[tuple[float, dict[str, Any]]]:
@@ -48,7 +49,7 @@ def looks_at(document: Mapping[str, Any], name: str) -> list[tuple[float, dict[s
     ]
 
 
-def _metric(document: Mapping[str, Any], metric: Mapping[str, Any]) -> Plot | None:
+def _metric(document: Mapping[str, Any], metric: Mapping[str, Any], key: str) -> Plot | None:
     found = looks_at(document, metric["name"])
     known = [(seconds, each) for seconds, each in found if each["difference"] is not None]
     if not known:
@@ -63,11 +64,10 @@ def _metric(document: Mapping[str, Any], metric: Mapping[str, Any]) -> Plot | No
     upper.set_ylabel(f"{metric['name']}: canary less stable")
     lower.set_ylabel("labels")
     last = known[-1][1]
-    side = "below" if metric["higherIsBetter"] else "above"
     told = (
         f"At the last look the difference is {last['difference']:+.4f}, with a band from "
-        f"{last['lower']:+.4f} to {last['upper']:+.4f}, by {last['labels']['stable']} labels of stable "
-        f"and {last['labels']['canary']} of the canary: {last['verdict']} ({last['reason']})."
+        f"{last['lower']:+.4f} to {last['upper']:+.4f}, by {count(last['labels']['stable'])} labels of stable "
+        f"and {count(last['labels']['canary'])} of the canary: {last['verdict']} ({last['reason']})."
     )
     title = f"Evidence over time: {metric['name']}"
     return plot(
@@ -75,10 +75,23 @@ def _metric(document: Mapping[str, Any], metric: Mapping[str, Any]) -> Plot | No
         title,
         f"Difference of the canary and stable in {metric['name']} over time, with the band of the "
         f"tests. {told}",
-        f"{told} When the band lies wholly {side} the dotted zero line, the canary is shown to be "
-        f"worse; when it has left the dashed margin ({metric['margin']:g}) behind, it is shown not to be "
-        "worse by that much. The band holds at all moments together, however often one looks. Early "
-        "bands that are wider than the plot are cut.",
+        f"{told} {_reading(document, metric)} The band holds at all moments together, however often one "
+        "looks. Early bands that are wider than the plot are cut.",
+        key,
+    )
+
+
+def _reading(document: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
+    """Say what the band shows when it has left which line behind."""
+    analysis = document["rollout"]["settings"]["analysis"]
+    worse, good = ("below", "above") if metric["higherIsBetter"] else ("above", "below")
+    by = f"the dashed margin ({metric['margin']:g})"
+    strict = analysis["rollbackOn"] == "WorseThanMargin"
+    better = analysis["promoteOn"] == "Better"
+    return (
+        f"When the band lies wholly {worse} {by if strict else 'the dotted zero line'}, the canary is "
+        f"shown to be worse{' by more than that' if strict else ''}; when it lies wholly {good} "
+        f"{'the dotted zero line, it is shown to be better' if better else by + ', it is shown not to be worse by that much'}."
     )
 
 
@@ -157,7 +170,7 @@ def _marks(document: Mapping[str, Any], both: tuple[Axes, Axes], size: float) ->
             free = seconds
 
 
-def _roc(each: Mapping[str, Any]) -> Plot:
+def _roc(each: Mapping[str, Any], key: str) -> Plot:
     canvas, axes = _axes("false positive rate", "true positive rate (recall)")
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
     _draw(axes, each, "roc", ("falsePositiveRate", "truePositiveRate"))
@@ -171,10 +184,11 @@ def _roc(each: Mapping[str, Any]) -> Plot:
         f"ROC curves of {each['class']}",
         f"ROC curves of both versions. {told}",
         f"{told} Straight pieces are scores that were counted together; the dotted line is chance.",
+        key,
     )
 
 
-def _precision_recall(each: Mapping[str, Any]) -> Plot:
+def _precision_recall(each: Mapping[str, Any], key: str) -> Plot:
     canvas, axes = _axes("recall", "precision")
     axes.axhline(each["share"], color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
     _draw(axes, each, "precisionRecall", ("recall", "precision"))
@@ -189,6 +203,7 @@ def _precision_recall(each: Mapping[str, Any]) -> Plot:
         f"Precision against recall of both versions. {told}",
         f"{told} The dotted line is the class's share of the rows: what a model would have that knows "
         "nothing.",
+        key,
     )
 
 

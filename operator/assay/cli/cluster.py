@@ -100,12 +100,17 @@ class Cluster:
     def get(self, path: str, headers: Mapping[str, str], seconds: float) -> Any:
         """Return the answer to a GET as urllib3 has it, unread, whatever its status.
 
-        Raises ``urllib3.exceptions.HTTPError``.
+        Raises `Refused` if there is none.
         """
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
         call = self._api.param_serialize(
             "GET", path, header_params=dict(headers), auth_settings=["BearerToken"]
         )
-        return self._api.call_api(*call, _request_timeout=seconds).response
+        try:
+            return self._api.call_api(*call, _request_timeout=seconds).response
+        except (HTTPError, self._errors) as error:
+            raise Refused(0, f"{self.title} does not answer: {error}") from None
 
     def find(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """Return the object, None if there is none. Raises `Refused`."""

@@ -18,8 +18,11 @@ from assay.api.deployment_status import (
     DecisionRecord,
     HistoryEntry,
     ModelDeploymentStatus,
+    RejectedRevision,
+    RevisionRef,
     RolloutStatus,
     Stage,
+    Verdict,
 )
 from assay.api.model_deployment import ModelDeploymentSpec, Rollout
 from assay.evidence import MemberEvidence
@@ -185,7 +188,7 @@ def _kept(
 ) -> Subject | None:
     """Return the rollout that status is about."""
     over = rollout.stage is Stage.DONE
-    tried = entry if over or status.canary is None else status.canary
+    tried = _tried(status, rollout, entry) if over else status.canary or entry
     if tried is None:
         return None
     back = over and status.stable is not None and status.stable.revision != tried.revision
@@ -205,6 +208,20 @@ def _kept(
         rollout.evidence_since,
         rollout.decision,
     )
+
+
+def _tried(
+    status: ModelDeploymentStatus, rollout: RolloutStatus, entry: HistoryEntry | None
+) -> HistoryEntry | RevisionRef | RejectedRevision | None:
+    """Return what a finished rollout tried; with revisionHistoryLimit 0 there is no history."""
+    if entry is not None:
+        return entry
+    if rollout.decision is not None and rollout.decision.verdict is Verdict.PROMOTE:
+        return status.stable
+    for each in status.rejected_revisions:
+        if each.trials is not None and rollout.id in each.trials.rollouts:
+            return each
+    return None
 
 
 def _remembered(

@@ -9,7 +9,6 @@ import pydantic
 import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
-from urllib3.exceptions import HTTPError
 
 from assay.api import API_VERSION
 from assay.api.model_cluster import ModelClusterSpec, PrometheusSource
@@ -62,8 +61,8 @@ class _ThroughApiServer(HTTPAdapter):
         }
         try:
             answer = self._cluster.get(path, kept, QUERY_SECONDS)
-        except HTTPError as error:
-            raise requests.ConnectionError(f"{self._cluster.title}: {error}") from error
+        except Refused as error:
+            raise requests.ConnectionError(error.message) from error
         return self.build_response(request, answer)
 
 

@@ -20,14 +20,18 @@ from assay.api.conditions import Reason
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.cli import main, report
+from assay.cli.cluster import Cluster, Refused
 from assay.cli.report_document import FORMAT, Found, document
+from assay.cli.report_replay import Look
 from assay.cli.report_rollout import subject
 from assay.cli.report_words import WHY, headline
 from assay.evidence import ArmCounts, Evidence, ScoreHistogram, Stratum
+from assay.evidence.reply import member_evidence
 from assay.judge import reasons
 from assay.judge.decision import REASONS
 from assay.render.revision import revision_hash
 from assay.rollout import changes
+from assay_workbench import rollout_plots
 from assay_workbench.rollout_page import page
 
 from .fake_prometheus import Arm, Member, Server
@@ -322,7 +326,8 @@ def test_of_an_earlier_rollout_only_the_end_is_kept_and_the_page_says_so(
         ],
     )
     # More than 20 moments, from which on the judge knows how rows hang together.
-    hub.spec = a_spec(analysis={"intervalSeconds": 100, "metrics": METRICS})
+    wide = [{**each, "margin": "0.08"} for each in METRICS]
+    hub.spec = a_spec(analysis={"intervalSeconds": 100, "metrics": wide})
     found = read(kubeconfig, "--rollout", "a" * 10)
 
     assert found["rollout"]["stable"] == {"revision": STABLE, "version": "7"}  # by the counts
@@ -427,6 +432,53 @@ def test_what_cannot_be_done_is_said(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("verdict", "fields"),
+    [
+        ("Promote", {"stable": ref(CANARY, "8")}),
+        (
+            "Rollback",
+            {
+                "rejectedRevisions": [
+                    {
+                        "revision": CANARY,
+                        "version": "8",
+                        "reason": "Worse",
+                        "at": stamp(900),
+                        "trials": {
+                            "rollouts": ["a" * 10],
+                            "stable": STABLE,
+                            "startedAt": stamp(0),
+                            "steps": [],
+                        },
+                    }
+                ]
+            },
+        ),
+    ],
+)
+def test_without_a_history_the_last_rollout_is_known_all_the_same(
+    verdict: str, fields: dict[str, Any]
+) -> None:
+    hub = Hub()
+    done = a_rollout(stage="Done", decision=decided(900, verdict, "Worse"))
+    hub.status = on_trial(canary=None, rollout=done, **fields)
+    found = subject(hub.document(), None)
+    assert (found.canary, found.version) == (CANARY, "8")
+    assert found.stable == (None if verdict == "Promote" else STABLE)
+
+
+def test_an_api_server_that_does_not_answer_is_no_traceback(
+    hub: Hub, kubeconfig: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise Refused(0, "the hub does not answer: no route")
+
+    monkeypatch.setattr(Cluster, "get", refused)
+    found = read(kubeconfig)
+    assert "the hub does not answer: no route" in found["members"][0]["evidence"]["problem"]
+
+
 def test_nothing_half_written_is_left_when_somebody_interrupts(
     hub: Hub, kubeconfig: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,7 +550,7 @@ def _kinds() -> list[str]:
 
 
 def test_several_classes(hub: Hub, kubeconfig: pathlib.Path) -> None:
-    names = ("ham", "spam", "unsure")
+    names = ("unsure", "犬", "猫")
     dice = np.random.default_rng(5)
 
     def arm(shift: int) -> ArmCounts:
@@ -528,7 +580,44 @@ def test_several_classes(hub: Hub, kubeconfig: pathlib.Path) -> None:
     assert made["confusion"]["canary"][1] == [50, 200, 50]
     text = page(json.loads(json.dumps(made, allow_nan=False)))
     assert text.count("<svg role=") == 6
-    assert "ROC curves of unsure" in text
+    assert "ROC curves of 猫" in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("analysis", "words"),
+    [
+        (
+            {},
+            "wholly below the dotted zero line, the canary is shown to be worse; when it lies wholly "
+            "above the dashed margin (0.04), it is shown not to be worse by that much.",
+        ),
+        (
+            {"rollbackOn": "WorseThanMargin", "promoteOn": "Better"},
+            "wholly below the dashed margin (0.04), the canary is shown to be worse by more than "
+            "that; when it lies wholly above the dotted zero line, it is shown to be better.",
+        ),
+    ],
+)
+def test_how_to_read_a_band_follows_from_the_settings(analysis: dict[str, Any], words: str) -> None:
+    hub = Hub()
+    settings = a_spec(analysis={"metrics": METRICS, **analysis}).rollout.to_dict()
+    hub.status = on_trial(rollout=a_rollout(settings=settings))
+    shown = subject(hub.document(), None)
+    said = {"east": hub.east, "west": hub.west}
+    evidence = {
+        name: member_evidence(
+            [{"metric": labels, "value": [0, str(value)]} for labels, value in each.rows(2400)],
+            "fraud",
+        )
+        for name, each in said.items()
+    }
+    judgement = shown.question(STABLE).judgement(evidence, {}, 2400)
+    found = Found(STABLE, (Look(2400, judgement),), shown.question(STABLE).evidence(evidence, {}))
+    made = json.loads(json.dumps(document(shown, found, NOW), allow_nan=False))
+    [f1, _] = rollout_plots.evidence(made)
+    assert words in f1.caption
 
 
 def test_there_is_no_such_deployment(hub: Hub, kubeconfig: pathlib.Path) -> None:
