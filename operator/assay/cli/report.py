@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from assay.evidence import Evidence, MemberEvidence
 from assay.evidence.prometheus import Trial
+from assay.placement import Candidate
+from assay.rollout.cost import cost
 from assay.rollout.wording import moment
 
 from .contexts import Members, contexts_option
@@ -25,6 +27,7 @@ from .report_reading import Moment, Reading, read_last, read_moments
 from .report_replay import looks, needed, replay
 from .report_rollout import Subject, compared_with, subject
 from .report_sources import Source, addresses, model_clusters, sources
+from .status import cost_lines, report
 
 _PAGE = "assay_workbench.rollout_page"
 """What draws the page; named and not imported, because the operator's image has no workbench."""
@@ -77,6 +80,8 @@ def report_command(
     kubectl -n monitoring port-forward svc/prometheus 9091:9090 --context east &
     kubectl assay report fraud -n ml --prometheus east=http://127.0.0.1:9091
 
+    With prices in the ModelClusters it says what the rollout cost.
+
     Nothing is written in any cluster. The JSON's shape is stable (docs/report.md).
     """  # noqa: D301  (click's mark for text that is not to be wrapped)
     draw = _drawing() if output == "html" or html is not None else None
@@ -88,12 +93,13 @@ def report_command(
     shown = subject(hub.read()[0], rollout)
     found = Found()
     now = datetime.datetime.now(datetime.UTC)
+    clusters = model_clusters(hub.cluster)
     if not shown.alone:
         named = dict.fromkeys((*shown.members, *members.names, *given))
-        known = model_clusters(hub.cluster)
+        known = {each.name: each.spec for each in clusters}
         with _progress() as progress:
             found = read(shown, sources(named, known, members, given), now, progress)
-    made = document(shown, found, now)
+    made = document(shown, found, now, _cost(shown, clusters, now))
     for each in found.readings.values():
         if each.problem:
             click.echo(
@@ -106,6 +112,17 @@ def report_command(
             click.echo(f"{made['headline']}\n{path}")
     if output == "json":
         click.echo(json.dumps(made, indent=1, allow_nan=False))
+
+
+def _cost(
+    shown: Subject, clusters: tuple[Candidate, ...], now: datetime.datetime
+) -> dict[str, Any] | None:
+    """Return what status keeps enough of to say, if any ModelCluster has a price."""
+    if shown.kept is None or all(each.spec.cost is None for each in clusters):
+        return None
+    costs = cost(shown.spec, shown.status, clusters, now)
+    lines = [{"what": what, "says": says} for what, says in cost_lines(costs, shown.status)]
+    return {**report(costs), "lines": lines}
 
 
 def read(shown: Subject, asked: list[Source], now: datetime.datetime, progress: Progress) -> Found:

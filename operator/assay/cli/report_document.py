@@ -50,8 +50,13 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def document(subject: Subject, found: Found, now: datetime.datetime) -> dict[str, Any]:
-    """Return the report as plain values; no number is NaN or infinite."""
+def document(
+    subject: Subject, found: Found, now: datetime.datetime, cost: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the report as plain values; no number is NaN or infinite.
+
+    `cost` is as `assay status -o json` has it, with lines for people; `None` if it is not known.
+    """
     last = found.looks[-1].judgement if found.looks else None
     classes, matrices = confusion(found.evidence)
     return {
@@ -74,7 +79,7 @@ def document(subject: Subject, found: Found, now: datetime.datetime) -> dict[str
         "log": [each.document() for each in log(subject)],
         "history": [each.to_dict() for each in subject.status.history],
         "conditions": [each.to_dict() for each in subject.status.conditions],
-        "cost": None,
+        "cost": cost,
         "notes": [*subject.notes, *found.notes, *_differs(subject, last)],
     }
 

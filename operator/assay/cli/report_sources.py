@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import click
-import pydantic
 import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
-from assay.api import API_VERSION
 from assay.api.model_cluster import ModelClusterSpec, PrometheusSource
 from assay.evidence.prometheus import Connection
 from assay.members.evidence import service_url
+from assay.placement import Candidate
 
+from .bill_text import clusters_on
 from .cluster import Cluster, Refused
 from .contexts import Members
 from .document import InputError
@@ -79,26 +78,15 @@ def addresses(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def model_clusters(hub: Cluster) -> dict[str, ModelClusterSpec]:
+def model_clusters(hub: Cluster) -> tuple[Candidate, ...]:
     """Return what the hub knows of members; says so on stderr if it may not be read."""
     try:
-        found = hub.request("GET", f"/apis/{API_VERSION}/modelclusters")["items"]
+        return clusters_on(hub)
     except Refused as error:
         if error.status != 403:
             raise
         click.echo(f"note: ModelClusters cannot be read: {error.message}", err=True)
-        return {}
-    return dict(each for document in found if (each := _spec_of(document)) is not None)
-
-
-def _spec_of(document: dict[str, Any]) -> tuple[str, ModelClusterSpec] | None:
-    name = document["metadata"]["name"]
-    try:
-        return name, ModelClusterSpec.model_validate(document["spec"])
-    except pydantic.ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        click.echo(f"note: ModelCluster {name}: spec.{where} cannot be read", err=True)
-        return None
+        return ()
 
 
 def sources(

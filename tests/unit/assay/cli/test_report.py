@@ -137,6 +137,7 @@ class Hub:
         self.west = Member(START.timestamp(), STABLE, CANARY, {STABLE: Arm(3), CANARY: Arm(4)})
         self.west_url = ""
         self.forbidden = False
+        self.price: str | None = None
 
     def both(self) -> tuple[Member, Member]:
         return self.east, self.west
@@ -163,6 +164,7 @@ class Hub:
         return {
             "metadata": {"name": "east"},
             "spec": {
+                **({"cost": {"perReplicaHour": self.price}} if self.price else {}),
                 "clusterSource": {"inCluster": {}},
                 "prometheus": {"service": "monitoring/prometheus:9090"},
             },
@@ -223,6 +225,7 @@ def test_the_document_of_a_running_trial(hub: Hub, kubeconfig: pathlib.Path) -> 
         "step 2: 50 % by alice@example.com",
     ]
     assert found["notes"] == []
+    assert found["cost"] is None
     # Now is Prometheus's own; of the past it is asked once for each moment.
     assert hub.east.asked[0] is None
     assert sorted(hub.west.asked[1:]) == sorted(set(hub.west.asked[1:]))
@@ -618,6 +621,21 @@ def test_how_to_read_a_band_follows_from_the_settings(analysis: dict[str, Any], 
     made = json.loads(json.dumps(document(shown, found, NOW), allow_nan=False))
     [f1, _] = rollout_plots.evidence(made)
     assert words in f1.caption
+
+
+def test_it_says_what_the_rollout_cost(
+    hub: Hub, kubeconfig: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    hub.price = "0.5"
+    hub.status = on_trial("east")
+    path = tmp_path / "page.html"
+    found = read(kubeconfig, "--html", str(path))
+    assert found["cost"]["pods"] == {"east": 4}
+    assert found["cost"]["perHour"]["members"] == {"east": "2"}
+    [month, trial] = found["cost"]["lines"]
+    assert month["says"].startswith("1 460.00")
+    assert trial["what"] == "cost of rollout " + "a" * 10
+    assert month["says"] in path.read_text()
 
 
 def test_there_is_no_such_deployment(hub: Hub, kubeconfig: pathlib.Path) -> None:
