@@ -40,6 +40,7 @@ STYLE: Any = {
     "svg.hashsalt": "assay",
     "font.family": "sans-serif",
     "font.size": 10.0,
+    "text.parse_math": False,  # names are shown as they are, with dollars too
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,

@@ -123,7 +123,7 @@ def test_names_from_files_do_not_become_markup(binary, tmp_path, run):
 def test_colours_are_told_apart_from_the_paper():
     from importlib.resources import files
 
-    text = files("assay_workbench").joinpath("report.html.j2").read_text()
+    text = files("assay_workbench").joinpath("page.html.j2").read_text()
     light, dark = (
         dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", part))
         for part in text.split("prefers-color-scheme: dark", 1)
