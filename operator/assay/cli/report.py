@@ -92,7 +92,7 @@ def report_command(
     members = Members(hub.cluster, kubeconfig, contexts)
     shown = subject(hub.read()[0], rollout)
     found = Found()
-    now = datetime.datetime.now(datetime.UTC)
+    now = clock()
     clusters = model_clusters(hub.cluster)
     if not shown.alone:
         named = dict.fromkeys((*shown.members, *members.names, *given))
@@ -112,6 +112,11 @@ def report_command(
             click.echo(f"{made['headline']}\n{path}")
     if output == "json":
         click.echo(json.dumps(made, indent=1, allow_nan=False))
+
+
+def clock() -> datetime.datetime:
+    """Return the time of now."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _cost(

@@ -42,8 +42,8 @@ METRICS = [
     {"name": "auc", "type": "ROCAUC", "margin": "0.03"},
 ]
 STEPS = [{"weight": 10}, {"weight": 50}]
-NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-LASTED = 2400
+NOW = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
+LASTED = 2410
 START = NOW - datetime.timedelta(seconds=LASTED)
 STABLE = "7" * 10
 
@@ -180,6 +180,11 @@ class Hub:
             }
 
 
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "clock", lambda: NOW)
+
+
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     found = Hub()
@@ -211,7 +216,7 @@ def test_the_document_of_a_running_trial(hub: Hub, kubeconfig: pathlib.Path) -> 
     assert found["rollout"]["stable"] == {"revision": STABLE, "version": "7"}
     last = found["evidence"][-1]
     assert len(found["evidence"]) == 11  # every four minutes of 40, and now
-    assert last["seconds"] == pytest.approx(LASTED, abs=30)
+    assert last["seconds"] == LASTED
     [f1, auc] = last["metrics"]
     assert f1["labels"] == {"stable": 11_520, "canary": 7_680}
     assert auc["lower"] < auc["difference"] < auc["upper"]
