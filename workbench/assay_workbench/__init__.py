@@ -8,4 +8,5 @@ with the `intervals`); `document`, `text` and `html` show it. `train`: a `recipe
 (`exploration`, `interpretation`, `contributions`); `artifact` stores it, `card` and `training_page` tell
 of it, and `pinning` makes the bytes the same everywhere. `batch` is `score` and `compare-scores`, `packaging` is
 `package`; both ask models through `scoring` too.
+`rollout_page` and `rollout_plots` draw what `assay report` found of a rollout, from its document alone.
 """

@@ -62,7 +62,13 @@ def rendered(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["time"] = time
     return environment.get_template(template).render(**values)
+
+
+def time(text: str | None) -> str:
+    """Return a point in time for people; fractions of RFC 3339 are left out."""
+    return "" if not text else text[:19].replace("T", " ") + " UTC"
 
 
 def judged(evaluation: Evaluation) -> dict[str, Any]:

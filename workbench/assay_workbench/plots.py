@@ -257,13 +257,16 @@ def _values(evaluation: Evaluation, curves: Sequence[ClassCurves], metric: str, 
     return f"{words}: {values}."
 
 
-def plot(canvas: Canvas, title: str, alternative: str, caption: str) -> Plot:
-    """Return a picture whose colours are those above."""
-    return Plot(title, svg(canvas, title, alternative), caption)
+def plot(canvas: Canvas, title: str, alternative: str, caption: str, key: str = "") -> Plot:
+    """Return a picture whose colours are those above; `key` as of `svg`."""
+    return Plot(title, svg(canvas, title, alternative, key), caption)
 
 
-def svg(canvas: Canvas, title: str, alternative: str) -> str:
-    """Return the drawing as an element that takes the page's colours and can be read aloud."""
+def svg(canvas: Canvas, title: str, alternative: str, key: str = "") -> str:
+    """Return the drawing as an element that takes the page's colours and can be read aloud.
+
+    `key` keeps its ids apart from those of other drawings on the page, where titles may not.
+    """
     buffer = io.StringIO()
     canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -271,7 +274,7 @@ def svg(canvas: Canvas, title: str, alternative: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
+    prefix = re.sub(r"[^a-z0-9]+", "-", (key or title).lower())
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{prefix}-", text)
     head = f'<svg role="img" aria-labelledby="{prefix}-title {prefix}-desc"'

@@ -14,6 +14,7 @@ _COMMANDS = {
     "plan": ("assay.cli.plan", "plan_command"),
     "labels": ("assay.cli.labels", "labels_command"),
     "status": ("assay.cli.status", "status_command"),
+    "report": ("assay.cli.report", "report_command"),
     "diff": ("assay.cli.diff", "diff_command"),
     **{
         verb: ("assay.cli.hands", f"{verb}_command")

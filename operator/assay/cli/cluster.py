@@ -92,6 +92,26 @@ class Cluster:
         message = document.get("message") or f"{answer.status} {answer.reason}"
         raise Refused(answer.status, str(message))
 
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self._api.configuration.host).rstrip("/")
+
+    def get(self, path: str, headers: Mapping[str, str], seconds: float) -> Any:
+        """Return the answer to a GET as urllib3 has it, unread, whatever its status.
+
+        Raises `Refused` if there is none.
+        """
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        call = self._api.param_serialize(
+            "GET", path, header_params=dict(headers), auth_settings=["BearerToken"]
+        )
+        try:
+            return self._api.call_api(*call, _request_timeout=seconds).response
+        except (HTTPError, self._errors) as error:
+            raise Refused(0, f"{self.title} does not answer: {error}") from None
+
     def find(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """Return the object, None if there is none. Raises `Refused`."""
         try:

@@ -14,11 +14,11 @@ from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.controller.hub import Deployment, deployment, field_error
 from assay.controller.reservations import held
-from assay.placement import Candidate
 from assay.render.member import MemberTarget
 from assay.rollout.traffic import cluster_of
 
 from .cluster import JSON_PATCH, Cluster, Refused
+from .contexts import Members, contexts_option
 from .diff_hub import Fleet, outlook
 from .diff_member import changes, least
 from .diff_sources import fleet, operator, target
@@ -31,12 +31,7 @@ _STRICT = {"dryRun": "All", "fieldManager": FIELD_MANAGER, "fieldValidation": "S
 
 @click.command("diff", short_help="What a manifest would change, or what has drifted.")
 @click.argument("what", metavar="NAME|FILE...", nargs=-1, required=True)
-@click.option(
-    "--contexts",
-    default="",
-    metavar="MEMBER[=CONTEXT],...",
-    help="Contexts of the kubeconfig for members; MEMBER alone: the context of the same name.",
-)
+@contexts_option
 @kubeconfig_options
 def diff_command(
     what: tuple[str, ...],
@@ -58,7 +53,7 @@ def diff_command(
     """
     try:
         hub = Cluster("the hub", context, kubeconfig)
-        members = _Members(hub, kubeconfig, _contexts(contexts))
+        members = Members(hub, kubeconfig, contexts)
         space = namespace or hub.namespace
         found = [
             differs
@@ -79,33 +74,7 @@ def _is_file(word: str) -> bool:
     return word == "-" or "." in word or "/" in word
 
 
-def _contexts(text: str) -> dict[str, str]:
-    found = {}
-    for word in filter(None, (item.strip() for item in text.split(","))):
-        member, _, context = word.partition("=")
-        found[member] = context or member
-    return found
-
-
-class _Members:
-    """The members that the caller can reach."""
-
-    def __init__(self, hub: Cluster, kubeconfig: Path | None, contexts: dict[str, str]) -> None:
-        self._hub = hub
-        self._clusters = {
-            name: Cluster(f"member {name}", context, kubeconfig)
-            for name, context in contexts.items()
-        }
-
-    def get(self, name: str, candidate: Candidate | None) -> Cluster | None:
-        """Return how to reach a member; the hub's own way if it is one itself."""
-        if name in self._clusters:
-            return self._clusters[name]
-        is_hub = candidate is not None and candidate.spec.cluster_source.in_cluster is not None
-        return self._hub if is_hub else None
-
-
-def _files(hub: Cluster, members: _Members, file: str, namespace: str | None) -> Iterator[bool]:
+def _files(hub: Cluster, members: Members, file: str, namespace: str | None) -> Iterator[bool]:
     documents = [item for item in load_objects(file) if item.get("kind") == "ModelDeployment"]
     if not documents:
         raise InputError(f"{file}: holds no ModelDeployment of {API_VERSION}")
@@ -114,7 +83,7 @@ def _files(hub: Cluster, members: _Members, file: str, namespace: str | None) ->
 
 
 def _manifest(
-    hub: Cluster, members: _Members, file: str, document: dict[str, Any], namespace: str | None
+    hub: Cluster, members: Members, file: str, document: dict[str, Any], namespace: str | None
 ) -> bool:
     """Show what `document` would change; return whether anything."""
     metadata = document.get("metadata")
@@ -176,7 +145,7 @@ def _admitted(
     return {**wanted, "metadata": metadata, "status": rest.get("status", {})}
 
 
-def _drift(hub: Cluster, members: _Members, space: str, name: str) -> bool:
+def _drift(hub: Cluster, members: Members, space: str, name: str) -> bool:
     """Show what differs from what the operator wants; return whether anything."""
     found = hub.find(deployment_path(space, name))
     if found is None:
@@ -215,10 +184,13 @@ def _expected(hub: Cluster, item: Deployment) -> _Expected:
     return _Expected(known, then.status, dict(then.shares), then.floors)
 
 
-def _in_members(hub: Cluster, members: _Members, item: Deployment, then: _Expected) -> bool:
+def _in_members(hub: Cluster, members: Members, item: Deployment, then: _Expected) -> bool:
     """Show what differs in every member that can be asked; return whether anything."""
     candidates = {each.name: each for each in then.fleet.candidates or ()}
-    asked = {name: members.get(name, candidates.get(name)) for name in sorted(then.shares)}
+    asked = {
+        name: members.get(name, candidates[name].spec if name in candidates else None)
+        for name in sorted(then.shares)
+    }
     if unasked := [name for name, member in asked.items() if member is None]:
         names = ", ".join(unasked)
         _say(

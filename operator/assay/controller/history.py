@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 
 from assay.api.deployment_status import RolloutStatus
 from assay.evidence import EvidenceUnavailable, MemberEvidence, errors
-from assay.evidence.moments import COARSENING, Built, wanted
+from assay.evidence.moments import (
+    COARSENING,
+    SETTLED_SECONDS,
+    WINDOW_MARGIN_SECONDS,
+    Built,
+    known_of_all,
+    wanted,
+)
 from assay.evidence.prometheus import Trial
 from assay.members.member import Member
 
@@ -29,12 +36,6 @@ for one moment after the other: a restarted operator causes no storm of queries.
 
 CATCH_UP_LOOKS = 20
 """After so many looks a member's moments are judged as they are: some may never be readable."""
-
-SETTLED_SECONDS = 15.0
-"""A moment is read when it is this old, by whatever clock: then all agree on what was scraped."""
-
-WINDOW_MARGIN_SECONDS = 60.0
-"""Served rows are counted from a little before the trial began: clocks differ."""
 
 _TRY_AGAIN = {errors.PROMETHEUS_UNREACHABLE, errors.WARNINGS_IN_REPLY}
 """Everything else that Prometheus says of a moment of the past it will always say."""
@@ -108,37 +109,8 @@ class History:
     def known_of_all(
         self, present: Mapping[str, MemberEvidence]
     ) -> dict[int, Mapping[str, MemberEvidence]]:
-        """Return the moments at which every member of `present` is known, or was not there yet.
-
-        A moment with counts of another store than the present one has is left out for all members:
-        what was counted before a ledger lost its store is not in its counts of now.
-        """
-        found: dict[int, Mapping[str, MemberEvidence]] = {}
-        not_yet = {name: self._not_yet(name) for name in present}
-        for moment in self.moments:
-            there = {name: self.members.get(name, {}).get(moment) for name in present}
-            then = {name: said for name, said in there.items() if said is not None}
-            silent = there.keys() - then.keys()
-            if (
-                then
-                and all(moment in not_yet[name] for name in silent)
-                and all(said.store == present[name].store for name, said in then.items())
-            ):
-                found[moment] = then
-        return found
-
-    def _not_yet(self, name: str) -> set[int]:
-        """Return the moments at which a member had no ledger yet.
-
-        Nothing at that moment and at none before: a hole in between is no zero.
-        """
-        said = self.members.get(name, {})
-        early: set[int] = set()
-        for moment in self.moments:
-            if moment not in said or said[moment] is not None:
-                break
-            early.add(moment)
-        return early
+        """Return the moments at which every member of `present` is known, or was not there yet."""
+        return known_of_all(self.moments, self.members, present)
 
     async def _read(self, trial: Trial, rollout: RolloutStatus, member: Member) -> None:
         found = self.members.setdefault(member.name, {})

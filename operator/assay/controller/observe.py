@@ -10,23 +10,15 @@ from dataclasses import dataclass
 from assay.api.conditions import Reason
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
 from assay.api.model_deployment import ModelDeploymentSpec, TrafficMode
-from assay.evidence import (
-    Evidence,
-    EvidenceError,
-    EvidenceUnavailable,
-    MemberEvidence,
-    combine,
-    errors,
-    moments,
-)
-from assay.judge import Judgement, judge
+from assay.evidence import EvidenceError, EvidenceUnavailable, MemberEvidence, errors
+from assay.judge import Judgement
 from assay.members.member import Member
 from assay.members.registry import Registry
 from assay.placement import Holding, Plan, floors, plan
 from assay.render.revision import revision_hash
+from assay.rollout.judging import Question
 from assay.rollout.observation import EvidenceProblem, MemberView, Observation
 from assay.rollout.scaling import settled
-from assay.rollout.settings import metric_specs, policy
 from assay.rollout.traffic import traffic_of
 
 from . import metrics
@@ -36,9 +28,6 @@ from .hub import Deployment
 from .memory import Memory
 from .reading import Answers, Reading, judged, read
 from .reservations import Reservations, held, in_use, lost
-
-GROWTH_SECONDS = 60.0
-"""Age of a trial from which its labels so far tell how many there will be."""
 
 log = logging.getLogger(__name__)
 
@@ -249,41 +238,13 @@ async def _judge(
     memory: Memory,
     now: datetime.datetime,
 ) -> Judgement | None:
-    if status.stable is None or status.canary is None:
+    if (question := Question.of(spec, status)) is None:
         return None
-    revisions = status.stable.revision, status.canary.revision
-    # A Service divides connections, not requests: what it gives is no ratio to test.
-    weights = (
-        None
-        if rollout.by_pods
-        else {index: step.weight / 100 for index, step in enumerate(rollout.steps)}
-    )
-    analysis = rollout.settings.analysis
     past, built = memory.history.known_of_all(known), memory.history.built
     elapsed = (now - rollout.evidence_since).total_seconds()
-    growth = rollout.settings.max_seconds / elapsed if elapsed > GROWTH_SECONDS else None
-    how = policy(
-        analysis,
-        members=len(status.clusters),
-        growth=growth,
-        by_user=rollout.sticky_by is not None,
-    )
-
-    def judgement() -> Judgement:
-        strata = combine(known, *revisions, weights=weights).strata
-        history = moments.history(
-            past,
-            known,
-            *revisions,
-            weights=weights,
-            built=built,
-        )
-        evidence = Evidence(strata, history)
-        return judge(metric_specs(spec, analysis, evidence), how, evidence)
-
     try:
         # In a thread: fractions of a second with many strata, and the loop serves every rollout.
-        found = await asyncio.to_thread(judgement)
+        found = await asyncio.to_thread(question.judgement, known, past, elapsed, built)
     except ValueError as error:
         # Wrong counts, or settings that another CRD admitted: no verdict, and time goes on.
         unexpected = not isinstance(error, EvidenceError)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from assay.api.deployment_status import RolloutStatus, Stage
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.evidence import EvidenceUnavailable, MemberEvidence
+from assay.evidence.moments import WINDOW_MARGIN_SECONDS
 from assay.evidence.prometheus import Trial
 from assay.members.member import Member
 from assay.render.revision import revision_hash
@@ -15,7 +16,7 @@ from assay.rollout.observation import GuardReading
 
 from . import metrics
 from .guards import read_guards
-from .history import History, trial_window
+from .history import History
 from .hub import Deployment
 
 Answers = Mapping[str, MemberEvidence | EvidenceUnavailable]
@@ -96,7 +97,8 @@ async def _answers(
 ) -> Answers:
     if rollout is None:
         return {}
-    window = trial_window(rollout, now)
+    # Of earlier trials, too: their serving pods may have died long before this one started.
+    window = (now - rollout.evidence_since).total_seconds() + WINDOW_MARGIN_SECONDS
     reachable = [member for member in members if member.state.reachable]
     trial = Trial(*item.key, rollout.id, label_age_seconds, rollout.earlier)
     found = await asyncio.gather(

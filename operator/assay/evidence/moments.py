@@ -6,7 +6,7 @@ than it is since the start. Moments are multiples of the interval between looks,
 whenever, wants the same ones; Prometheus remembers the counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from assay.evidence.counts import Moment
 from assay.evidence.member import GRID_BINS, MemberEvidence, Table, strata, table
@@ -16,6 +16,12 @@ MOST = 64
 
 COARSENING = 4
 """Score bins that are merged in moments: what the judge takes from them is a ratio of variances."""
+
+SETTLED_SECONDS = 15.0
+"""A moment is read when it is this old, by whatever clock: then all agree on what was scraped."""
+
+WINDOW_MARGIN_SECONDS = 60.0
+"""Served rows are counted from a little before the trial began: clocks differ."""
 
 
 def wanted(elapsed_seconds: float, interval_seconds: int) -> tuple[int, ...]:
@@ -28,6 +34,55 @@ def wanted(elapsed_seconds: float, interval_seconds: int) -> tuple[int, ...]:
     while elapsed_seconds >= MOST * step:
         step *= 2
     return tuple(range(step, int(max(0.0, elapsed_seconds)) + 1, step))
+
+
+def known_of_all(
+    moments: Sequence[int],
+    members: Mapping[str, Mapping[int, MemberEvidence | None]],
+    present: Mapping[str, MemberEvidence],
+) -> dict[int, Mapping[str, MemberEvidence]]:
+    """Return the moments at which every member of `present` is known, or was not there yet.
+
+    Parameters
+    ----------
+    moments
+        Those that are wanted, ascending.
+    members
+        What each member said of them; `None` where its Prometheus has nothing.
+    present
+        What each says now.
+
+    A moment with counts of another store than the present one has is left out for all members:
+    what was counted before a ledger lost its store is not in its counts of now.
+    """
+    found: dict[int, Mapping[str, MemberEvidence]] = {}
+    said = {name: members.get(name, {}) for name in present}
+    not_yet = {name: _not_yet(moments, each) for name, each in said.items()}
+    for moment in moments:
+        then = {
+            name: counts for name, each in said.items() if (counts := each.get(moment)) is not None
+        }
+        silent = said.keys() - then.keys()
+        if (
+            then
+            and all(moment in not_yet[name] for name in silent)
+            and all(counts.store == present[name].store for name, counts in then.items())
+        ):
+            found[moment] = then
+    return found
+
+
+def _not_yet(moments: Iterable[int], said: Mapping[int, MemberEvidence | None]) -> set[int]:
+    """Return the moments at which a member had no ledger yet.
+
+    Nothing at that moment and at none before: a hole in between is no zero.
+    """
+    early: set[int] = set()
+    for moment in moments:
+        if moment not in said or said[moment] is not None:
+            break
+        early.add(moment)
+    return early
 
 
 Built = dict[int, tuple[Table, Mapping[str, MemberEvidence], Moment]]

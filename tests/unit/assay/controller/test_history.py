@@ -12,8 +12,9 @@ import pytest
 from assay.api.deployment_status import RolloutStatus, Stage
 from assay.api.model_deployment import Rollout
 from assay.controller import history as module
-from assay.controller.history import CATCH_UP_LOOKS, SETTLED_SECONDS, History
+from assay.controller.history import CATCH_UP_LOOKS, History
 from assay.evidence import EvidenceUnavailable, MemberEvidence, RevisionCounts, errors
+from assay.evidence.moments import SETTLED_SECONDS
 from assay.evidence.prometheus import Trial
 
 START = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)

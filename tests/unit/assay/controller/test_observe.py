@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from assay.api.deployment_status import Trials
 from assay.api.model_cluster import ModelClusterSpec
-from assay.controller import observe as module
 from assay.controller.hub import Deployment, deployment
 from assay.controller.memory import Memory
 from assay.controller.observe import observe
@@ -20,7 +20,7 @@ from assay.evidence import Evidence, EvidenceUnavailable, MemberEvidence, Revisi
 from assay.judge import Judgement
 from assay.judge import Verdict as JudgeVerdict
 from assay.placement import Candidate
-from assay.rollout import MemberView, Observation
+from assay.rollout import MemberView, Observation, judging
 
 from ..members.test_member import SPEC  # noqa: TID252
 from .test_reconcile import STABLE, a_trial
@@ -45,6 +45,7 @@ class Member:
     past: EvidenceUnavailable | None = None
     there: bool = True
     spec: ModelClusterSpec = SPEC
+    windows: list[float] = field(default_factory=list)
 
     @property
     def state(self) -> Any:
@@ -53,7 +54,9 @@ class Member:
     async def view(self, *_: str) -> MemberView:
         return MemberView(self.name, reachable=self.reachable, error="connection refused")
 
-    async def evidence(self, _trial: object, _window: object, at: float | None = None) -> Any:
+    async def evidence(self, _trial: object, window: float, at: float | None = None) -> Any:
+        if at is None:
+            self.windows.append(window)
         if at is not None and self.past is not None:
             raise self.past
         if isinstance(self.answer, EvidenceUnavailable):
@@ -105,7 +108,7 @@ def _judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         strata.append(tuple(item.name for item in evidence.strata))
         return Judgement(JudgeVerdict.ROLLBACK, "Worse", "F1 is worse", ())
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     return strata
 
 
@@ -289,7 +292,7 @@ def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) ->
         found.append(evidence)
         return Judgement(JudgeVerdict.HOLD, "Undecided", "", ())
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     item, memory = two_intervals_old(an_item()), Memory()
 
     look(Members(Member("east"), Member("west")), item, memory)
@@ -301,11 +304,24 @@ def test_the_past_is_judged_with_the_present(monkeypatch: pytest.MonkeyPatch) ->
     assert [each.name for each in evidence.history[0].strata] == ["east/0", "west/0"]
 
 
+def test_a_retry_counts_what_pods_of_the_earlier_trial_served() -> None:
+    item, east = an_item(), Member("east")
+    assert item.status.rollout is not None
+    began = NOW - datetime.timedelta(days=1)
+    earlier = Trials(rollouts=("e" * 10,), stable=STABLE["revision"], started_at=began)
+    rollout = item.status.rollout.model_copy(update={"continues": earlier})
+    status = item.status.model_copy(update={"rollout": rollout})
+
+    look(Members(east), dataclasses.replace(item, status=status), Memory())
+
+    assert east.windows == [86_400 + 60]
+
+
 def test_settings_that_no_judge_understands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(*_: object) -> Judgement:
         raise ValueError("average: Median is not known")
 
-    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     assert look(Members(Member("east"), Member("west")), an_item(), Memory()).judgement is None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assay.api.model_deployment import ModelDeploymentSpec
-from assay.controller import observe, reconcile
+from assay.controller import reconcile
 from assay.controller.hub import Key, deployment
 from assay.controller.memory import Memory
 from assay.controller.reconcile import Next
@@ -22,6 +22,7 @@ from assay.members import apply
 from assay.members.errors import ApiError
 from assay.members.member import Member
 from assay.render.revision import STRICT, pod_template
+from assay.rollout import judging
 
 from ..members.apiserver import until  # noqa: TID252
 from .test_memory import a_document, an_item
@@ -44,7 +45,7 @@ async def a_trial_at_rest(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worl
     monkeypatch.setattr(Member, "evidence", _evidence)
     SERVED.update(value=100)
     undecided = Judgement(Verdict.HOLD, "TooFewLabels", "too few", ())
-    monkeypatch.setattr(observe, "judge", lambda *_: undecided)
+    monkeypatch.setattr(judging, "judge", lambda *_: undecided)
     async with a_world(monkeypatch) as world:
         document = a_trial()
         world.hub.put(PATH, document)
@@ -105,7 +106,7 @@ def test_new_evidence_is_judged_at_the_tick_that_brings_it(monkeypatch: pytest.M
     async def scenario() -> None:
         async with a_trial_at_rest(monkeypatch) as world:
             worse = Judgement(Verdict.ROLLBACK, "Worse", "F1 is worse", ())
-            monkeypatch.setattr(observe, "judge", lambda *_: worse)
+            monkeypatch.setattr(judging, "judge", lambda *_: worse)
             await world.tick()  # the same counts
             assert world.status["rollout"]["stage"] == "Trial"
             SERVED.update(value=101)
