@@ -1,5 +1,6 @@
 """Assay installed once on the fleet; every test brings a ModelDeployment of its own."""
 
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 from demo.artifacts import ArtifactServer
 from demo.stage import Stage
 from fleet import Fleet
+from tests.e2e.person import Person
 from tests.e2e.trial import Trial
 
 
@@ -28,3 +30,9 @@ def trial(request: pytest.FixtureRequest, stage: Stage, store: ArtifactServer) -
     trial = Trial(stage, store, name)
     yield trial
     trial.delete()
+
+
+@pytest.fixture
+def person(local_fleet: Fleet, tmp_path: pathlib.Path) -> Person:
+    """An administrator of all clusters."""
+    return Person(tmp_path, local_fleet)

@@ -17,8 +17,8 @@ from assay.api.deployment_status import Stage as RolloutStage
 from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import Observed
-from fleet import Cluster, Fleet
-from tests.e2e.test_diff import Person
+from fleet import Cluster
+from tests.e2e.person import Person
 from tests.e2e.trial import Trial, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -26,13 +26,6 @@ pytestmark = pytest.mark.e2e
 FIXED = {"serving": {"replicas": 4}}
 SCALED = {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 8}}}
 """One pod at least and four at most in each of two members."""
-
-
-@pytest.fixture(name="person")
-def _person(local_fleet: Fleet, tmp_path: pathlib.Path) -> Person:
-    path = tmp_path / "kubeconfig"
-    path.write_text(local_fleet.kubeconfig())
-    return Person(path, local_fleet)
 
 
 @contextlib.contextmanager
@@ -83,7 +76,7 @@ def test_the_floor_of_stable_is_held_in_a_trial_and_switching_never_drops_pods(
         # The load grows: what the autoscaler writes stays, and is no difference to what should be.
         east.kubectl("scale", f"deployment/{name}", "-n", NAMESPACE, "--replicas=3")
         trial.until("seen", lambda it: east_of(it).ready == 3)
-        rest = person.diff(trial.name, "-n", NAMESPACE, person.contexts)
+        rest = person.run("diff", trial.name, "-n", NAMESPACE, person.contexts)
         assert (rest.returncode, rest.stderr) == (0, ""), rest.stdout
 
         # A newcomer begins with as many pods as serve. Stable keeps what it had, whoever shrinks it.
@@ -94,7 +87,7 @@ def test_the_floor_of_stable_is_held_in_a_trial_and_switching_never_drops_pods(
         trial.until("held", lambda it: east_of(it).held_replicas == 3)
         wait_until("both are told", lambda: least(trial) == {stable: 3, canary: 3})
         assert replicas(trial) == {stable: 3, canary: 3}
-        during = person.diff(trial.name, "-n", NAMESPACE, person.contexts)
+        during = person.run("diff", trial.name, "-n", NAMESPACE, person.contexts)
         assert "autoscal" not in during.stdout.lower(), during.stdout
         versions = log.read_text().split()
         assert set(versions) == {"2", "3"}

@@ -1,9 +1,6 @@
 """`kubectl assay diff` on real API servers: what would happen, what drifted, and nothing written."""
 
 import json
-import pathlib
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,31 +11,10 @@ import yaml
 from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import SYSTEM, Stage
-from fleet import Fleet
+from tests.e2e.person import Person
 from tests.e2e.trial import Trial
 
 pytestmark = pytest.mark.e2e
-
-
-class Person:
-    """An administrator of all clusters, by one kubeconfig with a context for each."""
-
-    def __init__(self, kubeconfig: pathlib.Path, fleet: Fleet) -> None:
-        self._kubeconfig = kubeconfig
-        east, west = (fleet.cluster(name).context for name in ("east", "west"))
-        self.contexts = f"--contexts=east={east},west={west}"
-
-    def diff(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        program = pathlib.Path(sys.executable).with_name("kubectl-assay")
-        command = [str(program), "diff", *words, f"--kubeconfig={self._kubeconfig}"]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def person(local_fleet: Fleet, tmp_path: pathlib.Path) -> Person:
-    path = tmp_path / "kubeconfig"
-    path.write_text(local_fleet.kubeconfig())
-    return Person(path, local_fleet)
 
 
 @pytest.fixture(name="pilot")
@@ -73,7 +49,7 @@ def test_what_a_manifest_would_do_and_what_drifted(
 ) -> None:
     stage = pilot
     unborn = trial.manifest(artifact(Version.FIRST), {"serving.replicas": 2})
-    first = person.diff("-", person.contexts, stdin=yaml.safe_dump(unborn))
+    first = person.run("diff", "-", person.contexts, stdin=yaml.safe_dump(unborn))
     assert first.returncode == 1, first.stderr
     assert "is the first of all: no trial" in first.stdout
     assert f"+++ west/StatefulSet/{trial.name}-ledger (then)" in first.stdout
@@ -85,11 +61,11 @@ def test_what_a_manifest_would_do_and_what_drifted(
     stable = found.status.stable.revision
 
     # At rest nothing differs; without contexts that is said of the hub alone.
-    rest = person.diff(trial.name, "-n", NAMESPACE, person.contexts)
+    rest = person.run("diff", trial.name, "-n", NAMESPACE, person.contexts)
     assert (rest.returncode, rest.stderr) == (0, "")
     assert "east: as it should be" in rest.stdout
     assert "serves already: no new revision, no trial" in rest.stdout
-    blind = person.diff(trial.name, "-n", NAMESPACE)
+    blind = person.run("diff", trial.name, "-n", NAMESPACE)
     assert blind.returncode == 0
     assert "objects in east, west are not compared" in blind.stdout
 
@@ -105,7 +81,7 @@ def test_what_a_manifest_would_do_and_what_drifted(
             ],
         },
     )
-    asked = person.diff("-", person.contexts, stdin=yaml.safe_dump(manifest))
+    asked = person.run("diff", "-", person.contexts, stdin=yaml.safe_dump(manifest))
     assert asked.returncode == 1, asked.stderr
     out = asked.stdout
     assert f"-    version: '{artifact(Version.FIRST).version}'" in out
@@ -135,10 +111,10 @@ def test_what_a_manifest_would_do_and_what_drifted(
         ("model.unsafe", "Allow", "model.unsafe: Allow is for model.format Joblib"),
     ):
         wrong = trial.manifest(artifact(Version.GOOD), {path: value})
-        refused = person.diff("-", stdin=yaml.safe_dump(wrong))
+        refused = person.run("diff", "-", stdin=yaml.safe_dump(wrong))
         assert refused.returncode == 2, refused.stdout
         assert field in refused.stderr
-    assert person.diff("no-such-one", "-n", NAMESPACE).returncode == 2
+    assert person.run("diff", "no-such-one", "-n", NAMESPACE).returncode == 2
 
     # While the operator is away drift stays: it is found, field by field, secrets struck out.
     operator(stage, 0)
@@ -149,7 +125,7 @@ def test_what_a_manifest_would_do_and_what_drifted(
         east.kubectl("delete", f"service/{trial.name}-{stable}", *where)
         patch = json.dumps({"stringData": {"label-token": "stolen"}})
         east.kubectl("patch", f"secret/{trial.name}-labels", *where, "-p", patch)
-        drifted = person.diff(trial.name, "-n", NAMESPACE, person.contexts)
+        drifted = person.run("diff", trial.name, "-n", NAMESPACE, person.contexts)
         assert drifted.returncode == 1, drifted.stderr
         out = drifted.stdout
         assert "-  replicas: 3\n+  replicas: 1" in out
@@ -162,5 +138,5 @@ def test_what_a_manifest_would_do_and_what_drifted(
         operator(stage, 1)
     trial.until(
         "put back",
-        lambda _: person.diff(trial.name, "-n", NAMESPACE, person.contexts).returncode == 0,
+        lambda _: person.run("diff", trial.name, "-n", NAMESPACE, person.contexts).returncode == 0,
     )

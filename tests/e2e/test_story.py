@@ -1,15 +1,20 @@
 """Version 1 becomes stable, version 2 is rolled back, version 3 is promoted, nobody notices."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from assay.api.deployment_status import HistoryEntry
 from demo.artifacts import ArtifactServer
 from demo.log import Log
+from demo.manifests import NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import Observed, Stage
+from fleet import Fleet
+from tests.e2e.person import Person
 from tests.e2e.trial import Trial, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -26,10 +31,17 @@ class Told:
     log: Log
     stable_pods: tuple[dict[str, tuple[str, int]], dict[str, tuple[str, int]]]
     events: list[str]
+    reports: dict[str, dict[str, Any]]
+    page: str
 
 
 @pytest.fixture(scope="module")
-def told(stage: Stage, store: ArtifactServer) -> Iterator[Told]:
+def told(
+    stage: Stage,
+    store: ArtifactServer,
+    local_fleet: Fleet,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Told]:
     """The whole story under a steady 50 requests a second, retries off."""
     trial = Trial(stage, store, "story")
     first, worse, better = (artifact(version) for version in Version)
@@ -54,7 +66,25 @@ def told(stage: Stage, store: ArtifactServer) -> Iterator[Told]:
             lambda: {item.version for item in stream.log.recent(2.0)} == {"3"},
         )
     events = [event.reason for event in stage.events(trial.name)]
-    yield Told(rolled_back, promoted, between, after, stream.log, (before, pods_after), events)
+    folder = tmp_path_factory.mktemp("story")
+    person, page = Person(folder, local_fleet), folder / "page.html"
+    reports = {}
+    for entry in (rolled_back, promoted):
+        words = (trial.name, "-n", NAMESPACE, "--rollout", entry.id, person.contexts, "-o", "json")
+        asked = person.run("report", *words, "--html", str(page))
+        assert asked.returncode == 0, asked.stderr
+        reports[entry.verdict.value] = json.loads(asked.stdout)
+    yield Told(
+        rolled_back,
+        promoted,
+        between,
+        after,
+        stream.log,
+        (before, pods_after),
+        events,
+        reports,
+        page.read_text(),
+    )
     trial.delete()
 
 
@@ -98,6 +128,19 @@ def test_no_pod_of_stable_was_touched(told: Told) -> None:
 
 def test_events_tell_the_story(told: Told) -> None:
     assert {"RolledBack", "Promoted"} <= set(told.events)
+
+
+def test_a_report_judges_again_what_was_decided(told: Told) -> None:
+    for verdict, report in told.reports.items():
+        assert report["decision"]["verdict"] == verdict
+        assert report["evidence"][-1]["verdict"] == verdict, report["notes"]
+        members = {member["name"]: member["evidence"] for member in report["members"]}
+        assert members.keys() == {"east", "west"}
+        assert all(member["problem"] is None and member["read"] for member in members.values())
+        assert {each["class"] for each in report["curves"]}
+    assert told.reports["Promote"]["rollout"]["settingsOfThen"]
+    assert not told.reports["Rollback"]["rollout"]["settingsOfThen"]
+    assert told.page.count("<svg") >= 3
 
 
 def test_every_arm_answered_in_both_members(told: Told) -> None:

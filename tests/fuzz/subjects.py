@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import skops.io
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression

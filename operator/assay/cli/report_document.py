@@ -13,7 +13,7 @@ from assay.judge import Judgement
 from assay.judge.metrics import metric_of
 from assay.rollout.settings import metric_specs
 
-from .judge import report_several
+from .judgement import report_several
 from .report_curves import ArmCurves, ClassCurves, confusion, curves
 from .report_log import log, stamp
 from .report_reading import Reading
