@@ -60,8 +60,9 @@ world: setup ## one story on a hub and three members: waves, residency, a member
 	ASSAY_FLEET=world $(PY) -m pytest -x -s --durations=9 tests/world
 
 # Tests on clusters wait for pods most of the time; what needs no cluster runs on what they leave of the processors.
+# A shell starts what is in the background with Ctrl-C ignored, which some tests are about.
 test: setup lint ## everything, what CI runs
-	@log=$$(mktemp); nice -n 19 $(MAKE) --no-print-directory unit decisions > $$log 2>&1 & pure=$$!; \
+	@log=$$(mktemp); env --default-signal=INT,QUIT nice -n 19 $(MAKE) -k --no-print-directory unit decisions > $$log 2>&1 & pure=$$!; \
 	trap 'kill $$pure 2> /dev/null; rm -f $$log' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	echo "test: unit and decisions run beside the clusters, at the lowest priority; what they print follows at the end"; \
 	$(MAKE) --no-print-directory clusters; clusters=$$?; \

@@ -129,6 +129,15 @@ def test_a_killed_run_goes_on_with_every_row_once(score, output, binary, table, 
     assert not list(out.glob(".part-*"))
 
 
+@pytest.fixture
+def _interruptible():
+    """Whoever runs the tests in the background of a shell has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "TERM"]
 )
