@@ -274,6 +274,8 @@ async def restart(bench: Bench, log: Path) -> None:
     bench.report.add("restart until everything was looked at", f"{seconds:.1f} s")
     await asyncio.sleep(SETTLE_SECONDS)
     bench.report.add("writes in a restart, Leases too", str(bench.written() - before))
+    bench.report.add("memory after it", f"{bench.controller.memory:.0f} MiB")
+    bench.report.add("CPU when nothing happens after it", await bench.share())
 
 
 async def canaries(bench: Bench, log: Path) -> None:
@@ -311,9 +313,11 @@ async def measure(clusters: dict[str, Cluster], args: argparse.Namespace, report
     simulated = Simulated.start(members)
     try:
         await first(bench)
-        await change(bench, args.changes)
+        if args.changes:
+            await change(bench, args.changes)
         await restart(bench, log)
-        await canaries(bench, log)
+        if args.changes:
+            await canaries(bench, log)
     finally:
         bench.controller.stop()
         simulated.stop()
@@ -325,7 +329,7 @@ def main() -> None:
     """Measure, print, and write what came out as JSON if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--deployments", type=int, default=1000)
-    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--changes", type=int, default=200, help="0: nothing but a restart")
     parser.add_argument("--log", default=str(Path(tempfile.gettempdir()) / "assay-scale.log"))
     parser.add_argument("--json", help="also write the rows to this file")
     args = parser.parse_args()
