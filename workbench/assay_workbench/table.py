@@ -1,6 +1,5 @@
 """The rows of a recipe in memory, as the model takes them, and the roles of their columns."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from assay_server.models.classes import class_name
+from assay_workbench.candidate import digest_of
 from assay_workbench.dataset import Batch, Dataset
 from assay_workbench.errors import RecipeError, WorkbenchError
 from assay_workbench.recipe import Recipe
@@ -102,7 +102,7 @@ def read_table(recipe: Recipe, folder: Path, shown: Callable[[int], object] = in
             columns.take(dataset, batch)
             rows += batch.columns.num_rows
             shown(batch.columns.num_rows)
-        files.append(File(name, rows, _digest(dataset.path)))
+        files.append(File(name, rows, digest_of(dataset.path)))
     labels = np.array(columns.labels, dtype=np.str_)
     _check_classes(recipe, labels)
     kept = [each for each in columns.roles() if each.role != "ignore"]
@@ -139,14 +139,6 @@ def _open(recipe: Recipe, folder: Path) -> list[Dataset]:
                 f"columns.{role}: {recipe.data.label!r} is the label, and cannot be learned from"
             )
     return found
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise WorkbenchError(f"{path}: {error.strerror}") from None
 
 
 def _check_classes(recipe: Recipe, labels: NDArray[np.str_]) -> None:

@@ -46,6 +46,18 @@ def load(file: str) -> Any:
         raise InputError(msg) from None
 
 
+def output_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Add the choice between text for people and JSON for programs."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["json", "text"]),
+        default="text",
+        show_default=True,
+        help="What to print.",
+    )(command)
+
+
 def load_either(file: str) -> Any:
     """Read a file of JSON or YAML; ``-`` is stdin. Raises `InputError`."""
     try:

@@ -5,21 +5,14 @@ import json
 import click
 
 from assay.cli.counts_file import parse
-from assay.cli.document import load
+from assay.cli.document import load, output_option
 from assay.cli.judgement import report, report_several
 from assay.judge import judge
 
 
 @click.command("judge", short_help="Decide from counts in a file.")
 @click.argument("file", metavar="FILE")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def judge_command(file: str, output: str) -> None:
     """Decide from the counts in FILE (JSON; - reads stdin): Promote, Rollback or Hold.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from assay.cli import plan_cost
 from assay.cli.bill_text import clusters_of
-from assay.cli.document import fail, load_either
+from assay.cli.document import fail, load_either, output_option
 from assay.cli.plan_input import Given, parse
 from assay.judge.planner import LOSSES, MetricPlan, Need, Plan, PlanError, Remedies, plan, remedies
 from assay.judge.verdict import PromoteOn
@@ -51,14 +51,7 @@ SHOWN_LOSSES = (1.0, 2.0, 5.0)
     metavar="FILE",
     help="Manifests of the ModelClusters: say what placement and trial cost, too.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def plan_command(file: str, output: str, clusters: tuple[str, ...], **options: Any) -> None:
     """Say how many labels, and how much time, a trial takes until it is decided.
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from assay.cli import simulate_plot
-from assay.cli.document import InputError
+from assay.cli.document import InputError, output_option
 from assay.cli.simulate_input import Asked, Given, read
 from assay.cli.simulate_output import report, show
 from assay.rollout.simulation import Outcomes, Simulation, runs_at_once
@@ -83,14 +83,7 @@ INTERRUPTED = 130
     help="Longer trials are looked at more rarely than intervalSeconds says.",
 )
 @click.option("--plot", metavar="FILE.png|.svg", help="Draw how trials end over time.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def simulate_command(
     manifest: str, runs: int, seed: int, plot: str | None, output: str, **options: Any
 ) -> None:

@@ -19,20 +19,14 @@ from assay.rollout.wording import moment
 
 from . import bill_text
 from .cluster import Refused
+from .document import output_option
 from .hub import Hub, hub_options
 
 _HISTORY = 3
 
 
 @click.command("status", short_help="How a ModelDeployment stands, on one screen.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 @hub_options
 def status_command(
     name: str, namespace: str | None, context: str | None, kubeconfig: Path | None, output: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from assay.cli.document import InputError
+from assay.cli.document import InputError, output_option
 from assay_workbench.commands.evaluate import missing
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ WIDTH = 100
     metavar="NAME=VALUE",
     help="What the version that serves has in a metric, by its name in the block (f1=0.8).",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def advise_command(file: Path, **options: Any) -> None:
     """Say which metric should decide a rollout, which should not and why, and by which margin.
 

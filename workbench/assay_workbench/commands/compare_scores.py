@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from assay.cli.document import InputError
+from assay.cli.document import InputError, output_option
 from assay.cli.judgement import report_several
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge_pairs
 from assay.judge.metrics import metric_of
@@ -55,14 +55,7 @@ _OUTPUT = click.Path(file_okay=False, exists=True, path_type=Path)
     show_default=True,
     help="Which proof speaks against the canary.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def compare_scores_command(stable: Path, canary: Path, output: str, **options: Any) -> None:
     """Judge CANARY_OUT against STABLE_OUT: Promote, Rollback or Hold, as a rollout would be.
 

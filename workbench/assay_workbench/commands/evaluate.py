@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from assay.cli.document import InputError
+from assay.cli.document import InputError, output_option
 
 WIDTH = 110
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -47,14 +47,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="MiB for scored rows; what does not fit goes to a file, and ranks come from score bins.",
 )
 @click.option("--html", type=_FILE, help="Write a report with plots, one file for any browser.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["json", "text"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@output_option
 def evaluate_command(**options: Any) -> None:
     """Measure MODEL (skops or ONNX, loaded as the server loads it) on the labelled rows of DATA.
 
