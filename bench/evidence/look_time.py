@@ -1,6 +1,6 @@
 """What one look at a trial in three members costs besides the network: parse, count, judge.
 
-    .venv/bin/python -m bench.evidence.look_time [--minutes 8] [--members 3] [--looks 40]
+    .venv/bin/python -m bench.evidence.look_time [--minutes 8] [--members 3]
 
 The replies are those that a real Prometheus gives for the trials of `bench.scale.trials`. Every look
 reads the counts of now and those of one earlier moment in each member, as a trial does in its first
@@ -14,6 +14,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from assay.evidence import Evidence, MemberEvidence, combine, moments
 from assay.evidence.reply import PART, member_evidence
@@ -49,8 +51,8 @@ def body(arms: tuple[Arm, Arm], seconds: int) -> bytes:
 
 
 def decoded(content: bytes) -> list[Any]:
-    """Decode as requests does."""
-    return json.loads(content.decode())["data"]["result"]
+    """Decode as `Connection` does."""
+    return msgspec.json.decode(content)["data"]["result"]
 
 
 class Costs:
