@@ -154,9 +154,21 @@ async def act(
         member.name: member.submit(*item.key, traffic_plan(target, member.name), urgent=urgent)
         for member in moved
     }
+    now = moment.timestamp()
+    # What one member holds and all have applied, all hold: after a start the others are not asked.
+    is_proven = not urgent and all(_recorded(item.status, member) for member in members)
     try:
-        await _read_keys(item, memory, members, moment.timestamp())
+        if is_proven and memory.keys is None:
+            await _read_keys(item, memory, members[:1])
+        if not is_proven or memory.keys is None:
+            await _have_keys(item, memory, members, now)
         templates = await _templates(hands, item, spec, memory, status, members)
+        target = _with_keys(dataclasses.replace(target, templates=templates), memory, now)
+        late = _late(hands, item, observed, target, members, urgent=urgent)
+        if late and _unasked(memory, members):
+            await _have_keys(item, memory, members, now)
+            target = _with_keys(target, memory, now)
+            late = _late(hands, item, observed, target, members, urgent=urgent)
     except (MemberError, ApiError) as error:
         if not urgent:
             raise
@@ -164,30 +176,45 @@ async def act(
         await _settle(hands, item, memory, running)
         memory.failures[""] = error.message
         return True
-    if memory.keys is not None:
-        window = spec.feedback.label_window_seconds
-        memory.keys = receipts.rotated(memory.keys, moment.timestamp(), window)
-    target = dataclasses.replace(target, templates=templates, keys=memory.keys or "")
+    if not late:
+        memory.asked |= {member.name for member in members}
     running |= {
         # Servers that stamp strata by themselves stop to count for a trial that left them.
         member.name: member.submit(*item.key, traffic_plan(target, member.name), urgent=urgent)
         for member in _reachable(hands, misrouted)
         if target.keys and traffic_of(spec, status).mode is TrafficMode.REPLICAS
     }
-    replicas, inputs = _replicas(observed, status), mark(target)
-    floors = {view.name: _floors(view, status) for view in observed.members}
+    running |= {
+        member.name: member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
+        for member, wanted, made_of in late
+    }
+    await _settle(hands, item, memory, running)
+    applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
+    memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
+    return bool(running) or _must_read(spec, memory, status, members)
+
+
+def _late(
+    hands: Hands,
+    item: Deployment,
+    observed: Observation,
+    target: Target,
+    members: list[Member],
+    *,
+    urgent: bool,
+) -> list[tuple[Member, MemberTarget, str]]:
+    """Return the members that have to be written, what each is to have and what stands for that."""
+    replicas, inputs = _replicas(observed, target.status), mark(target)
+    floors = {view.name: _floors(view, target.status) for view in observed.members}
+    found = []
     for member in members:
         name = member.name
         wanted = MemberTarget(name, replicas[name], member.spec.spot, floors[name])
         made_of = f"{hands.code} {inputs} {wanted}"
         proof = _recorded(item.status, member)
         if urgent or not member.has_applied(*item.key, made_of, proof):
-            work = member.submit(*item.key, plan(target, wanted), made_of, urgent=urgent)
-            running[name] = work
-    await _settle(hands, item, memory, running)
-    applied = ((member.proof(*item.key), _recorded(status, member)) for member in members)
-    memory.held_back |= any(proof and proof != recorded for proof, recorded in applied)
-    return bool(running) or _must_read(spec, memory, status, members)
+            found.append((member, wanted, made_of))
+    return found
 
 
 def _recorded(status: ModelDeploymentStatus, member: Member) -> str | None:
@@ -248,7 +275,7 @@ def _must_read(
     """Return whether a whole plan needs keys or templates that are not known yet."""
     known = {*(memory.templates or {}), revision_hash(spec)}
     needed = {ref.revision for ref in (status.stable, status.canary) if ref}
-    return not needed <= known or any(member.name not in memory.asked for member in members)
+    return not needed <= known or bool(_unasked(memory, members))
 
 
 async def leave(
@@ -327,26 +354,39 @@ async def _settle(
     memory.failures = failures
 
 
-async def _read_keys(item: Deployment, memory: Memory, members: list[Member], now: float) -> None:
+async def _have_keys(item: Deployment, memory: Memory, members: list[Member], now: float) -> None:
     """Read the receipt keys from members that were not asked yet; make them if there are none."""
-    new = {
-        member.name: member.session.api
-        for member in members
-        if member.name not in memory.asked and member.session
-    }
-    if not new:
-        return
-    found, complete = await receipts.read_keys(new, *item.key)
-    if memory.keys is None and found is None:
+    complete = await _read_keys(item, memory, members)
+    if memory.keys is None and members:
         if not complete:
             raise MemberError(
                 Reason.MEMBERS_UNREACHABLE, "the receipt keys could not be read from every member"
             )
         memory.keys = receipts.new_keys(now)
-    else:
-        memory.keys = receipts.merge(filter(None, (memory.keys, found)))
+
+
+async def _read_keys(item: Deployment, memory: Memory, members: list[Member]) -> bool:
+    """Read the receipt keys from members that were not asked yet; return whether all answered."""
+    new = {
+        member.name: member.session.api for member in _unasked(memory, members) if member.session
+    }
+    found, complete = await receipts.read_keys(new, *item.key)
+    memory.keys = receipts.merge(filter(None, (memory.keys, found)))
     if complete:
         memory.asked |= new.keys()
+    return complete
+
+
+def _unasked(memory: Memory, members: list[Member]) -> list[Member]:
+    return [member for member in members if member.name not in memory.asked]
+
+
+def _with_keys(target: Target, memory: Memory, now: float) -> Target:
+    """Return the target with the keys as they should be now."""
+    if memory.keys is not None:
+        window = target.spec.feedback.label_window_seconds
+        memory.keys = receipts.rotated(memory.keys, now, window)
+    return dataclasses.replace(target, keys=memory.keys or "")
 
 
 async def _templates(

@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import logging
 import secrets
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,6 @@ from assay.render.serving import controller_revision, stored_template
 from assay.rollout.observation import Event
 
 ABANDON = "assay.dev/abandon"
-PAGE = 200
-"""ModelDeployments in one answer of the API server."""
 HISTORY = "history"
 HUB_SECONDS = 5.0
 """A hub that does not answer by then is treated as away; rollbacks do not wait for it."""
@@ -154,18 +151,7 @@ class Hub:
     async def read_all(self) -> list[Deployment]:
         """Return every ModelDeployment, some hundreds at a time."""
         path = resources.path("ModelDeployment")
-        return [deployment(document) async for document in self._each(path)]
-
-    async def _each(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
-        """Yield every object of a collection."""
-        following = {**query, "limit": str(PAGE)}
-        while True:
-            answer = await self.api.get(path, **following)
-            for document in answer["items"]:
-                yield document
-            if not (token := answer["metadata"].get("continue")):
-                return
-            following["continue"] = token
+        return [deployment(document) async for document in self.api.each(path)]
 
     async def write_status(self, item: Deployment, status: ModelDeploymentStatus) -> str:
         """Write status unless the object has changed since it was read; return its new version.
@@ -205,7 +191,7 @@ class Hub:
         """
         selector = f"{COMPONENT_LABEL}={HISTORY}"
         path = resources.path("ControllerRevision")
-        async for document in self._each(path, labelSelector=selector):
+        async for document in self.api.each(path, labelSelector=selector):
             _store(self._listed, document)
 
     async def templates(self, item: Deployment) -> dict[str, dict[str, Any]]:

@@ -47,6 +47,8 @@ CONNECTIONS = 16
 """Requests in flight to one cluster; more only queue up there."""
 STREAMS = 8
 """Connections that watches hold open besides."""
+PAGE = 200
+"""Objects in one answer of the API server."""
 
 PROBE_SECONDS = 10
 PROBES = 3
@@ -180,6 +182,17 @@ class Api:
     async def get(self, path: str, *, accept: str = JSON, **query: str) -> dict[str, Any]:
         """Read an object or a collection."""
         return await self.request("GET", path, query=query, accept=accept)
+
+    async def each(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield every object of a collection, read page by page."""
+        following = {**query, "limit": str(PAGE)}
+        while True:
+            answer = await self.get(path, **following)
+            for document in answer["items"]:
+                yield document
+            if not (token := answer["metadata"].get("continue")):
+                return
+            following["continue"] = token
 
     async def find(self, path: str, *, accept: str = JSON, **query: str) -> dict[str, Any] | None:
         """Read an object; None if it is not there."""

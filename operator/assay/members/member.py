@@ -156,7 +156,7 @@ class Member:
                     entry=session.entry(namespace, name),
                     sticky=session.sticky(namespace, name),
                     ledger_ready=session.ledger_ready(namespace, name),
-                    record=await session.record(namespace, name),
+                    record=await session.records.read(namespace, name),
                     applied=self.proof(namespace, name),
                 )
         except TimeoutError:
@@ -247,7 +247,7 @@ class Member:
             message = f"not removed within {REMOVE_SECONDS:g} s"
             raise MemberError(Reason.MEMBERS_UNREACHABLE, message) from None
         self._half_removed.discard(key)
-        session.forget(namespace, name)
+        session.records.forget(namespace, name)
 
     def holds(self, namespace: str, name: str) -> bool:
         """Return whether anything of the ModelDeployment is here, as far as is known.
@@ -332,7 +332,7 @@ class Member:
             await session.writer.back(work.plan)
         else:
             await session.writer.forward(work.plan, work.mark)
-        session.recorded(*key, read_record(work.plan.record))
+        session.records.wrote(*key, read_record(work.plan.record))
 
     def _fenced(self) -> Session:
         """Return the session if we may write."""

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from assay.api.conditions import Reason
 from assay.api.model_cluster import ModelClusterSpec
-from assay.render.naming import ledger_name, record_name
-from assay.render.record import read_record
-from assay.rollout.observation import PodsView, RecordView, RouteView, StickyView
+from assay.render.naming import ledger_name
+from assay.rollout.observation import PodsView, RouteView, StickyView
 
 from . import pods, resources
 from .api import Api, Fence
@@ -21,6 +20,7 @@ from .errors import ApiError, MemberError, refused
 from .evidence import PrometheusReader
 from .kubeconfig import Credentials
 from .lease import Lease
+from .records import Records
 from .watch import Watch
 
 LEASE_NAMESPACE = "assay-system"
@@ -76,7 +76,7 @@ class Session:
             for kind in resources.WATCHED
         ]
         self._tasks: list[asyncio.Task[None]] = []
-        self._records: dict[tuple[str, str], RecordView | None] = {}
+        self.records = Records(self.api)
 
     async def version(self, seconds: float) -> str:
         """Return the member's Kubernetes version; the cheapest proof that it answers."""
@@ -99,6 +99,7 @@ class Session:
     async def close(self) -> None:
         """Close everything."""
         await self._stop_watching()
+        self.records.close()
         self.prometheus.close()
         await self.api.close()
 
@@ -146,22 +147,6 @@ class Session:
         """Return whether the ledger answers."""
         seen = self.cache.get("StatefulSet", namespace, ledger_name(name))
         return seen is not None and 0 < seen.desired <= seen.ready
-
-    async def record(self, namespace: str, name: str) -> RecordView | None:
-        """Return the member's record of the rollout: read once, then as we wrote it."""
-        key = (namespace, name)
-        if key not in self._records:
-            found = await self.api.find(resources.path("ConfigMap", namespace, record_name(name)))
-            self._records[key] = read_record(found) if found else None
-        return self._records[key]
-
-    def recorded(self, namespace: str, name: str, record: RecordView | None) -> None:
-        """Note the record that was written."""
-        self._records[namespace, name] = record
-
-    def forget(self, namespace: str, name: str) -> None:
-        """Forget a ModelDeployment that is gone from here."""
-        self._records.pop((namespace, name), None)
 
     def _lacking(self, kind: str) -> Callable[[ApiError | None], None] | None:
         """Return who is told if a kind may not be watched; None: then the member cannot be used."""

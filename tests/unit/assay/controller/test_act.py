@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,15 +13,20 @@ from assay.api.deployment_status import ModelDeploymentStatus
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.controller import act
 from assay.controller import reconcile as module
+from assay.controller.memory import NUMBERS_SECONDS, Memory
 from assay.controller.observe import observe
-from assay.placement import Plan
+from assay.members import kubeconfig
+from assay.placement import Candidate, Plan
 from assay.render.naming import Identity
 from assay.render.revision import Policy
 from assay.render.route import http_route, read_route
 from assay.rollout import MemberView, Observation, PodsView, RouteView
 
-from ..members.apiserver import until  # noqa: TID252
+from ..members.apiserver import ApiServer, running, until  # noqa: TID252
+from ..members.test_member import SPEC  # noqa: TID252
+from .test_memory import a_document
 from .test_reconcile import KEY, PATH, ROUTE, STABLE, World, a_trial, a_world, observes_a_bad_canary
+from .test_rest import serve
 
 KEYS = "GET /api/v1/namespaces/ml/secrets/fraud-receipts"
 BACK = RouteView(STABLE["revision"], STABLE["revision"], 1, "idle/0")
@@ -310,5 +317,59 @@ def test_when_a_member_is_left(
             )
             await act.leave(world.hands, item, seen, item.status)
             assert (ROUTE not in world.east.objects) is leaves
+
+    asyncio.run(scenario())
+
+
+@contextlib.asynccontextmanager
+async def two_members(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, ApiServer]]:
+    """A world with another member, and its server."""
+    async with a_world(monkeypatch) as world, running() as (west, _):
+        west.objects["/version"] = {"gitVersion": "v1.35.4"}
+        parse = kubeconfig.parse
+        there = functools.partial(dataclasses.replace, server=west.url)
+        monkeypatch.setattr(kubeconfig, "parse", lambda text: there(parse(text)))
+        world.hands.members.update(Candidate("west", {}, SPEC))
+        member = world.hands.members.get("west")
+        assert member is not None
+        await until(lambda: member.state.reachable)
+        yield world, west
+
+
+def test_after_a_start_keys_are_read_from_one_member_where_all_is_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with two_members(monkeypatch) as (world, west):
+            world.hub.put(PATH, a_document())
+            for _ in range(6):
+                world.memory.numbers_at = -NUMBERS_SECONDS  # with them it writes what is applied
+                await world.look()
+                serve(world, west)
+            assert all("applied" in item for item in world.status["clusters"])
+            servers = (world.east, west)
+            before = [server.writes() for server in servers]
+
+            world.memory = Memory()
+            asked = sum(server.requests.count(KEYS) for server in servers)
+            await world.look()
+
+            assert sum(server.requests.count(KEYS) for server in servers) == asked + 1
+            assert world.memory.asked == {"east", "west"}
+            assert world.memory.keys
+            assert [server.writes() for server in servers] == before
+
+    asyncio.run(scenario())
+
+
+def test_keys_of_all_members_are_read_before_one_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with two_members(monkeypatch) as (world, west):
+            world.hub.put(PATH, a_document())
+            await world.look()
+            assert world.east.requests.count(KEYS) == west.requests.count(KEYS) == 1
+            assert world.memory.asked == {"east", "west"}
 
     asyncio.run(scenario())

@@ -1,19 +1,17 @@
 """ModelDeployments as they are read and written."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 
 from assay.api.request import Unreadable
 from assay.controller.hub import Hub, deployment
+from assay.members.api import Api
 from assay.rollout import Event
 
 from ..members.apiserver import running  # noqa: TID252
 from .test_memory import a_document
-
-if TYPE_CHECKING:
-    from assay.members.api import Api
 
 PATH = "/apis/assay.dev/v1alpha1/namespaces/ml/modeldeployments/fraud"
 
@@ -136,16 +134,19 @@ def test_a_request_is_read_from_its_annotation() -> None:
 
 
 def test_every_modeldeployment_is_read_page_by_page() -> None:
-    class Pages:
+    class Pages(Api):
         """An API server with one ModelDeployment a page."""
 
-        async def get(self, path: str, **query: str) -> dict[str, Any]:
+        def __init__(self) -> None:
+            pass
+
+        async def get(self, path: str, *, accept: str = "", **query: str) -> dict[str, Any]:
             assert path == "/apis/assay.dev/v1alpha1/modeldeployments"
             page = int(query.get("continue", "0"))
             item = a_document()
             item["metadata"]["name"] = f"model-{page}"
             return {"items": [item], "metadata": {"continue": str(page + 1)} if page < 2 else {}}
 
-    found = asyncio.run(Hub(cast("Api", Pages()), "pod").read_all())
+    found = asyncio.run(Hub(Pages(), "pod").read_all())
 
     assert [item.name for item in found] == ["model-0", "model-1", "model-2"]

@@ -21,10 +21,11 @@ from assay.judge import Judgement, Verdict
 from assay.members import apply
 from assay.members.errors import ApiError
 from assay.members.member import Member
+from assay.members.session import Session
 from assay.render.revision import STRICT, pod_template
 from assay.rollout import judging
 
-from ..members.apiserver import until  # noqa: TID252
+from ..members.apiserver import ApiServer, until  # noqa: TID252
 from .test_memory import a_document, an_item
 from .test_reconcile import PATH, ROUTE, STABLE, World, a_trial, a_world
 
@@ -65,18 +66,22 @@ async def a_trial_at_rest(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worl
         yield world
 
 
-def serve(world: World) -> None:
-    """Let every pod that is asked for be ready, as the member's watch would tell."""
-    member = world.hands.members.get("east")
-    assert member is not None
-    assert member.session is not None
-    for document in list(world.east.objects.values()):
+def serve(world: World, *others: ApiServer) -> None:
+    """Let every pod that is asked for be ready, as the members' watches would tell."""
+    members = sorted(world.hands.members.all(), key=lambda member: member.name)
+    for member, server in zip(members, (world.east, *others), strict=True):
+        assert member.session is not None
+        _serve(server, member.session)
+
+
+def _serve(server: ApiServer, session: Session) -> None:
+    for document in list(server.objects.values()):
         if document.get("kind") in {"Deployment", "StatefulSet"}:
             wanted = document["spec"]["replicas"]
             status = {"observedGeneration": 99, "readyReplicas": wanted, "updatedReplicas": wanted}
             version = str(int(document["metadata"]["resourceVersion"]) + 1000)
             metadata = {**document["metadata"], "resourceVersion": version}
-            member.session.cache.put({**document, "metadata": metadata, "status": status})
+            session.cache.put({**document, "metadata": metadata, "status": status})
 
 
 def asked(world: World) -> int:
