@@ -46,12 +46,23 @@ explore: setup ## every state that the rollout can be in, within bounds (some mi
 decisions: setup ## the quick part of the simulation and of the exploration, and the goals on the last full results
 	@$(PY) -m pytest -q --durations=5 tests/simulation tests/exploration
 
-# The fleet is made here and not by pytest, so that a cold build shows how far it is.
+# Fleets are made here and not by pytest, so that a cold build shows how far it is. Tests wait for pods most of
+# the time, so two halves run beside each other, each on a fleet of its own.
+HALF := tests/cluster tests/e2e/test_[a-h]*.py
+OTHER_HALF := tests/e2e/test_[i-z]*.py
+
 clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name uses a fleet that is up)
 	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest --durations=25 tests/cluster tests/e2e; fi; \
-	trap '$(VENV)/bin/fleet down --name test' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	$(VENV)/bin/fleet up --name test --clusters hub,east,west && \
-	ASSAY_FLEET=test $(PY) -m pytest --durations=25 tests/cluster tests/e2e
+	log=$$(mktemp); other=; \
+	trap 'kill $$other 2> /dev/null; wait; $(VENV)/bin/fleet down --name test; $(VENV)/bin/fleet down --name test-2; rm -f $$log' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; \
+	$(VENV)/bin/fleet up --name test --clusters hub,east,west && $(VENV)/bin/fleet up --name test-2 --clusters hub,east,west || exit 1; \
+	ASSAY_FLEET=test-2 env --default-signal=INT,QUIT $(PY) -m pytest --durations=15 $(OTHER_HALF) > $$log 2>&1 & other=$$!; \
+	echo "clusters: $(OTHER_HALF) run beside the rest, on fleet test-2; what they print follows at the end"; \
+	ASSAY_FLEET=test $(PY) -m pytest --durations=15 $(HALF); half=$$?; \
+	kill -0 $$other 2> /dev/null && echo "clusters: waiting for the other half"; \
+	wait $$other; rest=$$?; other=; cat $$log; \
+	exit $$(( half + rest > 0 ))
 
 world: setup ## one story on a hub and three members: waves, residency, a member and the hub lost (Linux, root; ten minutes)
 	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest -x -s --durations=9 tests/world; fi; \
