@@ -132,7 +132,7 @@ def parse(output: str, connections: int, processor: float) -> Load:
         raise WrkError(f"wrk did not report: {output.strip()[-500:]}")
     summary = json.loads(rest.partition("\n")[0])
     requests, microseconds = summary["requests"], summary["microseconds"]
-    corrected = {latency: count for latency, count in summary["histogram"]}
+    corrected: dict[int, int] = dict(summary["histogram"])
     each = requests // connections
     # As wrk has it, to the microsecond; with less than a request per connection it leaves all as is.
     met = uncorrected(corrected, microseconds // each) if each else corrected
