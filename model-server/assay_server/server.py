@@ -35,6 +35,7 @@ from assay_server.transport import (
     LARGE_BODY,
     TLS,
     Handler,
+    Header,
     HTTPError,
     Request,
     Response,
@@ -265,7 +266,9 @@ def _refused(error: ProtocolError) -> HTTPError:
 
 
 def _response(answer: Answer, receipts: Sequence[str]) -> Response:
-    headers = (("assay-receipt", receipts[0]),) if len(receipts) == 1 else ()
+    headers: tuple[Header, ...] = ()
+    if len(receipts) == 1:
+        headers = (("assay-receipt", receipts[0]),)
     if answer.json_length is None:
         return Response(answer.body, 200, JSON, headers)
     headers += ((JSON_LENGTH_HEADER, str(answer.json_length)),)

@@ -169,7 +169,9 @@ def uncorrected(corrected: Mapping[int, int], expected: int) -> dict[int, int]:
     met = dict(corrected)
     for latency in sorted(corrected, reverse=True):
         count = met[latency]
-        for added in range(latency - expected, expected, -expected) if count else ():
+        if not count:
+            continue
+        for added in range(latency - expected, expected, -expected):
             met[added] = met.get(added, 0) - count
             if met[added] < 0:
                 raise WrkError(f"no latency of {latency} us can be among those that wrk reported")
