@@ -3,8 +3,9 @@
     .venv/bin/python -m bench.server.pairs COMMIT [--connections 1,16,64] [--pairs 12]
 
 Both servers run all the time on one core; wrk, on another, asks them in turn for a second each, so that a
-noisy machine hits both alike. Printed are medians, and the median over pairs of the ratio of requests per
-second. Before each second of measuring comes one of warming.
+noisy machine hits both alike. Printed are medians, and the medians over pairs of two ratios to the earlier
+commit: of requests per second, and of the server's processor time per answer, which other work on the
+machine disturbs least. Before each second of measuring comes one of warming.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import tarfile
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -54,14 +55,24 @@ def server_of(tree: Path) -> Server:
     return replace(ours, start=start)
 
 
-def load(server: Running, script: Path, connections: int, core: int) -> wrk.Load:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A second of load, and the server's processor time per answer in microseconds."""
+
+    load: wrk.Load
+    microseconds: float
+
+
+def measure(server: Running, script: Path, connections: int, core: int) -> Measured:
     """Warm the server up and measure it for a second."""
     for _ in range(2):
-        found = wrk.run(
+        before = server.processor_seconds()
+        load = wrk.run(
             server.url, script, connections=connections, seconds=SECONDS, core=core, nice=-10
         )
-    assert found.errors == 0
-    return found
+        spent = server.processor_seconds() - before
+    assert load.errors == 0
+    return Measured(load, spent / load.answers * 1e6)
 
 
 def main() -> None:
@@ -84,25 +95,26 @@ def main() -> None:
         }
         script = folder / "request.lua"
         script.write_text(wrk.script(workload.request(), HEADERS))
-        print(
-            f"{'connections':>11} {'tree':>12} {'req/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'ratio':>6}"
-        )
+        head = ("req/s", "p50 ms", "p99 ms", "wrk's", "us CPU", "ratio", "of CPU")
+        print(f"{'connections':>11} {'tree':>12} " + " ".join(f"{each:>7}" for each in head))
         for connections in given.connections:
-            found: dict[str, list[wrk.Load]] = defaultdict(list)
+            found: dict[str, list[Measured]] = defaultdict(list)
             for number in range(given.pairs):
                 for name in sorted(servers, reverse=number % 2 == 1):
-                    found[name].append(load(servers[name], script, connections, cores.load))
-            for name, loads in found.items():
-                pairs = zip(loads, found[given.commit], strict=True)
-                ratio = median(one.rate / other.rate for one, other in pairs)
+                    one = measure(servers[name], script, connections, cores.load)
+                    found[name].append(one)
+            for name, own in found.items():
+                pairs = list(zip(own, found[given.commit], strict=True))
                 shown = (
-                    f"{median(each.rate for each in loads):8.0f}",
-                    f"{median(each.p50 for each in loads):7.2f}",
-                    f"{median(each.p99 for each in loads):7.2f}",
+                    f"{median(each.load.rate for each in own):7.0f}",
+                    f"{median(each.load.p50 for each in own):7.2f}",
+                    f"{median(each.load.p99 for each in own):7.2f}",
+                    f"{median(each.load.corrected_p99 for each in own):7.2f}",
+                    f"{median(each.microseconds for each in own):7.1f}",
+                    f"{median(one.load.rate / other.load.rate for one, other in pairs):7.2f}",
+                    f"{median(one.microseconds / other.microseconds for one, other in pairs):7.3f}",
                 )
-                print(
-                    f"{connections:11} {name[:12]:>12} {' '.join(shown)} {ratio:6.2f}", flush=True
-                )
+                print(f"{connections:11} {name[:12]:>12} {' '.join(shown)}", flush=True)
 
 
 if __name__ == "__main__":

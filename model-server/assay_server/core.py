@@ -97,7 +97,7 @@ class Core:
         told = header(USER_BY)
         if told is None:
             user = self._user.of(header) if self._user is not None else None
-            job = Job(query, stratum, len(query.rows), user, start)
+            job = Job(query, stratum, query.count(), user, start)
         else:
             job = _of_user(query, stratum, told, header, start)
         try:
@@ -178,8 +178,8 @@ def _of_user(query: Query, stratum: Stratum, told: str, header: Headers, start: 
     key = user_key(told)
     user = key.of(header) if key is not None else None
     if user is None:
-        return Job(query, NO_STRATUM, len(query.rows), None, start)
-    return Job(query, stratum, len(query.rows), user, start, is_unit=True)
+        return Job(query, NO_STRATUM, query.count(), None, start)
+    return Job(query, stratum, query.count(), user, start, is_unit=True)
 
 
 def is_large(query: Query) -> bool:

@@ -21,6 +21,7 @@ from assay_server.protocol import (
     ProtocolError,
     Query,
     Signature,
+    gathered,
 )
 from assay_server.receipts import MAX_SCORED_CLASSES, Issuer, Stratum
 
@@ -28,7 +29,7 @@ from assay_server.receipts import MAX_SCORED_CLASSES, Issuer, Stratum
 _MOST_WISHES = 4
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """A query to answer.
 
     Attributes
@@ -53,7 +54,7 @@ class Job(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, query: Query, stratum: Stratum, user: str | None = None) -> "Job":
         """Return the job of a query."""
-        return cls(query, stratum, len(query.rows), user)
+        return cls(query, stratum, query.count(), user)
 
 
 class Batch(msgspec.Struct):
@@ -79,7 +80,7 @@ class Batch(msgspec.Struct):
     bodies: dict[frozenset[str], list[bytes]]
 
 
-class Prediction(msgspec.Struct, frozen=True):
+class Prediction(msgspec.Struct, frozen=True, gc=False):
     """An answered query.
 
     Attributes
@@ -189,10 +190,7 @@ class Predictor:
 
         Raises ProtocolError if the model fails, for whichever of them that is.
         """
-        if len(jobs) == 1:
-            rows = jobs[0].query.rows
-        else:
-            rows = np.concatenate([job.query.rows for job in jobs])
+        rows = gathered([job.query for job in jobs])
         scores = self._scores(rows)
         indexes = scores.predicted.tolist()
         stratum, receipts = self._receipts(jobs, scores, indexes, int(now))

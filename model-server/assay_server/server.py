@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import uvloop
 
 from assay_server import exposition, process
@@ -34,6 +35,7 @@ from assay_server.transport import (
     LARGE_BODY,
     TLS,
     Handler,
+    Header,
     HTTPError,
     Request,
     Response,
@@ -75,6 +77,7 @@ class ModelServer:
         self._core = Core(
             predictor, labels, shipper=shipper, user=user, batching=batching, schedule=schedule
         )
+        self._observe = self._core.requests.latency.observe
         self._scrapes = Scrapes()
         self._infos = _infos(predictor.signature, identity, labels)
         self.access = access or AccessLog()
@@ -100,7 +103,7 @@ class ModelServer:
 
     def answered(self, seconds: float) -> None:
         """Count an answered infer request by the time it took."""
-        self._core.requests.latency.observe(seconds)
+        self._observe(seconds)
 
     def failed(self, status: int) -> None:
         """Count an answer of 400 and more."""
@@ -152,7 +155,7 @@ class ModelServer:
             return self._infer_any(request)
         try:
             query = self._predictor.parser.parse_plain(body)
-            if query is None or len(query.rows) > self._core.max_rows:
+            if query is None or query.count() > self._core.max_rows:
                 return self._infer_any(request)
             request.id_in_body = query.id
             reply = _Reply(self, request, query)
@@ -167,7 +170,7 @@ class ModelServer:
         try:
             answer = self._predictor.format(query, prediction)
             outcome = _response(answer, prediction.receipts)
-            self.answered(time.perf_counter() - request.start)
+            self._observe(time.perf_counter() - request.start)
         except Exception as error:  # noqa: BLE001 - no request may harm those of the same batch
             outcome = error
         self.service.complete(request, outcome)
@@ -236,15 +239,12 @@ class ModelServer:
         return Response(body, content_type=content_type)
 
 
-class _Reply:
+class _Reply(msgspec.Struct):
     """Where the prediction of a request goes."""
 
-    __slots__ = ("_query", "_request", "_server")
-
-    def __init__(self, server: ModelServer, request: Request, query: Query) -> None:
-        self._server = server
-        self._request = request
-        self._query = query
+    server: ModelServer
+    request: Request
+    query: Query
 
     def done(self) -> bool:
         """Tell that the answer is wanted; the transport does not say when it no longer is."""
@@ -252,12 +252,12 @@ class _Reply:
 
     def set_result(self, prediction: Prediction) -> None:
         """Answer."""
-        self._server.reply(self._request, self._query, prediction)
+        self.server.reply(self.request, self.query, prediction)
 
     def set_exception(self, error: BaseException) -> None:
         """Answer with an error."""
         refused = _refused(error) if isinstance(error, ProtocolError) else error
-        self._server.service.complete(self._request, refused)
+        self.server.service.complete(self.request, refused)
 
 
 def _refused(error: ProtocolError) -> HTTPError:
@@ -266,14 +266,13 @@ def _refused(error: ProtocolError) -> HTTPError:
 
 
 def _response(answer: Answer, receipts: Sequence[str]) -> Response:
-    headers: list[tuple[str, str]] = []
+    headers: tuple[Header, ...] = ()
     if len(receipts) == 1:
-        headers.append(("assay-receipt", receipts[0]))
-    content_type = JSON
-    if answer.json_length is not None:
-        headers.append((JSON_LENGTH_HEADER, str(answer.json_length)))
-        content_type = "application/octet-stream"
-    return Response(answer.body, content_type=content_type, headers=tuple(headers))
+        headers = (("assay-receipt", receipts[0]),)
+    if answer.json_length is None:
+        return Response(answer.body, 200, JSON, headers)
+    headers += ((JSON_LENGTH_HEADER, str(answer.json_length)),)
+    return Response(answer.body, 200, "application/octet-stream", headers)
 
 
 def _infos(signature: Signature, identity: Identity, labels: Mapping[str, str]) -> str:

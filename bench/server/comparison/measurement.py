@@ -144,6 +144,7 @@ class Comparison:
             rate=load.rate,
             p50=load.p50,
             p99=load.p99,
+            corrected_p99=load.corrected_p99,
             errors=load.errors,
             microseconds=spent / max(load.answers, 1) * 1e6,
             foreign=max(foreign, 0.0),

@@ -10,7 +10,7 @@ MOST_FOREIGN = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of wrk against one server; latencies in milliseconds."""
+    """One run of wrk against one server; latencies in milliseconds, as in `wrk.Load`."""
 
     model: str
     server: str
@@ -19,6 +19,7 @@ class Run:
     rate: float
     p50: float
     p99: float
+    corrected_p99: float
     errors: int
     # Processor time of the server per answer.
     microseconds: float
@@ -48,6 +49,7 @@ class Cell:
     highest: float
     p50: float
     p99: float
+    corrected_p99: float
     errors: int
     microseconds: float
     disturbed: bool
@@ -97,6 +99,7 @@ class Results:
             highest=max(rates),
             p50=median(run.p50 for run in runs),
             p99=median(run.p99 for run in runs),
+            corrected_p99=median(run.corrected_p99 for run in runs),
             errors=sum(run.errors for run in runs),
             microseconds=median(run.microseconds for run in runs),
             disturbed=disturbed,

@@ -41,7 +41,7 @@ def model_table(
     most = max(connections)
     head = ["server"]
     for count in connections:
-        head += [f"c{count} req/s", "p50 / p99 ms"]
+        head += [f"c{count} req/s", "p50 / p99 (wrk's) ms"]
     head += ["us CPU", "errors", "RSS / PSS MiB", "cold s"]
     rows = []
     for name, title in servers:
@@ -51,7 +51,7 @@ def model_table(
             continue
         row = [title]
         for cell in cells:
-            row += [_rate(cell), "-" if cell is None else f"{_ms(cell.p50)} / {_ms(cell.p99)}"]
+            row += [_rate(cell), _latency(cell)]
         busiest = results.cell(model, name, most)
         row += [
             "-" if busiest is None else number(busiest.microseconds),
@@ -91,6 +91,12 @@ def _rate(cell: Cell | None) -> str:
     if cell.runs == 1:
         return mark + number(cell.rate)
     return f"{number(cell.rate)} ({number(cell.lowest)}-{number(cell.highest)})"
+
+
+def _latency(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    return f"{_ms(cell.p50)} / {_ms(cell.p99)} ({_ms(cell.corrected_p99)})"
 
 
 def _ms(value: float) -> str:

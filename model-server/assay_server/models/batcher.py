@@ -220,9 +220,14 @@ class Batcher(Generic[J, R]):
 
     def _taken(self) -> tuple[list[tuple[J, Reply[R]]], int]:
         """Take a batch from the front of the queue; return it and its number of rows."""
-        batch: list[tuple[J, Reply[R]]] = []
-        rows = 0
         queue = self._queue
+        if self.metrics.waiting_rows <= self._max_rows:
+            batch = list(queue)
+            if not any([reply.done() for _, reply in batch]):  # noqa: C419 - a list is faster
+                queue.clear()
+                return batch, sum([job.count for job, _ in batch])
+        batch = []
+        rows = 0
         while queue:
             job, reply = queue[0]
             if reply.done():

@@ -6,7 +6,7 @@ arrive together can be scored together.
 
 from assay_server.protocol.answers import Answer, Formatter, Output, Scored
 from assay_server.protocol.errors import ProtocolError, error_body
-from assay_server.protocol.requests import Parser, Query
+from assay_server.protocol.requests import Parser, Query, gathered
 from assay_server.protocol.signature import OUTPUTS, Selection, Signature
 from assay_server.protocol.tensors import MAX_ROWS
 
@@ -23,4 +23,5 @@ __all__ = [
     "Selection",
     "Signature",
     "error_body",
+    "gathered",
 ]

@@ -68,7 +68,7 @@ class Output(NamedTuple):
         return list(self.values)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The body of an answer; raw tensors follow after `json_length` bytes unless that is None."""
 
     body: bytes
@@ -110,8 +110,8 @@ class Formatter:
     ) -> list[bytes]:
         """Return, for each of some rows, the answer in JSON to a query of that row alone.
 
-        Written for all rows at once they cost a fraction of what they do one by one. What is
-        missing is the end, which depends on the query (`ended`).
+        Written for all rows at once they cost a fraction of what they do one by one. A query that
+        has an id wants that at the end (`ended`).
         """
         template = self._templates.get(names)
         if template is None:
@@ -126,7 +126,7 @@ class Formatter:
             columns.append(_texts(scores.probabilities))
         if DECISIONS in names and scores.decisions is not None:
             columns.append(_texts(scores.decisions))
-        columns.append(" ".join(receipts).encode().split(b" "))
+        columns.append([receipt.encode() for receipt in receipts])
         return [template % row for row in zip(*columns, strict=True)]
 
     def _lone(self, names: frozenset[str], scores: Scored, receipt: str) -> tuple[bytes, ...]:
@@ -143,12 +143,13 @@ class Formatter:
 
     def ended(self, body: bytes, query: Query) -> Answer:
         """Return a body of `one_by_one` as the answer to a query."""
-        end = b"}" if query.id is None else b',"id":%s}' % _encode(query.id)
-        return Answer(body + end, None)
+        if query.id is not None:
+            body = b'%b,"id":%b}' % (body[:-1], _encode(query.id))
+        return Answer(body, None)
 
     def _template(self, names: frozenset[str]) -> bytes:
         parts = [part.replace(b"%", b"%%") for part in self._plan(names, 1) if part]
-        return b"%b".join(parts) + b'%b"]}]'
+        return b"%b".join(parts) + b'%b"]}]}'
 
     def outputs(self, query: Query, scores: Scored, receipts: Sequence[str]) -> Iterable[Output]:
         """Yield the output tensors that a query wants, in the order of `OUTPUTS`."""

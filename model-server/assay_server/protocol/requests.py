@@ -7,7 +7,7 @@ is, and every error, takes the general way. Both ways give the same rows.
 
 import struct
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 import numpy as np
@@ -24,15 +24,46 @@ _float64 = np.dtype(np.float64)
 _PLAIN = ("FP64", "FP32", "INT64")
 
 
-class Query(msgspec.Struct, frozen=True):
-    """A parsed request: rows of shape (n, d), the id to echo, the outputs asked for.
+class Query(msgspec.Struct, frozen=True, gc=False):
+    """A parsed request: its rows, the id to echo, the outputs asked for.
 
-    `rows` are float64, or objects if the model has categorical columns; they may be read-only.
+    Attributes
+    ----------
+    given
+        Rows of shape (n, d), float64, or objects if the model has categorical columns. Or the bytes
+        of one row of float64: what most requests are costs no array of its own (see `gathered`).
     """
 
-    rows: Rows
+    given: Rows | bytes
     id: str | None
     outputs: Selection
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        given = self.given
+        return 1 if type(given) is bytes else len(given)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows, which may be read-only."""
+        given = self.given
+        return _table((given,)) if isinstance(given, bytes) else given
+
+
+def gathered(queries: Sequence[Query]) -> Rows:
+    """Return the rows of some queries of one model, at least one, in their order."""
+    given = [query.given for query in queries]
+    if {*map(type, given)} == {bytes}:
+        return _table(cast("list[bytes]", given))
+    return (
+        np.concatenate([query.rows for query in queries]) if len(queries) > 1 else queries[0].rows
+    )
+
+
+def _table(rows: Sequence[bytes]) -> Rows:
+    """Return rows of float64 that are all equally wide."""
+    shape = len(rows), len(rows[0]) // _float64.itemsize
+    return np.ndarray(shape, _float64, b"".join(rows))
 
 
 # Parameters are allowed everywhere; these have a meaning, all others are passed over.
@@ -178,7 +209,7 @@ class Parser:
             rows = rows_of(_tensors(request.inputs, raw), self._signature)
         return Query(rows, request.id, self._selection(request))
 
-    def _plain_rows(self, inputs: Sequence[_PlainInput]) -> Rows | None:
+    def _plain_rows(self, inputs: Sequence[_PlainInput]) -> Rows | bytes | None:
         """Return numbers without nulls as rows; None, or `_NOT_PLAIN`, if they are not that."""
         if len(inputs) != 1:
             return self._plain_columns(inputs)
@@ -189,7 +220,7 @@ class Parser:
         if tensor.shape == self._one_row and tensor.datatype == "FP64":
             if len(data) == 1 and self._width > 1:
                 data = data[0]
-            return np.ndarray((1, self._width), _float64, self._row.pack(*data))
+            return self._row.pack(*data)
         rows = np.array(data, None if tensor.datatype == "INT64" else _float64)
         if not self._fits(tensor.shape, rows.shape):
             return None
@@ -248,7 +279,7 @@ class Parser:
         """Return the outputs wanted. Raises ProtocolError, or `_NOT_PLAIN` if they are no outputs."""
         if not request.outputs and not request.parameters:
             return self._signature.everything
-        key = bytes(request.outputs), bytes(request.parameters)
+        key = bytes(request.outputs), bytes(request.parameters) if request.parameters else b""
         selection = self._selections.get(key)
         if selection is None:
             outputs, parameters = (text or b"null" for text in key)

@@ -36,8 +36,11 @@ def answer_head(
     headers
         Are our own: nothing a client sent is in them but ids without control characters.
     """
-    more = "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
-    return b"%b%d\r\n%b%b\r\n" % (_beginning(status, content_type), length, date, more)
+    more = ""
+    for name, value in headers:
+        more += f"{name}: {value}\r\n"
+    end = more.encode("latin-1")
+    return b"%b%d\r\n%b%b\r\n" % (_beginning(status, content_type), length, date, end)
 
 
 @cache

@@ -16,7 +16,7 @@ from assay_server.transport.errors import ClientGoneError, Header, HTTPError, st
 JSON = "application/json"
 
 
-class Response(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """An answer: status, body, content type and further headers."""
 
     body: bytes = b""

@@ -82,19 +82,17 @@ class Service:
 
     def complete(self, request: Request, outcome: Response | BaseException) -> None:
         """Answer a request whose handler returned None. Raises nothing."""
-        if isinstance(outcome, HTTPError) or (
-            isinstance(outcome, Response) and len(outcome.body) >= _COMPRESS_BYTES
-        ):
-            asyncio.get_running_loop().create_task(self._finish(request, _given(outcome)))
-            return
-        try:
-            if isinstance(outcome, Response):
-                self._succeed(request, outcome)
+        if isinstance(outcome, Response):
+            if len(outcome.body) < _COMPRESS_BYTES:
+                try:
+                    self._succeed(request, outcome)
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._fail(request, _INTERNAL_ERROR, failure(error))
                 return
-            error = outcome
-        except Exception as raised:  # noqa: BLE001 - as above
-            error = raised
-        self._fail(request, _INTERNAL_ERROR, failure(error))
+        elif not isinstance(outcome, HTTPError):
+            self._fail(request, _INTERNAL_ERROR, failure(outcome))
+            return
+        asyncio.get_running_loop().create_task(self._finish(request, _given(outcome)))
 
     def refuse(self, request: Request, error: HTTPError) -> Coroutine[None, None, None]:
         """Return what answers with an error."""

@@ -16,7 +16,7 @@ from bench.server import compare
 from bench.server.comparison import environments, machine, tables, wrk
 from bench.server.comparison.processes import ServerFailedError, running
 from bench.server.comparison.servers import OWN, PEERS, own_root
-from bench.server.comparison.workloads import WrongAnswerError, check, prepare
+from bench.server.comparison.workloads import HEADERS, WrongAnswerError, check, prepare
 
 ROOT = Path(__file__).parents[3]
 ASSAY, ECHO = OWN
@@ -146,13 +146,25 @@ def test_bad_answers_are_errors_and_no_requests(workload, wrk_there, tmp_path):
     assert load.processor > 0
 
 
+def test_latencies_add_up_to_the_time_of_all_connections(workload, wrk_there, tmp_path):
+    # Each connection waits for one answer or another all the time, and for no two at once.
+    script = tmp_path / "request.lua"
+    script.write_text(wrk.script(workload.request(), HEADERS))
+    with running(ECHO, workload, own_root(), machine.cores().server) as there:
+        load = wrk.run(there.url, script, connections=8, seconds=1, core=machine.cores().load)
+    assert load.errors == 0
+    assert 0 < load.p50 <= load.p99
+    assert load.corrected_p99 > 0
+    assert load.p50 * load.answers / 2 < 8 * load.seconds * 1e3
+
+
 def test_wrk_that_reports_nothing_is_an_error(wrk_there, tmp_path):
     script = tmp_path / "request.lua"
     script.write_text("")
     with pytest.raises(wrk.WrkError):
         wrk.run("http://127.0.0.1:1/", script, connections=1, seconds=1, core=machine.cores().load)
     with pytest.raises(wrk.WrkError, match="did not report"):
-        wrk.parse("Requests/sec: 12", 0.0)
+        wrk.parse("Requests/sec: 12", 1, 0.0)
 
 
 @pytest.mark.parametrize("server", PEERS, ids=lambda server: server.name)

@@ -12,7 +12,7 @@ from bench.server.comparison.servers import OWN, PEERS
 
 def measured():
     def run(connections, turn, rate, foreign=0.1):
-        return Run("cancer", "assay", turn, connections, rate, 0.5, 12.3, 0, 40.0, foreign)
+        return Run("cancer", "assay", turn, connections, rate, 0.5, 7.5, 12.3, 0, 40.0, foreign)
 
     return Results(
         [run(1, 1, 1000.0, 0.9), run(64, 1, 20000.0), run(64, 2, 30000.0)],
@@ -41,10 +41,11 @@ def test_a_table_has_a_row_for_each_server_that_was_measured():
     head, _rule, *rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n")
     ]
-    assert head[:3] == ["server", "c1 req/s", "p50 / p99 ms"]
+    assert head[:3] == ["server", "c1 req/s", "p50 / p99 (wrk's) ms"]
     assert rows == [
         [
-            *("Ours", "~1 000", "0.50 / 12", "-", "-", "25 000 (20 000-30 000)", "0.50 / 12"),
+            *("Ours", "~1 000", "0.50 / 7.50 (12)", "-", "-"),
+            *("25 000 (20 000-30 000)", "0.50 / 7.50 (12)"),
             *("40.0", "0", "130 / 120", "1.23"),
         ]
     ]
@@ -52,7 +53,7 @@ def test_a_table_has_a_row_for_each_server_that_was_measured():
 
 def test_a_report_names_versions_failures_and_what_was_left_out():
     runs = [
-        Run("cancer", server, 1, 64, rate, 0.5, 2.0, 0, cost, foreign)
+        Run("cancer", server, 1, 64, rate, 0.5, 2.0, 3.0, 0, cost, foreign)
         for server, rate, cost, foreign in (
             ("assay", 26_000.0, 40.0, 0.1),
             ("kserve", 1_000.0, 1_000.0, 0.1),
