@@ -283,6 +283,7 @@ def _reference(order: Order, candidate: Candidate, rows: Rows, labels: Indexes) 
             categorical=candidate.text,
             scores=scores,
             quality=quality,
+            contributions=candidate.contribution_means(rows),
         )
     except (ReferenceFormatError, ModelFailedError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
