@@ -300,7 +300,10 @@ def remember(
         trial_pods=cost.trial_pods(
             situation.spec,
             status,
-            {item.name: item.labels for item in situation.observed.members},
+            {
+                item.name: item.labels
+                for item in (*situation.observed.members, *situation.observed.leaving)
+            },
             situation.now,
         ),
     )
