@@ -204,8 +204,12 @@ def test_the_signature_is_the_models(animals):
     assert signature.classes == ("ant", "bee", "cat")
     assert signature.integers is None
     assert signature.features == 5
-    assert signature.outputs == ("predict", "predict_proba", "receipt")
-    assert dict(signature.properties) == {
+    assert signature.outputs == ("predict", "predict_proba", "contributions", "receipt")
+    assert signature.output("contributions") == ("FP64", [-1, 3, 5])
+    properties = dict(signature.properties)
+    assert len(json.loads(properties.pop("contributions_base"))) == 3
+    assert properties == {
+        "contributions_against": "prepared columns of 0",
         "classes": '["ant", "bee", "cat"]',
         "engine": "compiled",
         "score": "Probability",
