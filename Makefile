@@ -24,6 +24,7 @@ lock: ## resolve the pinned dependencies again, with hashes
 	@for extra in operator server dev; do \
 	  $(COMPILE) --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server --extra workbench ) \
 	    --unsafe-package assay -o requirements/$$extra.txt || exit 1; done
+	@$(COMPILE) --extra workbench --extra server pyproject.toml -c requirements/server.txt --unsafe-package assay -o requirements/workbench.txt
 
 generate: setup ## write crds/, the chart's copy and the generated docs from the types
 	@$(PY) tools/generate.py

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from assay_server.ledger.bins import fine_bin_of, fine_bin_of_decision
 from assay_server.models import ModelFailedError, ScoreKind, Scorer, Scores
+from assay_server.models.contributions import Contributions
 from assay_server.models.scores import Rows
 from assay_server.protocol import (
+    CONTRIBUTIONS,
     Answer,
     Formatter,
     Parser,
@@ -130,6 +132,8 @@ def signature_of(
         "positive_label": None if scorer.positive is None else scorer.classes[scorer.positive],
         "threshold": None if scorer.threshold is None else repr(scorer.threshold),
     }
+    if scorer.parts is not None:
+        properties |= _of_contributions(scorer.parts, scorer.positive)
     return Signature(
         model=name,
         version=version,
@@ -141,6 +145,7 @@ def signature_of(
         missing=scorer.missing,
         probabilities=scorer.has_probabilities,
         decisions=scorer.decision_width,
+        contributions=0 if scorer.parts is None else scorer.parts.most_rows,
         platform=scorer.platform,
         properties=tuple(
             (key, text)
@@ -148,6 +153,13 @@ def signature_of(
             if text is not None
         ),
     )
+
+
+def _of_contributions(parts: Contributions, positive: int | None) -> dict[str, str]:
+    """Return what contributions are added to, and what they are against."""
+    base = parts.base if positive is None else parts.base[0] * (1 if positive == 1 else -1)
+    against = "the mean training row" if parts.is_centred else "prepared columns of 0"
+    return {"contributions_base": json.dumps(base.tolist()), "contributions_against": against}
 
 
 class Predictor:
@@ -217,15 +229,25 @@ class Predictor:
         """Return the body of the answer to a query."""
         outputs = query.outputs
         if len(prediction.receipts) > 1 or outputs.binary:
-            return self.formatter.format(query, prediction.scores, prediction.receipts)
+            return self._formatted(query, prediction)
         batch = prediction.batch
         bodies = batch.bodies.get(outputs.names)
         if bodies is None:
-            if len(batch.bodies) == _MOST_WISHES:
-                return self.formatter.format(query, prediction.scores, prediction.receipts)
+            if CONTRIBUTIONS in outputs.names or len(batch.bodies) == _MOST_WISHES:
+                return self._formatted(query, prediction)
             bodies = self.formatter.one_by_one(outputs.names, batch.scores, batch.receipts)
             batch.bodies[outputs.names] = bodies
         return self.formatter.ended(bodies[prediction.start], query)
+
+    def scores_of(self, query: Query, prediction: Prediction) -> Scores:
+        """Return the scores of a query, with contributions if it wants them."""
+        scores = prediction.scores
+        if CONTRIBUTIONS not in query.outputs.names:
+            return scores
+        return scores._replace(contributions=self._scorer.contributions(query.rows))
+
+    def _formatted(self, query: Query, prediction: Prediction) -> Answer:
+        return self.formatter.format(query, self.scores_of(query, prediction), prediction.receipts)
 
     def _scores(self, rows: Rows) -> Scores:
         try:

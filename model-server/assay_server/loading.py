@@ -8,12 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from assay_server.artifacts import Format, LoadedModel, fetch, load, local_path
 from assay_server.inference import Predictor, receipt_classes
 from assay_server.keys import KeyRing
 from assay_server.logs import event
 from assay_server.models import ModelFailedError, ScoreKind, Scorer, configure_sklearn
 from assay_server.receipts import MAX_CLASS_BYTES, Issuer
+from assay_server.reference import Reference, ReferenceFormatError
 
 # A model that takes longer for so many rows gets a thread of its own.
 SLOW_SECONDS = 0.001
@@ -59,6 +62,7 @@ def load_predictor(
     configure_sklearn()
     loaded = _loaded(uri, digest, format, trusted, unsafe=unsafe)
     scorer = Scorer(loaded.object, threshold, positive_label, score)
+    _centre(scorer, loaded.reference)
     classes = receipt_classes(scorer)
     if len("".join(classes).encode()) + len(classes) > MAX_CLASS_BYTES:
         event("classes_left_out", level=30, advice="set ASSAY_CLASSES on the ledger")
@@ -76,6 +80,18 @@ def load_predictor(
     )
     predictor.is_slow = _settle(scorer) > SLOW_SECONDS
     return predictor
+
+
+def _centre(scorer: Scorer, reference: bytes | None) -> None:
+    """Take contributions against what the reference has of the training rows, if it fits."""
+    if scorer.parts is None or reference is None:
+        return
+    try:
+        means = Reference.parse(reference).contributions
+        if not isinstance(means, msgspec.UnsetType):
+            scorer.parts.centre(means)
+    except (ReferenceFormatError, ValueError) as error:
+        event("contributions_not_centred", level=30, cause=str(error))
 
 
 def _loaded(

@@ -9,6 +9,7 @@ up to and including the next, so a cumulative count up to an edge is the exact d
 function there, and what is known of Kolmogorov and Smirnov's statistic has exact bounds.
 """
 
+import itertools
 import math
 import os
 import tempfile
@@ -162,6 +163,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         None if only inputs are to be watched.
     quality
         Unset if quality is not to be estimated; it may be of other rows than the features.
+    contributions
+        Of a linear model: for each decision score, what each column of the model's input adds to it
+        on average (`models.contributions`). Unset for other models.
     """
 
     version: Literal[1] = VERSION
@@ -170,6 +174,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores | None = None
     # Left out of the text if unset: what was made before there was such a thing keeps its digest.
     quality: Quality | msgspec.UnsetType = msgspec.UNSET
+    contributions: tuple[tuple[float, ...], ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what types cannot say."""
@@ -180,6 +185,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         for place, feature in enumerate(self.features):
             if feature.rows != self.rows:
                 raise ValueError(f"the counts of features[{place}] do not add up to rows")
+        if isinstance(self.contributions, tuple):
+            numbers = itertools.chain.from_iterable(self.contributions)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError("contributions must be finite")
 
     @classmethod
     def of(
@@ -191,6 +200,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         columns: Sequence[int] | None = None,
         scores: tuple[str, ArrayLike] | None = None,
         quality: Quality | None = None,
+        contributions: Sequence[Sequence[float]] | None = None,
         bins: int = DEFAULT_BINS,
     ) -> Self:
         """Summarise training data.
@@ -210,6 +220,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
             Name of the positive class, and the probability that the model gave it per row.
         quality
             What `assay_server.calibration.fit` made of labelled rows.
+        contributions
+            What `Contributions.means` makes of the rows, for a linear model.
         bins
             Bins of a numeric feature, 2 to 19, without that of missing values.
 
@@ -238,6 +250,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
                 ),
                 scores=None if scores is None else _scores(*scores, bins),
                 quality=msgspec.UNSET if quality is None else quality,
+                contributions=msgspec.UNSET
+                if contributions is None
+                else tuple(map(tuple, contributions)),
             )
         except ValueError as error:
             raise ReferenceFormatError(str(error)) from None

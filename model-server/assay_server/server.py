@@ -17,6 +17,7 @@ from assay_server.loading import Identity
 from assay_server.logs import loop_failed
 from assay_server.metrics import Scrapes, build_info, model_info
 from assay_server.models.batcher import Batching
+from assay_server.models.scores import Scores
 from assay_server.protocol import Answer, Formatter, ProtocolError, Query, Signature
 from assay_server.protocol.metadata import (
     encoded,
@@ -115,6 +116,10 @@ class ModelServer:
         Raises ProtocolError.
         """
         return await self._core.predict(query, header)
+
+    def scores_of(self, query: Query, prediction: Prediction) -> Scores:
+        """Return the scores of a query, with contributions if it wants them."""
+        return self._predictor.scores_of(query, prediction)
 
     async def run(self, function: Callable[..., _Result], *arguments: Any, large: bool) -> _Result:
         """Call a function here, or in the worker if that would hold up small requests."""

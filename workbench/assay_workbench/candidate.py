@@ -95,6 +95,11 @@ class Candidate:
         """Places of the columns that may have no value."""
         return self._scorer.missing
 
+    def contribution_means(self, rows: Rows) -> list[list[float]] | None:
+        """Return what each column of a linear model adds to its scores, on average over rows."""
+        parts = self._scorer.parts
+        return None if parts is None else parts.means(rows)
+
     def score(self, rows: Rows) -> Scores:
         """Score rows of shape (n, d), n >= 1. Raises `ModelFailedError`."""
         with warnings.catch_warnings():

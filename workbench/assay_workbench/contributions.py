@@ -50,6 +50,14 @@ class Linear:
     centre: Floats
     columns: Any
 
+    def means(self, width: int) -> list[list[float]]:
+        """Return what each of so many columns adds to each score on average, over the training rows."""
+        found = np.zeros((len(self.weights), width))
+        for output, origin in enumerate(self.origins):
+            found[:, origin] += self.weights[:, output] * self.centre[output]
+        means: list[list[float]] = found.tolist()
+        return means
+
     def contributions(self, rows: NDArray[Any]) -> tuple[Floats, Floats]:
         """Take scores of rows of shape (n, d) apart.
 

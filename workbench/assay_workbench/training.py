@@ -268,6 +268,7 @@ def _reference(
             scores = (positive, probabilities[:, classes.index(positive)])
         true, predicted = (np.searchsorted(classes, each) for each in (labels, model.predict(rows)))
         quality = quality_of(classes, true, predicted, probabilities, positive)
+    apart = linear(model, table, train, None)
     try:
         return Reference.of(
             table.rows[train],
@@ -275,6 +276,7 @@ def _reference(
             categorical=table.categorical,
             scores=scores,
             quality=quality,
+            contributions=None if apart is None else apart.means(len(table.names)),
         )
     except ReferenceFormatError as error:
         raise WorkbenchError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from assay_server.models.columns import Columns, columns_of, missing_columns
 from assay_server.models.compiled import CannotCompileError, compiled
+from assay_server.models.contributions import Contributions, contributions_of
 from assay_server.models.errors import UnsupportedModelError
 from assay_server.models.estimator import Estimator, class_values, prepare
 from assay_server.models.scores import Engine, ScoreKind
@@ -30,6 +31,8 @@ class Opened:
         What its scores are; None if it has none.
     why
         Why it is not compiled; None if it is, or if that is no question.
+    parts
+        What takes scores apart by column; None if the model is not linear.
     """
 
     engine: Engine
@@ -40,6 +43,7 @@ class Opened:
     platform: str = PLATFORM
     why: str | None = None
     proven_rows: int = 0
+    parts: Contributions | None = None
 
 
 def open_estimator(model: Any, kind: ScoreKind | None) -> Opened:
@@ -72,8 +76,18 @@ def _opened(model: Any, kind: ScoreKind | None) -> Opened:
         except CannotCompileError as error:
             missing = missing_columns(careful, columns)
             asked = Estimator(model, decision_width=width, checked=bool(missing))
-            return Opened(asked, values, columns, missing, kind, why=str(error))
-    return Opened(proven.engine, values, columns, proven.missing, kind, proven_rows=proven.rows)
+            parts = contributions_of(model, columns, missing)
+            return Opened(asked, values, columns, missing, kind, why=str(error), parts=parts)
+    parts = contributions_of(model, columns, proven.missing)
+    return Opened(
+        proven.engine,
+        values,
+        columns,
+        proven.missing,
+        kind,
+        proven_rows=proven.rows,
+        parts=parts,
+    )
 
 
 def _kind(model: Any, wanted: ScoreKind | None) -> ScoreKind | None:

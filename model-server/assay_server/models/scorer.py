@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from assay_server.models.classes import class_names, positive_class
 from assay_server.models.engines import Opened, open_estimator
 from assay_server.models.errors import ModelFailedError, UnsupportedModelError
-from assay_server.models.scores import Indexes, Rows, ScoreKind, Scores
+from assay_server.models.scores import Floats, Indexes, Rows, ScoreKind, Scores
 
 
 class Scorer:
@@ -45,6 +45,8 @@ class Scorer:
         What computes the scores; why it is not compiled, if that could be.
     platform
         What the protocol calls the kind of model.
+    parts
+        What takes the scores of a linear model apart; None if it is not linear.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class Scorer:
         self.positive = positive_class(self.classes, positive_label)
         if threshold is not None and (self.positive is None or not self.has_probabilities):
             raise UnsupportedModelError("a threshold needs a binary model with predict_proba")
+        self.parts = opened.parts
         self._blank = opened.columns.blank
 
     def score(self, rows: Rows) -> Scores:
@@ -97,6 +100,22 @@ class Scorer:
             predicted = self._by_threshold(scores.probabilities, self.threshold)
             return scores._replace(predicted=predicted)
         return scores
+
+    def contributions(self, rows: Rows) -> Floats:
+        """Return what each column adds to the decision scores of rows, of a model that has `parts`.
+
+        Returns
+        -------
+        Floats
+            Shape (n, d), for the positive class, or (n, K, d) for K classes.
+        """
+        if self.parts is None:
+            raise AssertionError("nobody asks for contributions of a model that is not linear")
+        found = self.parts(rows)
+        if self.positive is None:
+            return found
+        # scikit-learn's score is one for the second class.
+        return found[:, 0] if self.positive == 1 else -found[:, 0]
 
     def blank(self, count: int) -> Rows:
         """Return rows of zeros and known categories, to try the model with."""

@@ -40,11 +40,14 @@ class Scores(NamedTuple):
         Probability of each class, shape (n, K); None if the model has none.
     decisions
         What `decision_function` gives, shape (n,) or (n, width); None if it is not served.
+    contributions
+        What each column adds to the scores, if somebody asked: see `Scorer.contributions`.
     """
 
     predicted: Indexes
     probabilities: Floats | None
     decisions: Floats | None = None
+    contributions: Floats | None = None
 
     def part(self, start: int, stop: int) -> "Scores":
         """Return the scores of the rows from `start` up to `stop`."""

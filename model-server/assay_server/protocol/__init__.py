@@ -7,10 +7,11 @@ arrive together can be scored together.
 from assay_server.protocol.answers import Answer, Formatter, Output, Scored
 from assay_server.protocol.errors import ProtocolError, error_body
 from assay_server.protocol.requests import Parser, Query, gathered
-from assay_server.protocol.signature import OUTPUTS, Selection, Signature
+from assay_server.protocol.signature import CONTRIBUTIONS, OUTPUTS, Selection, Signature
 from assay_server.protocol.tensors import MAX_ROWS
 
 __all__ = [
+    "CONTRIBUTIONS",
     "MAX_ROWS",
     "OUTPUTS",
     "Answer",

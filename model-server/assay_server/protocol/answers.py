@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from assay_server.protocol.requests import Query
 from assay_server.protocol.signature import (
+    CONTRIBUTIONS,
     DECISIONS,
     OUTPUTS,
     PREDICT,
@@ -37,6 +38,8 @@ class Scored(Protocol):
         Shape (n, K), None if the model has none.
     decisions
         Shape (n,) or (n, width), None if the model has none.
+    contributions
+        Shape (n, d) or (n, K, d), None if the query does not want them.
     """
 
     @property
@@ -45,6 +48,8 @@ class Scored(Protocol):
     def probabilities(self) -> NDArray[np.float64] | None: ...  # noqa: D102
     @property
     def decisions(self) -> NDArray[np.float64] | None: ...  # noqa: D102
+    @property
+    def contributions(self) -> NDArray[np.float64] | None: ...  # noqa: D102
 
 
 class Output(NamedTuple):
@@ -89,8 +94,8 @@ class Formatter:
 
     def format(self, query: Query, scores: Scored, receipts: Sequence[str]) -> Answer:
         """Return the answer to a query; there is one receipt per row."""
-        if query.outputs.binary:
-            return self._with_raw(query, scores, receipts)
+        if query.outputs.binary or scores.contributions is not None:
+            return self._by_output(query, scores, receipts)
         labels, probabilities, decisions, tokens = self._plan(query.outputs.names, len(receipts))
         parts: list[bytes] = []
         if labels:
@@ -165,6 +170,7 @@ class Formatter:
         for name, values in (
             (PROBABILITIES, scores.probabilities),
             (DECISIONS, scores.decisions),
+            (CONTRIBUTIONS, scores.contributions),
         ):
             if name in names and values is not None:
                 yield Output(name, "FP64", values.shape, values)
@@ -190,8 +196,8 @@ class Formatter:
             opening, closing = b"", "]},"
         return plan
 
-    def _with_raw(self, query: Query, scores: Scored, receipts: Sequence[str]) -> Answer:
-        """Return an answer in which some outputs follow the JSON as raw tensors."""
+    def _by_output(self, query: Query, scores: Scored, receipts: Sequence[str]) -> Answer:
+        """Return an answer of any outputs, of which some may follow the JSON as raw tensors."""
         tensors: list[dict[str, object]] = []
         raws = []
         for output in self.outputs(query, scores, receipts):
@@ -211,7 +217,7 @@ class Formatter:
         if query.id is not None:
             answer["id"] = query.id
         text = self._head + b"," + _encode(answer)[1:]
-        return Answer(b"".join((text, *raws)), len(text))
+        return Answer(b"".join((text, *raws)), len(text) if raws else None)
 
 
 def _texts(scores: NDArray[np.float64]) -> Sequence[bytes]:

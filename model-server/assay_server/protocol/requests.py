@@ -181,7 +181,7 @@ class Parser:
             rows = self._plain_rows(request.inputs)
             if rows is None:
                 return None
-            selection = self._plain_selection(request)
+            selection = self._plain_selection(request, len(rows))
         except _NOT_PLAIN:
             return None
         return Query(rows, request.id, selection)
@@ -207,7 +207,9 @@ class Parser:
         rows = None if raw is None else self._plain_raw(request.inputs, raw)
         if rows is None:
             rows = rows_of(_tensors(request.inputs, raw), self._signature)
-        return Query(rows, request.id, self._selection(request))
+        selection = self._selection(request)
+        self._signature.check_rows(selection, len(rows))
+        return Query(rows, request.id, selection)
 
     def _plain_rows(self, inputs: Sequence[_PlainInput]) -> Rows | bytes | None:
         """Return numbers without nulls as rows; None, or `_NOT_PLAIN`, if they are not that."""
@@ -275,8 +277,8 @@ class Parser:
             return False
         return list(found) in (shape, [shape[0] * shape[1]])
 
-    def _plain_selection(self, request: _PlainRequest) -> Selection:
-        """Return the outputs wanted. Raises ProtocolError, or `_NOT_PLAIN` if they are no outputs."""
+    def _plain_selection(self, request: _PlainRequest, rows: int) -> Selection:
+        """Return the outputs wanted of so many rows. Raises ProtocolError, or `_NOT_PLAIN` if they are no outputs."""
         if not request.outputs and not request.parameters:
             return self._signature.everything
         key = bytes(request.outputs), bytes(request.parameters) if request.parameters else b""
@@ -287,6 +289,7 @@ class Parser:
             selection = self._selection(wishes)
             if len(self._selections) < _KEPT_WISHES and sum(map(len, key)) <= _WISH_BYTES:
                 self._selections[key] = selection
+        self._signature.check_rows(selection, rows)
         return selection
 
     def _selection(self, request: _Request | _Wishes) -> Selection:

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 
 from assay_server.protocol.errors import ProtocolError, quoted
 
-# Output tensors in the order in which they are answered. The receipt always comes.
+# Output tensors in the order in which they are answered. The receipt always comes, contributions
+# only to those that ask for them by name.
 PREDICT = "predict"
 PROBABILITIES = "predict_proba"
 DECISIONS = "decision_function"
+CONTRIBUTIONS = "contributions"
 RECEIPT = "receipt"
 OUTPUTS = (PREDICT, PROBABILITIES, DECISIONS, RECEIPT)
+_ALL = (PREDICT, PROBABILITIES, DECISIONS, CONTRIBUTIONS, RECEIPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Signature:
         Whether there is a `predict_proba` of shape (n, K).
     decisions
         Width of `decision_function`: 1 for shape (n,), more for (n, width), 0 for none.
+    contributions
+        For how many rows at once `contributions` are answered; 0: the model has none.
     platform
         What runs the model, for clients that want to know.
     """
@@ -59,6 +64,7 @@ class Signature:
     missing: frozenset[int] = frozenset()
     probabilities: bool = True
     decisions: int = 0
+    contributions: int = 0
     platform: str = "sklearn"
     properties: tuple[tuple[str, str], ...] = ()
     outputs: tuple[str, ...] = field(init=False)
@@ -67,10 +73,14 @@ class Signature:
 
     def __post_init__(self) -> None:
         """Work out which outputs there are."""
-        has = {PREDICT: True, PROBABILITIES: self.probabilities, DECISIONS: self.decisions > 0}
-        outputs = tuple(name for name in OUTPUTS if has.get(name, True))
+        has = {
+            PROBABILITIES: self.probabilities,
+            DECISIONS: self.decisions > 0,
+            CONTRIBUTIONS: self.contributions > 0,
+        }
+        outputs = tuple(name for name in _ALL if has.get(name, True))
         object.__setattr__(self, "outputs", outputs)
-        names = frozenset(outputs)
+        names = frozenset(outputs) - {CONTRIBUTIONS}
         object.__setattr__(self, "everything", Selection(names))
         object.__setattr__(self, "everything_binary", Selection(names, names))
 
@@ -82,6 +92,9 @@ class Signature:
             return "FP64", [-1, len(self.classes)]
         if name == DECISIONS:
             return "FP64", [-1] if self.decisions == 1 else [-1, self.decisions]
+        if name == CONTRIBUTIONS:
+            width, classes = self.features or -1, len(self.classes)
+            return "FP64", [-1, width] if classes == 2 else [-1, classes, width]
         return "BYTES", [-1]
 
     def column(self, index: int) -> str:
@@ -98,7 +111,7 @@ class Signature:
         ----------
         wanted
             Name and own wish for binary data (None: none) per requested output; none requested,
-            as None or empty, means all.
+            as None or empty, means all but contributions.
         binary
             Whether outputs that say nothing themselves come as binary data.
 
@@ -115,6 +128,15 @@ class Signature:
         return Selection(
             frozenset(wishes), frozenset(name for name, wish in wishes.items() if wish)
         )
+
+    def check_rows(self, selection: Selection, rows: int) -> None:
+        """Raise ProtocolError, status 413, for contributions of more rows than are answered at once."""
+        if rows > self.contributions and CONTRIBUTIONS in selection.names:
+            raise ProtocolError(
+                f"outputs: {CONTRIBUTIONS} are answered for at most {self.contributions} rows at once, "
+                f"not {rows}; send them in parts",
+                413,
+            )
 
     def _known(self, names: Iterable[str]) -> None:
         for index, name in enumerate(names):

@@ -68,7 +68,9 @@ class InferCodec:
         wanted = [(output.name, None) for output in request.outputs]
         # Raw in, raw out: clients that can make raw tensors can read them.
         outputs = self._signature.select(wanted, binary=bool(raw))
-        return Query(rows_of(tensors, self._signature), request.id or None, outputs)
+        rows = rows_of(tensors, self._signature)
+        self._signature.check_rows(outputs, len(rows))
+        return Query(rows, request.id or None, outputs)
 
     def response(
         self, query: Query, scores: Scored, receipts: Sequence[str]

@@ -14,6 +14,7 @@ from assay_server.access import HEADER, AccessLog, clean_id, new_id
 from assay_server.inference import Prediction
 from assay_server.logs import failure
 from assay_server.protocol import Formatter, ProtocolError, Query, Signature
+from assay_server.protocol.answers import Scored
 from assay_server.protocol.metadata import fixed_model
 from assay_server.rpc import open_inference_pb2 as pb
 from assay_server.rpc.messages import (
@@ -69,6 +70,10 @@ class Core(Protocol):
 
     async def predict(self, query: Query, header: Headers) -> Prediction:
         """Score, sign and count one query. Raises ProtocolError."""
+        ...
+
+    def scores_of(self, query: Query, prediction: Prediction) -> Scored:
+        """Return the scores of a query, with contributions if it wants them."""
         ...
 
     async def run(self, function: Callable[..., Any], *arguments: Any, large: bool) -> Any:
@@ -169,7 +174,9 @@ class Service:
         return self._codec.query(_parsed(pb.ModelInferRequest, content))
 
     def _answer(self, query: Query, prediction: Prediction) -> bytes:
-        response = self._codec.response(query, prediction.scores, prediction.receipts)
+        response = self._codec.response(
+            query, self._core.scores_of(query, prediction), prediction.receipts
+        )
         return bytes(response.SerializeToString())
 
     async def _guarded(self, call: _Ongoing, answered: Callable[[], Awaitable[bytes]]) -> bytes:

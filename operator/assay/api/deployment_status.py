@@ -347,6 +347,13 @@ class ClusterStatus(Model):
     )
 
 
+class PodTime(Model):
+    """How long pods ran in a member, all of them added up."""
+
+    name: Name
+    seconds: int = pydantic.Field(ge=0, json_schema_extra={"format": "int64"})
+
+
 class HistoryEntry(Model):
     """One finished rollout."""
 
@@ -363,6 +370,12 @@ class HistoryEntry(Model):
     at: Timestamp
     by: User | None = pydantic.Field(None, description="Who decided, if it was a person.")
     request_reason: Why | None = pydantic.Field(None, description="Why, in their words.")
+    trial_pods: tuple[PodTime, ...] | None = pydantic.Field(
+        None,
+        max_length=500,
+        description="By member, how long pods ran for the rollout beside those that serve anyway, its scaleDownDelaySeconds included. Left out if it tried nothing, and in entries behind those with a thousand members in all.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
 
 class RequestResult(enum.StrEnum):

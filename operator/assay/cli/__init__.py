@@ -31,7 +31,10 @@ _COMMANDS = {
 """Module and object of every command."""
 
 _WORKBENCH = "assay_workbench."
-"""Where commands of the extra `workbench` are; the only ones that may be missing."""
+"""Where commands of the extra `workbench` are; the others may need the extra `operator`."""
+
+_OURS = "assay"
+"""What cannot be missing: if it cannot be imported, it is broken."""
 
 
 class _Commands(click.Group):
@@ -49,22 +52,23 @@ class _Commands(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), name)
         except ImportError as error:
-            if not module.startswith(_WORKBENCH):
+            library = (error.name or module).partition(".")[0]
+            if library == _OURS:
                 raise
-            return _missing(cmd_name, error.name or module)
+            extra = "workbench" if module.startswith(_WORKBENCH) else "operator"
+            return _missing(cmd_name, library, extra)
         return command
 
 
-def _missing(name: str, module: str) -> click.Command:
-    """Return a command that says what it needs: the image of the operator has no workbench."""
+def _missing(name: str, library: str, extra: str) -> click.Command:
+    """Return a command that says what it needs: no image has what all commands need."""
 
-    @click.command(name, short_help="Needs assay[workbench].", add_help_option=False)
+    @click.command(name, short_help=f"Needs assay[{extra}].", add_help_option=False)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
     def command(words: tuple[str, ...]) -> None:
         """Say what is missing."""
         del words
-        library = module.partition(".")[0]
-        raise click.ClickException(f'needs {library}: pip install "assay[workbench]"')
+        raise click.ClickException(f'needs {library}: pip install "assay[{extra}]"')
 
     command.ignore_unknown_options = True
     return command

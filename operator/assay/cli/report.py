@@ -19,6 +19,7 @@ from assay.placement import Candidate
 from assay.rollout.cost import cost
 from assay.rollout.wording import moment
 
+from . import bill_text
 from .contexts import Members, contexts_option
 from .document import InputError
 from .hub import Hub, hub_options
@@ -27,7 +28,7 @@ from .report_reading import Moment, Reading, read_last, read_moments
 from .report_replay import looks, needed, replay
 from .report_rollout import Subject, compared_with, subject
 from .report_sources import Source, addresses, model_clusters, sources
-from .status import cost_lines, report
+from .status import cost_lines, past_line, report
 
 _PAGE = "assay_workbench.rollout_page"
 """What draws the page; named and not imported, because the operator's image has no workbench."""
@@ -123,11 +124,17 @@ def _cost(
     shown: Subject, clusters: tuple[Candidate, ...], now: datetime.datetime
 ) -> dict[str, Any] | None:
     """Return what status keeps enough of to say, if any ModelCluster has a price."""
-    if shown.kept is None or all(each.spec.cost is None for each in clusters):
+    if all(each.spec.cost is None for each in clusters):
         return None
     costs = cost(shown.spec, shown.status, clusters, now)
-    lines = [{"what": what, "says": says} for what, says in cost_lines(costs, shown.status)]
-    return {**report(costs), "lines": lines}
+    if shown.kept is not None:
+        found, lines = report(costs), list(cost_lines(costs, shown.status))
+    elif shown.id in costs.past:
+        found = report(costs) | {"trial": bill_text.report(costs.past[shown.id])}
+        lines = [past_line(costs, shown.id)]
+    else:
+        return None
+    return {**found, "lines": [{"what": what, "says": says} for what, says in lines]}
 
 
 def read(shown: Subject, asked: list[Source], now: datetime.datetime, progress: Progress) -> Found:

@@ -60,7 +60,7 @@ def status_command(
         return
     lines = [("cost", unknown)] if unknown else []
     if costs and priced:
-        lines = list(cost_lines(costs, status))
+        lines = [*cost_lines(costs, status), *_past_lines(costs, status)]
     show(Console(highlight=False), f"{hub.namespace}/{name}", generation, status, lines)
 
 
@@ -88,6 +88,7 @@ def report(costs: Cost) -> dict[str, Any]:
         "perHour": bill_text.report(costs.hour),
         "perMonth": bill_text.report(costs.month),
         "trial": None if costs.trial is None else bill_text.report(costs.trial),
+        "past": {name: bill_text.report(bill) for name, bill in costs.past.items()},
     }
 
 
@@ -100,6 +101,18 @@ def cost_lines(costs: Cost, status: ModelDeploymentStatus) -> Iterator[tuple[str
     if costs.trial is not None and rollout is not None:
         so_far = " so far" if rollout.decision is None else ""
         yield f"cost of rollout {rollout.id}", f"{bill_text.words(costs.trial)}{so_far}"
+
+
+def past_line(costs: Cost, rollout: str) -> tuple[str, str]:
+    """Say what a rollout before the last one cost."""
+    return f"cost of rollout {rollout}", bill_text.words(costs.past[rollout])
+
+
+def _past_lines(costs: Cost, status: ModelDeploymentStatus) -> Iterator[tuple[str, str]]:
+    present = status.rollout.id if status.rollout is not None else None
+    for entry in status.history[:_HISTORY]:
+        if entry.id in costs.past and entry.id != present:
+            yield past_line(costs, entry.id)
 
 
 def show(

@@ -21,7 +21,7 @@ from assay.api.deployment_status import (
 from assay.api.model_deployment import ModelFormat, Rollout
 from assay.api.request import Request
 
-from . import waves
+from . import cost, waves
 from .observation import Event
 from .situation import Situation, seconds
 from .sizing import by_weight
@@ -29,6 +29,9 @@ from .wording import clip, moment, named, sentences
 
 _RETIRED = 8
 """At most so many revisions keep pods without traffic, however fast the spec changes."""
+
+_POD_TIMES = 1000
+"""Of so many members in all the history tells how long pods ran."""
 
 _Item = TypeVar("_Item", RejectedRevision, RetiredRevision)
 
@@ -294,8 +297,26 @@ def remember(
         at=situation.now,
         by=decision.by,
         request_reason=decision.request_reason,
+        trial_pods=cost.trial_pods(
+            situation.spec,
+            status,
+            {
+                item.name: item.labels
+                for item in (*situation.observed.members, *situation.observed.leaving)
+            },
+            situation.now,
+        ),
     )
-    return status.model_copy(update={"history": (entry, *status.history)})
+    return status.model_copy(update={"history": bounded((entry, *status.history))})
+
+
+def bounded(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
+    """Forget the pods of older entries: an object has a largest size, and must be written."""
+    kept, room = [], _POD_TIMES
+    for entry in history:
+        room -= len(entry.trial_pods or ())
+        kept.append(entry if room >= 0 else entry.model_copy(update={"trial_pods": None}))
+    return tuple(kept)
 
 
 def without(items: tuple[_Item, ...], ref: RevisionRef) -> tuple[_Item, ...]:

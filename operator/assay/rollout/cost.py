@@ -7,18 +7,19 @@ its pods in any case.
 
 Pods count from when they are wanted to when they need not be there any more, ready or not; where pods
 make the shares, they come some time after their step is taken. The numbers of replicas are those of
-now: status does not keep those that were.
+now; when a rollout is over, the history takes down how long its pods ran by those of then.
 """
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from assay.api.conditions import Reason
 from assay.api.deployment_status import (
     DecisionRecord,
     ModelDeploymentStatus,
+    PodTime,
     RolloutStatus,
     Stage,
     StepRecord,
@@ -59,12 +60,15 @@ class Cost:
         What they cost for so long.
     trial
         What the last rollout cost so far beside what serves anyway; None if it was no trial.
+    past
+        The same of rollouts in the history, by id, of those whose pods are on record.
     """
 
     pods: Mapping[str, int]
     hour: Bill
     month: Bill
     trial: Bill | None = None
+    past: Mapping[str, Bill] = field(default_factory=dict)
 
 
 def cost(
@@ -80,17 +84,50 @@ def cost(
     trial = None
     rollout = status.rollout
     if rollout is not None and _tries(status, rollout):
-        hosts = {
-            item.name: Host(
-                item.held_replicas or item.replicas or 0,
-                known[item.name].labels if item.name in known else None,
-            )
-            for item in status.clusters
-        }
+        hosts = _hosts(status, {name: item.labels for name, item in known.items()})
         settled = _settled(status, rollout)
         whole = spec.serving.autoscaling is not None
         trial = bill(extra_time(rollout, hosts, now, settled, whole=whole), each)
-    return Cost(pods, rate(pods, each, HOUR), rate(pods, each, MONTH), trial)
+    past = {
+        entry.id: bill(
+            {item.name: datetime.timedelta(seconds=item.seconds) for item in entry.trial_pods}, each
+        )
+        for entry in status.history
+        if entry.trial_pods is not None
+    }
+    return Cost(pods, rate(pods, each, HOUR), rate(pods, each, MONTH), trial, past)
+
+
+def trial_pods(
+    spec: ModelDeploymentSpec,
+    status: ModelDeploymentStatus,
+    labels: Mapping[str, Mapping[str, str]],
+    now: datetime.datetime,
+) -> tuple[PodTime, ...] | None:
+    """Return what the history keeps of the pods of a rollout that is over at `now`, by member.
+
+    `labels` are those of the ModelClusters. None if it tried nothing.
+    """
+    rollout = status.rollout
+    if rollout is None or not _tries(status, rollout):
+        return None
+    whole = spec.serving.autoscaling is not None
+    until = now + _delay(rollout)
+    extra = extra_time(rollout, _hosts(status, labels), until, now, whole=whole)
+    return tuple(
+        PodTime(name=name, seconds=int(time.total_seconds()))
+        for name, time in sorted(extra.items())
+        if time
+    )
+
+
+def _hosts(
+    status: ModelDeploymentStatus, labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, Host]:
+    return {
+        item.name: Host(item.held_replicas or item.replicas or 0, labels.get(item.name))
+        for item in status.clusters
+    }
 
 
 def planned(

@@ -59,6 +59,8 @@ class Source:
 OURS = (
     Source("localhost/assay-operator:dev", REPOSITORY / "operator" / "Dockerfile"),
     Source("localhost/assay-server:dev", REPOSITORY / "model-server" / "Dockerfile"),
+    # After the server, whose layers it shares.
+    Source("localhost/assay-workbench:dev", REPOSITORY / "workbench" / "Dockerfile"),
 )
 
 

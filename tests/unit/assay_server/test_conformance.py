@@ -295,6 +295,7 @@ class TestTritonClient:
         assert [output["name"] for output in metadata["outputs"]] == [
             "predict",
             "predict_proba",
+            "contributions",
             "receipt",
         ]
         index = client.get_model_repository_index(**as_json)

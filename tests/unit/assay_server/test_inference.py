@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from assay_server.inference import Job, Predictor, receipt_classes
 from assay_server.keys import KeyRing
@@ -200,8 +204,12 @@ def test_the_signature_is_the_models(animals):
     assert signature.classes == ("ant", "bee", "cat")
     assert signature.integers is None
     assert signature.features == 5
-    assert signature.outputs == ("predict", "predict_proba", "receipt")
-    assert dict(signature.properties) == {
+    assert signature.outputs == ("predict", "predict_proba", "contributions", "receipt")
+    assert signature.output("contributions") == ("FP64", [-1, 3, 5])
+    properties = dict(signature.properties)
+    assert len(json.loads(properties.pop("contributions_base"))) == 3
+    assert properties == {
+        "contributions_against": "prepared columns of 0",
         "classes": '["ant", "bee", "cat"]',
         "engine": "compiled",
         "score": "Probability",
@@ -220,3 +228,72 @@ def test_the_signature_has_the_decision_rule():
     properties = dict(predictor(model, threshold=0.25, positive="0").signature.properties)
     assert properties["positive_label"] == "0"
     assert properties["threshold"] == "0.25"
+
+
+class TestContributions:
+    """What each column adds to the score of a linear model, for those that ask."""
+
+    def test_of_several_classes_they_add_up_to_the_decisions(self):
+        rows, labels = load_iris(return_X_y=True)
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, labels)
+        _, outputs, _, _ = ask(model, rows, ["contributions"])
+        assert set(outputs) == {"contributions", "receipt"}
+        found = outputs["contributions"]
+        assert (found["datatype"], found["shape"]) == ("FP64", [150, 3, 4])
+        parts = np.reshape(found["data"], (150, 3, 4))
+        properties = dict(predictor(model).signature.properties)
+        base = np.array(json.loads(properties["contributions_base"]))
+        assert properties["contributions_against"] == "prepared columns of 0"
+        np.testing.assert_allclose(base + parts.sum(axis=2), model.decision_function(rows))
+        one = parts[7, 2, 3]
+        scaled = model[0].transform(rows)[7, 3]
+        assert one == pytest.approx(model[1].coef_[2, 3] * scaled, rel=1e-12)
+
+    @pytest.mark.parametrize(("positive", "sign"), [("no", -1), ("yes", 1)])
+    def test_of_two_classes_they_speak_for_the_positive_one(self, positive, sign):
+        model = LogisticRegression().fit(ROWS, ["no", "no", "yes", "yes"])
+        _, outputs, _, _ = ask(model, names=["contributions", "predict"], positive=positive)
+        assert outputs["contributions"]["shape"] == [4, 1]
+        found = outputs["contributions"]["data"]
+        np.testing.assert_allclose(found, sign * model.coef_[0, 0] * ROWS[:, 0])
+        _, alone, _, _ = ask(model, ROWS[2:3], ["contributions"], positive=positive)
+        assert alone["contributions"]["data"] == found[2:3]
+
+    def test_they_come_to_nobody_who_does_not_ask(self):
+        server = predictor(LogisticRegression().fit(ROWS, [0, 0, 1, 1]))
+        assert "contributions" in server.signature.outputs
+        assert "contributions" not in server.signature.everything.names
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            DecisionTreeClassifier(),
+            make_pipeline(PolynomialFeatures(), LogisticRegression()),
+            OneVsOneClassifier(LogisticRegression()),
+        ],
+    )
+    def test_a_model_whose_columns_do_not_add_up_has_none(self, model):
+        rows, labels = load_iris(return_X_y=True)
+        fitted = model.fit(rows, labels)
+        assert "contributions" not in predictor(fitted).signature.outputs
+        with pytest.raises(ProtocolError, match="not an output of this model"):
+            ask(fitted, rows, ["contributions"])
+
+    def test_of_too_many_rows_they_are_refused(self):
+        rows = np.random.default_rng(0).normal(size=(400, 40))
+        model = LinearDiscriminantAnalysis().fit(rows, np.arange(400) % 20)
+        most = predictor(model).signature.contributions
+        rows = rows[: most + 1]
+        with pytest.raises(ProtocolError, match=f"for at most {most} rows at once, not {most + 1}"):
+            ask(model, rows, ["contributions"])
+        assert ask(model, rows, ["predict"])
+
+    def test_as_raw_numbers(self):
+        model = LogisticRegression().fit(ROWS, [0, 0, 1, 1])
+        tensor = {"name": "x", "shape": [4, 1], "datatype": "FP64", "data": ROWS.tolist()}
+        wish = {"name": "contributions", "parameters": {"binary_data": True}}
+        server = predictor(model)
+        query = server.parser.parse(json.dumps({"inputs": [tensor], "outputs": [wish]}).encode())
+        answer = server.format(query, server.predict(query, STRATUM, 0))
+        raw = np.frombuffer(answer.body[answer.json_length :], "<f8")
+        np.testing.assert_allclose(raw, model.coef_[0, 0] * ROWS[:, 0])

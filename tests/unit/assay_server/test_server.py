@@ -50,11 +50,14 @@ def test_health_and_metadata(server):
         metadata = server.request("GET", path).json()
         assert (metadata["name"], metadata["versions"]) == ("fraud", ["7"])
         assert metadata["inputs"][0]["shape"] == [-1, 6]
-        assert metadata["properties"] == {
+        properties = metadata["properties"]
+        assert properties.pop("contributions_base")
+        assert properties == {
             "classes": '["0", "1"]',
             "engine": "compiled",
             "score": "Probability",
             "positive_label": "1",
+            "contributions_against": "prepared columns of 0",
         }
     assert server.request("GET", "/v2").json()["name"] == "assay"
 

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 import skops.io
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from assay_server.artifacts.signature import Signers
 from assay_workbench.candidate import Candidate, Rule
 from assay_workbench.commands.evaluate import evaluate_command
 from assay_workbench.dataset import Dataset
@@ -137,3 +140,25 @@ def sample_of(labels, predicted, scores, classes=("0", "1"), positive=1, kind=No
 @pytest.fixture
 def by_hand():
     return sample_of
+
+
+@pytest.fixture
+def key_pair(tmp_path) -> tuple[Path, Signers]:
+    """A private key, and the signers that the server trusts with its public half, team.pub."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = tmp_path / "key.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "team.pub").write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return private, Signers.of_directory(folder)

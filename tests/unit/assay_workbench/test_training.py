@@ -20,6 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 from assay.judge.verdict import Average
 from assay_server.artifacts.model import load
 from assay_server.models.estimator import parts_of
+from assay_server.models.scorer import Scorer
 from assay_server.reference import Reference
 from assay_workbench import artifact
 from assay_workbench.clipping import Clipper
@@ -213,6 +214,12 @@ def test_contributions_add_up_to_the_score(table, estimator, more):
     assert np.allclose(start + added.sum(axis=2), expected)
     assert np.allclose(found.contributions(table.rows[:200])[1].mean(axis=0), 0.0)
 
+    # The server answers the same, once it has what each column adds on average.
+    scorer = Scorer(model)
+    scorer.parts.centre(found.means(len(table.names)))
+    assert np.allclose(scorer.parts.base, start, atol=1e-9)
+    assert np.allclose(scorer.contributions(table.rows[200:]), added, atol=1e-9)
+
 
 def test_contributions_speak_for_the_positive_class(folder):
     recipe = a_recipe(("no", "yes"), data={"files": ["two.csv"]})
@@ -224,6 +231,9 @@ def test_contributions_speak_for_the_positive_class(folder):
         assert found.classes == (positive,)
         score = (start + added.sum(axis=2))[:, 0]
         assert np.allclose(score, sign * model.decision_function(table.rows))
+        scorer = Scorer(model, None, positive)
+        scorer.parts.centre(linear(model, table, np.arange(ROWS), None).means(len(table.names)))
+        assert np.allclose(scorer.contributions(table.rows), added[:, 0], atol=1e-9)
     assert (
         linear(fitted(a_recipe(estimator={"type": "SVM"}), table), table, np.arange(9), None)
         is None

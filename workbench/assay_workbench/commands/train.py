@@ -1,7 +1,8 @@
 """``assay train RECIPE``: a model that follows from a recipe, byte by byte."""
 
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,13 @@ WIDTH = 110
     type=click.Path(file_okay=False, path_type=Path),
     help="Where model.skops, card.md and report.html go; else the recipe's name without its end.",
 )
-def train_command(recipe: Path, output: Path | None) -> None:
+@click.option(
+    "--sign-key",
+    metavar="KEY",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Private key in PEM (ECDSA) to sign the artifact with.",
+)
+def train_command(recipe: Path, output: Path | None, sign_key: Path | None) -> None:
     """Train the model that RECIPE (YAML, docs/train.md) describes, and say how good it is.
 
     Reads the labelled rows that it names, holds some out, searches settings if it says so, trains one
@@ -40,6 +47,8 @@ def train_command(recipe: Path, output: Path | None) -> None:
 
     \b
     assay train churn.yaml -o churn-1
+
+    With --sign-key the artifact has a signature beside it (model.skops.sig), by OpenSSF model-signing.
 
     The process starts itself again once, with one thread and a fixed kernel for linear algebra.
     Exit code 2 when something cannot be used; the message names the field, or file, row and column.
@@ -53,6 +62,7 @@ def train_command(recipe: Path, output: Path | None) -> None:
             start_again()
         from assay_workbench import recipe as recipes  # noqa: PLC0415
         from assay_workbench.errors import RecipeError, WorkbenchError  # noqa: PLC0415
+        from assay_workbench.packaging.signing import signer  # noqa: PLC0415
         from assay_workbench.training import train  # noqa: PLC0415
     except ImportError as error:
         raise missing(error) from None
@@ -61,14 +71,17 @@ def train_command(recipe: Path, output: Path | None) -> None:
         folder = output or recipe.with_suffix("")
         if folder.exists() and not folder.is_dir():
             raise WorkbenchError(f"{folder}: is no folder; name one with --output")
+        sign = None if sign_key is None else signer(sign_key)
         with _progress() as told:
             found = train(wanted, recipe.parent, told)
-        _write(folder, found, recipe.stem)
+        _write(folder, found, recipe.stem, sign)
     except RecipeError as error:
         raise InputError(f"{recipe}: {error}") from None
     except WorkbenchError as error:
         raise InputError(str(error)) from None
     show(found, folder, Console(highlight=False, markup=False, width=WIDTH))
+    if sign is not None:
+        click.echo(f"signature {folder / 'model.skops.sig'}")
 
 
 @contextmanager
@@ -90,11 +103,14 @@ def _progress() -> Iterator["Told"]:
         )
 
 
-def _write(folder: Path, found: "Training", name: str) -> None:
+def _write(
+    folder: Path, found: "Training", name: str, sign: Callable[[Path, Path], None] | None
+) -> None:
     """Write the artifact last: a new folder that has it is whole."""
     from assay_workbench import artifact  # noqa: PLC0415
     from assay_workbench.card import card  # noqa: PLC0415
     from assay_workbench.errors import WorkbenchError  # noqa: PLC0415
+    from assay_workbench.packaging import signing  # noqa: PLC0415
     from assay_workbench.training_page import page  # noqa: PLC0415
 
     with warnings.catch_warnings():
@@ -108,7 +124,13 @@ def _write(folder: Path, found: "Training", name: str) -> None:
     for file_name, text in texts.items():
         with artifact.replaced(folder / file_name) as file:
             file.write(text.encode())
-    artifact.write(found.model, folder / "model.skops", found.reference)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".train-") as place:
+            made = Path(place) / "model.skops"
+            artifact.write(found.model, made, found.reference)
+            signing.placed(made, folder / made.name, sign)
+    except OSError as error:
+        raise WorkbenchError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
 def show(found: "Training", folder: Path, console: Console) -> None:

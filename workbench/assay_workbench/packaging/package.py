@@ -25,6 +25,7 @@ from assay_workbench.evaluation import Evaluation, Settings, evaluate
 from assay_workbench.packaging.fidelity import SINGLE, TOLERANCE, Fidelity, Original, Rows, compare
 from assay_workbench.packaging.manifest import Identity, manifest, short
 from assay_workbench.packaging.onnx import store_as_onnx
+from assay_workbench.packaging.signing import placed
 from assay_workbench.packaging.trained import Trained
 from assay_workbench.sample import Floats, Indexes
 from assay_workbench.scoring import Question, columns_of, labels_of, rows_of, score
@@ -165,7 +166,7 @@ def package(order: Order, shown: Callable[[str], object] = str) -> Package:
             onnx=order.onnx,
             signed=order.sign is not None,
         )
-        made, signature = _placed(order, held, digest)
+        made, signature = placed(held, order.folder / _file(order, digest), order.sign)
     path = order.folder / MANIFEST
     with artifact.replaced(path) as file:
         file.write(text.encode())
@@ -282,6 +283,7 @@ def _reference(order: Order, candidate: Candidate, rows: Rows, labels: Indexes) 
             categorical=candidate.text,
             scores=scores,
             quality=quality,
+            contributions=candidate.contribution_means(rows),
         )
     except (ReferenceFormatError, ModelFailedError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
@@ -302,23 +304,6 @@ def _compared(order: Order, model: Any, candidate: Candidate) -> Fidelity:
             ) from None
         compare(batch.first, original.ask(rows), served, candidate, found)
     return found
-
-
-def _placed(order: Order, path: Path, digest: str) -> tuple[Path, Path | None]:
-    """Give artifact and signature their names, the signature first: an artifact is never without."""
-    made = order.folder / _file(order, digest)
-    if order.sign is None:
-        path.replace(made)
-        return made, None
-    # A signature names the file that it is of.
-    named = path.parent / made.name
-    path.replace(named)
-    signature = path.parent / f"{made.name}.sig"
-    order.sign(named, signature)
-    placed = order.folder / signature.name
-    signature.replace(placed)
-    named.replace(made)
-    return made, placed
 
 
 def _positive(order: Order, candidate: Candidate) -> int:

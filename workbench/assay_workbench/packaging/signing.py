@@ -33,3 +33,37 @@ def signer(key: Path) -> Callable[[Path, Path], None]:
             raise WorkbenchError(f"--sign-key: {key}: cannot sign with it: {error}") from error
 
     return sign
+
+
+def placed(
+    path: Path, target: Path, sign: Callable[[Path, Path], None] | None
+) -> tuple[Path, Path | None]:
+    """Give an artifact its name, and its signature before it: an artifact is never without.
+
+    A signature of what had the name before goes. Raises `WorkbenchError`.
+
+    Parameters
+    ----------
+    path
+        The artifact, in a directory of its own on the file system of `target`.
+    sign
+        From `signer`; `None` signs nothing.
+
+    Returns
+    -------
+    tuple
+        Where the artifact is and where its signature is, if it has one.
+    """
+    signature = target.with_name(f"{target.name}.sig")
+    if sign is None:
+        signature.unlink(missing_ok=True)
+        path.replace(target)
+        return target, None
+    # A signature names the file that it is of.
+    named = path.with_name(target.name)
+    path.replace(named)
+    made = named.with_name(signature.name)
+    sign(named, made)
+    made.replace(signature)
+    named.replace(target)
+    return target, signature

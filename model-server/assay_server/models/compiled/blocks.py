@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from assay_server.models.compiled.lookups import Lookup
-from assay_server.models.compiled.steps import Fill, Step
+from assay_server.models.compiled.steps import CannotCompileError, Fill, Step
 from assay_server.models.scores import Floats, Indexes, Rows
 
 
@@ -17,6 +17,10 @@ class Source(Protocol):
 
     @property
     def width(self) -> int: ...  # noqa: D102
+    @property
+    def origins(self) -> Sequence[int]:
+        """The column of the rows that each is made of. Raises CannotCompileError if of several."""
+        ...
 
     def matrix(self, rows: Rows) -> Floats:
         """Return shape (n, width), which the caller may overwrite."""
@@ -47,6 +51,7 @@ class Plain:
         self.fills = fills
         self.all = self.columns == tuple(range(of))
         self.width = len(self.columns)
+        self.origins = self.columns
         self._places = np.array(self.columns, dtype=np.intp)
 
     def values(self, rows: Rows) -> Rows:
@@ -65,6 +70,7 @@ class Mapped:
         self._plain = plain
         self._lookups = lookups
         self.width = plain.width
+        self.origins = plain.columns
 
     def matrix(self, rows: Rows) -> Floats:
         """Return the numbers. Raises UnknownCategoryError."""
@@ -78,10 +84,11 @@ class Mapped:
 class OneHot:
     """A column for each category, of which at most one per input column is 1."""
 
-    def __init__(self, plain: Plain, lookups: Sequence[Lookup], width: int) -> None:
+    def __init__(self, plain: Plain, lookups: Sequence[Lookup], widths: Sequence[int]) -> None:
         self._plain = plain
         self._lookups = lookups
-        self.width = width
+        self.width = sum(widths)
+        self.origins = tuple(np.repeat(plain.columns, widths).tolist())
 
     def places(self, rows: Rows) -> Indexes:
         """Return which columns are 1, shape (n, input columns); `width` stands for none.
@@ -111,6 +118,11 @@ class Products:
         self._features = features
         self._factors = factors
         self.width = len(factors)
+
+    @property
+    def origins(self) -> Sequence[int]:
+        """Raise CannotCompileError: products are of several columns."""
+        raise CannotCompileError("products of columns have no column of their own")
 
     def matrix(self, rows: Rows) -> Floats:
         """Return the products. Raises what the features raise."""
@@ -187,6 +199,13 @@ class Features:
         Raises ValueError if one of the fills is text.
         """
         return Features(tuple(_as_numbers(block) for block in self.blocks))
+
+    def origins(self) -> list[int]:
+        """Return the column of the input that each is made of.
+
+        Raises CannotCompileError if one is made of several.
+        """
+        return [origin for block in self.blocks for origin in block.source.origins]
 
     def untouched(self) -> Plain | None:
         """Return the input columns that these features are, if nothing was computed yet."""

@@ -97,7 +97,7 @@ def _classifier(model: Any, before: Features, form: Form, *, objects: bool) -> t
         has_probabilities = hasattr(model, "predict_proba")
         if has_probabilities and getattr(model, "loss", "log_loss") == "modified_huber":
             raise CannotCompileError("probabilities of the loss modified_huber")
-        total = form(before.numbers(), *_weights(model, binary=binary))
+        total = form(before.numbers(), *weights_of(model, binary=binary))
         if binary:
             return total, Binary(probabilities=has_probabilities)
         head = _CLASSIFIERS[name]
@@ -187,7 +187,7 @@ class _Duels:
 def _side_by_side(estimators: Sequence[Any], before: Features, form: Form, *, objects: bool) -> Sum:
     """Return the sums of binary classifiers, shape (n, estimators)."""
     if all(type_name(estimator) in _CLASSIFIERS for estimator in estimators):
-        found = [_weights(_checked(estimator), binary=True) for estimator in estimators]
+        found = [weights_of(_checked(estimator), binary=True) for estimator in estimators]
         weights, bias = zip(*found, strict=True)
         return form(before.numbers(), np.array(weights), np.array(bias))
     return _Stacked(
@@ -215,8 +215,13 @@ def _checked(estimator: Any) -> Any:
     return estimator
 
 
-def _weights(model: Any, *, binary: bool) -> tuple[Floats, Floats]:
-    """Return weights, shape (d,) or (K, d), and bias, shape () or (K,)."""
+def weights_of(model: Any, *, binary: bool) -> tuple[Floats, Floats]:
+    """Return weights, shape (d,) or (K, d), and bias, shape () or (K,), of a linear classifier.
+
+    Raises CannotCompileError for any other one.
+    """
+    if type_name(model) not in _CLASSIFIERS:
+        raise CannotCompileError(f"{type(model).__name__} is not linear")
     weights = model.coef_
     if hasattr(weights, "toarray"):  # after `sparsify`
         weights = weights.toarray()

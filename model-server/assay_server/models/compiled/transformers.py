@@ -102,7 +102,7 @@ def _one_hot_encoder(encoder: Any, before: Features, objects: bool) -> Features:
     plain = _input(encoder, before)
     widths = encoder._n_features_outs  # noqa: SLF001 - nothing public says it
     lookups = learned(encoder, one_hot_answers(widths), objects=objects)
-    source = OneHot(_unfilled(plain), _filled(lookups, plain), int(sum(widths)))
+    source = OneHot(_unfilled(plain), _filled(lookups, plain), widths)
     return Features((Block(source),))
 
 

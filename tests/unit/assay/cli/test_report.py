@@ -324,6 +324,7 @@ def test_of_an_earlier_rollout_only_the_end_is_kept_and_the_page_says_so(
                 **ref(CANARY, "8"),
                 **decided(2390, "Promote", "NotWorse"),
                 "startedAt": stamp(0),
+                "trialPods": [{"name": "east", "seconds": 7200}],
             },
             {
                 "id": "b" * 10,
@@ -336,8 +337,10 @@ def test_of_an_earlier_rollout_only_the_end_is_kept_and_the_page_says_so(
     # More than 20 moments, from which on the judge knows how rows hang together.
     wide = [{**each, "margin": "0.08"} for each in METRICS]
     hub.spec = a_spec(analysis={"intervalSeconds": 100, "metrics": wide})
+    hub.price = "0.5"
     found = read(kubeconfig, "--rollout", "a" * 10)
 
+    assert found["cost"]["lines"] == [{"what": "cost of rollout " + "a" * 10, "says": "1.00"}]
     assert found["rollout"]["stable"] == {"revision": STABLE, "version": "7"}  # by the counts
     assert found["rollout"]["settingsOfThen"] is False
     assert found["evidence"][-1]["verdict"] == "Promote"

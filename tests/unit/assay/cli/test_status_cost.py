@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from assay.cli import main
 
-from ..rollout.world import World, on_trial  # noqa: TID252
+from ..rollout.world import PROMOTE, World, on_trial  # noqa: TID252
 
 PATH = "/apis/assay.dev/v1alpha1/namespaces/ml/modeldeployments/fraud"
 CLUSTERS = "/apis/assay.dev/v1alpha1/modelclusters"
@@ -72,7 +72,10 @@ def test_json_has_status_and_cost(hub: Hub, kubeconfig: pathlib.Path) -> None:
     assert list(found) == ["namespace", "name", "generation", "status", "cost", "costUnknown"]
     assert found["status"] == hub.world.document
     cost = found["cost"]
-    assert (list(cost), found["costUnknown"]) == (["pods", "perHour", "perMonth", "trial"], None)
+    assert (list(cost), found["costUnknown"]) == (
+        ["pods", "perHour", "perMonth", "trial", "past"],
+        None,
+    )
     assert cost["pods"] == {"east": 6, "west": 6}
     assert cost["perHour"] == {
         "total": "0.3", "members": {"east": "0.18", "west": "0.12"}, "unpriced": [],
@@ -109,3 +112,19 @@ def test_a_hub_without_prices_is_told_nothing_of_them(hub: Hub, kubeconfig: path
 def test_a_model_cluster_of_a_newer_hub_has_no_price(hub: Hub, kubeconfig: pathlib.Path) -> None:
     hub.prices["east"] = "3e-2"
     assert "87.60 (no price for east)" in status(kubeconfig)
+
+
+def test_it_says_what_rollouts_before_the_last_one_cost(hub: Hub, kubeconfig: pathlib.Path) -> None:
+    world = hub.world
+    first = world.rollout.id
+    world.later(3600).with_judgement(PROMOTE).run()
+    world.later(60).run()
+    assert f"cost of rollout {first}: " in status(kubeconfig)
+    found = json.loads(status(kubeconfig, "-o", "json"))["cost"]
+    assert found["past"] == {first: found["trial"]}
+
+    world.later(3600).asks_for("9" * 10).run()
+    text = status(kubeconfig)
+    assert f"cost of rollout {world.rollout.id}: " in text
+    assert f"cost of rollout {first}: " in text
+    assert json.loads(status(kubeconfig, "-o", "json"))["cost"]["past"] == found["past"]

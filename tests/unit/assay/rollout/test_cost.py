@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from assay.api.deployment_status import Stage, Verdict
+from assay.api.deployment_status import PodTime, Stage, Verdict
 from assay.api.model_cluster import ModelClusterSpec
 from assay.api.model_deployment import ModelDeploymentSpec
 from assay.placement import Candidate
+from assay.rollout import changes
 from assay.rollout.cost import Cost, Host, cost, extra_time, planned
 from assay.rollout.observation import LEAD_SECONDS
 
@@ -89,6 +90,15 @@ def through_the_steps(meter: Meter) -> None:
     assert meter.world.rollout.step == len(meter.world.rollout.settings.steps) - 1
 
 
+def the_history_has(meter: Meter) -> None:
+    """Compare what is on record of a rollout that is over with what its pods really ran."""
+    entry = meter.world.status.history[0]
+    assert entry.trial_pods is not None
+    assert {item.name: item.seconds for item in entry.trial_pods} == dict(meter.seen)
+    found = costs(meter.world)
+    assert found.past[entry.id] == found.trial
+
+
 def test_a_canary_that_wins_costs_its_pods_and_then_those_of_the_old_version() -> None:
     meter = begun(serving(replicas=4))
     through_the_steps(meter)
@@ -98,6 +108,7 @@ def test_a_canary_that_wins_costs_its_pods_and_then_those_of_the_old_version() -
     # 1 pod of 4 for 50 s, then as long as 20 % take, 2 at 50 %, and 4 that stay for 30 s.
     assert meter.seen["east"] == 50 + 60 + 2 * 140 + 4 * 30
     assert costs(meter.world.later(86400)).trial == costs(meter.world).trial
+    the_history_has(meter)
 
 
 def test_the_old_version_costs_its_pods_until_the_new_one_has_all_of_its_own() -> None:
@@ -113,6 +124,7 @@ def test_the_old_version_costs_its_pods_until_the_new_one_has_all_of_its_own() -
     assert world.stage is Stage.DONE
     meter.passes(100)
     assert meter.seen["east"] == 50 + 60 + 2 * 140 + 4 * (200 + 30)
+    the_history_has(meter)
 
 
 def test_what_is_over_costs_no_more() -> None:
@@ -130,6 +142,11 @@ def test_a_canary_that_loses_costs_its_pods_until_they_end() -> None:
     assert meter.world.stage is Stage.DONE
     meter.passes(100)
     assert meter.seen["east"] == 50 + 60 + 2 * 140 + 2 * 30
+    the_history_has(meter)
+    # What a later change of the placement makes of the last rollout, the record of it does not follow.
+    before = costs(meter.world).past
+    meter.world.members["east"].replicas = 8
+    assert costs(meter.world.later(10).run()).past == before
 
 
 @pytest.mark.parametrize(
@@ -181,6 +198,7 @@ def test_members_cost_from_when_their_wave_starts() -> None:
     assert meter.seen["west"] == 100 + 2 * 30
     assert meter.seen["east"] == 2 * 30
     assert world.stable == EIGHT
+    the_history_has(meter)
 
 
 def test_members_whose_wave_a_person_did_not_wait_for_cost_the_set_that_stays() -> None:
@@ -319,3 +337,16 @@ def test_planned_waves_follow_the_verdict_and_soak() -> None:
     }
     lost = planned(spec(waves=waves), HOSTS, CLUSTERS, STARTS, 1000.0, Verdict.ROLLBACK)
     assert lost.amounts == {"west": 2 * 600 + 4 * 400 + 4 * 30}
+
+
+def test_a_first_revision_tried_nothing() -> None:
+    (entry,) = serving(replicas=4).status.history
+    assert entry.trial_pods is None
+
+
+def test_the_history_tells_of_a_thousand_members_in_all() -> None:
+    (entry,) = serving(replicas=4).status.history
+    pods = tuple(PodTime(name=f"member-{number}", seconds=60) for number in range(400))
+    history = (entry.model_copy(update={"trial_pods": pods}),) * 4
+    known = [len(item.trial_pods or ()) for item in changes.bounded(history)]
+    assert known == [400, 400, 0, 0]

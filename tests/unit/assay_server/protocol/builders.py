@@ -62,6 +62,7 @@ def scores(predicted, probabilities=None, decisions=None) -> SimpleNamespace:
     as_floats = {
         "probabilities": probabilities,
         "decisions": decisions,
+        "contributions": None,
     }
     return SimpleNamespace(
         predicted=np.array(predicted, dtype=np.intp),

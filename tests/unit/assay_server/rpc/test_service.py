@@ -286,6 +286,15 @@ def test_many_calls_at_once(rpc):
         assert all(pool.map(one, range(100)))
 
 
+def test_contributions_come_to_who_asks(rpc):
+    wish = pb.ModelInferRequest.InferRequestedOutputTensor(name="contributions")
+    response = rpc.call("ModelInfer", infer(outputs=[wish]))
+    assert [each.name for each in response.outputs] == ["contributions", "receipt"]
+    assert [*response.outputs[0].shape] == [3, 2]
+    found = np.frombuffer(response.raw_output_contents[0]).reshape(3, 2)
+    np.testing.assert_allclose(found, ROWS * MODEL.coef_)
+
+
 def test_while_it_drains_it_is_unready_and_answers_on():
     with running() as rpc:
         rpc.server.service.draining = True

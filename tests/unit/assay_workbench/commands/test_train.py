@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from assay_server.artifacts.model import load
+from assay_server.artifacts.signature import verify
 from assay_server.reference import Reference
 from assay_workbench.commands.train import train_command
 
@@ -130,6 +131,30 @@ def test_the_report_is_whole_and_small(churn):
 def test_nothing_but_the_three_files_is_left(churn):
     for folder, _ in churn.values():
         assert {each.name for each in folder.iterdir()} == {"model.skops", "card.md", "report.html"}
+
+
+def test_a_signature_that_the_server_accepts(tmp_path, key_pair):
+    private, signers = key_pair
+    recipe = made(tmp_path)
+    text = recipe.read_text()
+    recipe.write_text(text[: text.index("search:")] + "seed: 7\n")
+    words = [str(recipe), "-o", str(tmp_path / "out"), "--sign-key"]
+
+    found = CliRunner().invoke(train_command, [*words, str(private)])
+    assert found.exit_code == 0, found.output
+    signature = tmp_path / "out/model.skops.sig"
+    assert f"signature {signature}\n" in found.output
+    signed = verify(signature.read_bytes(), signers, "model.skops", digest_in(found.output))
+    assert signed == "team.pub"
+
+    # What is not signed has no signature of another model beside it.
+    found = CliRunner().invoke(train_command, words[:-1])
+    assert found.exit_code == 0, found.output
+    assert not signature.exists()
+
+    found = CliRunner().invoke(train_command, [*words, str(recipe)])
+    assert found.exit_code == 2
+    assert f"--sign-key: {recipe}: is no private key" in found.output
 
 
 @pytest.mark.parametrize(

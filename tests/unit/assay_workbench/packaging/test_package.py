@@ -239,34 +239,15 @@ def test_calibration(package, loan, loans, pipeline, tmp_path):
     assert not np.allclose(given, pipeline.predict_proba(rest), atol=1e-3)
 
 
-def test_a_signature_that_the_server_accepts(package, loan, tmp_path):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+def test_a_signature_that_the_server_accepts(package, loan, tmp_path, key_pair):
+    from assay_server.artifacts.signature import verify
 
-    from assay_server.artifacts.signature import Signers, verify
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    private = tmp_path / "key.pem"
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    private, signers = key_pair
     text = package(*loan, RUN, "--sign-key", private)
     assert "kubectl create secret generic loan-model-signers" in text
     model = manifest_of(tmp_path / "out")["spec"]["model"]
     assert model["signature"] == {"publicKeySecretName": "loan-model-signers"}
     (signature,) = (tmp_path / "out").glob("*.sig")
-    folder = tmp_path / "keys"
-    folder.mkdir()
-    (folder / "team.pub").write_bytes(
-        key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
-    signers = Signers.of_directory(folder)
     name = signature.name.removesuffix(".sig")
     assert verify(signature.read_bytes(), signers, name, model["digest"]) == "team.pub"
     (tmp_path / "no.pem").write_text("nothing")
