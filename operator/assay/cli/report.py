@@ -2,7 +2,6 @@
 
 import datetime
 import importlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from assay.rollout.cost import cost
 from assay.rollout.wording import moment
 
 from .contexts import Members, contexts_option
-from .document import InputError
+from .document import InputError, show_document
 from .hub import Hub, hub_options
 from .report_document import Found, document
 from .report_reading import Moment, Reading, read_last, read_moments
@@ -51,10 +50,10 @@ _PAGE = "assay_workbench.rollout_page"
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["html", "json"]),
+    type=click.Choice(["html", "json", "yaml"]),
     default="html",
     show_default=True,
-    help="json: print the whole report, and write a page only with --html.",
+    help="json, yaml: print the whole report, and write a page only with --html.",
 )
 @hub_options
 def report_command(
@@ -110,8 +109,8 @@ def report_command(
         _write(path, draw(made))
         if output == "html":
             click.echo(f"{made['headline']}\n{path}")
-    if output == "json":
-        click.echo(json.dumps(made, indent=1, allow_nan=False))
+    if output != "html":
+        show_document(made, output, indent=1)
 
 
 def clock() -> datetime.datetime:
