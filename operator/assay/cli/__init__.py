@@ -14,6 +14,11 @@ _COMMANDS = {
     "plan": ("assay.cli.plan", "plan_command"),
     "labels": ("assay.cli.labels", "labels_command"),
     "status": ("assay.cli.status", "status_command"),
+    "history": ("assay.cli.history", "history_command"),
+    "explain": ("assay.cli.explain", "explain_command"),
+    "events": ("assay.cli.events", "events_command"),
+    "wait": ("assay.cli.wait", "wait_command"),
+    "completion": ("assay.cli.completion", "completion_command"),
     "report": ("assay.cli.report", "report_command"),
     "diff": ("assay.cli.diff", "diff_command"),
     **{
