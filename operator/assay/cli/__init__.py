@@ -6,6 +6,7 @@ Commands are imported when they are called, so `assay judge` needs no cluster li
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 _COMMANDS = {
@@ -58,6 +59,13 @@ class _Commands(click.Group):
                 raise
             return _missing(cmd_name, error.name or module)
         return command
+
+    @override
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Names only: what each does is known when it is imported, and whoever presses tab does not wait.
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*map(CompletionItem, names), *options]
 
 
 def _missing(name: str, module: str) -> click.Command:

@@ -104,7 +104,7 @@ def events_command(
     if output != "text":
         show_document([item.document() for item in found], output)
     elif found:
-        show(Console(highlight=False), _table(found))
+        show(Console(highlight=False), events_table(found))
     else:
         click.echo("no events are kept (an API server forgets them after an hour)")
 
@@ -126,14 +126,14 @@ def _events(
     while True:
         answer = cluster.request("GET", f"/api/v1/namespaces/{namespace}/events", query)
         for document in answer.get("items") or ():
-            yield _event(document, where)
+            yield event_of(document, where)
         following = (answer.get("metadata") or {}).get("continue")
         if not following:
             return
         query["continue"] = following
 
 
-def _event(document: Mapping[str, Any], where: str) -> Happened:
+def event_of(document: Mapping[str, Any], where: str) -> Happened:
     """Read an event of either API: the newer one has a series, and microseconds."""
     about, series = document.get("involvedObject") or {}, document.get("series") or {}
     at = (
@@ -153,7 +153,8 @@ def _event(document: Mapping[str, Any], where: str) -> Happened:
     )
 
 
-def _table(found: list[Happened]) -> Table:
+def events_table(found: list[Happened]) -> Table:
+    """Draw them on 80 columns."""
     table = Table.grid(padding=(0, 2))
     members = any(item.where != HUB for item in found)
     for item in found:

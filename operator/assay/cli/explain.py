@@ -60,7 +60,7 @@ def explain_command(
     """  # noqa: D301  (click's mark for text that is not to be wrapped)
     hub = Hub(name, namespace, context, kubeconfig)
     document, status = hub.read()
-    told = explanation(document, _chosen(status, which), datetime.datetime.now(datetime.UTC))
+    told = explanation(document, chosen(status, which), datetime.datetime.now(datetime.UTC))
     if output == "text":
         console = Console(highlight=False)
         for part in told.parts():
@@ -69,7 +69,7 @@ def explain_command(
         show_document({"namespace": hub.namespace, "name": name, **told.document()}, output)
 
 
-def _chosen(status: ModelDeploymentStatus, which: str | None) -> str | None:
+def chosen(status: ModelDeploymentStatus, which: str | None) -> str | None:
     """Return the id of the rollout that is meant: the newest of a version or revision."""
     if which is None:
         return None
@@ -256,8 +256,10 @@ def _plain(item: AnalysisStatus, metric: Metric, confidence: str) -> str:
         bounds = f"with {sure} confidence it is better, by {worst:.4f} at the least and {best:.4f} at the most"
     else:
         bounds = f"with {sure} confidence it lies between {-worst:.4f} worse and {best:.4f} better"
-    allowed = f"you allow {metric.margin}"
-    if worst > -margin:
+    allowed = f"; you allow {metric.margin}"
+    if worst > 0:
+        allowed = ""
+    elif worst > -margin:
         allowed += ", and it is within that"
     elif best < -margin:
         allowed += ", and it is beyond that"
@@ -266,7 +268,7 @@ def _plain(item: AnalysisStatus, metric: Metric, confidence: str) -> str:
     dry = "; a dry run, which decides nothing" if item.mode is Mode.DRY_RUN else ""
     return sentences(
         f"the canary has {item.canary} and stable {item.stable}, so it measures {abs(difference):.4f} {side}",
-        f"{bounds[0].upper()}{bounds[1:]}; {allowed}{dry}",
+        f"{bounds[0].upper()}{bounds[1:]}{allowed}{dry}",
         f"{count(item.labels_canary)} labels of the canary and {count(item.labels_stable)} of stable",
     )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -53,14 +53,22 @@ def history_command(
     if not status.history and _running(status) is None:
         click.echo("there has been no rollout yet")
         return
-    show(console, _table(status, datetime.datetime.now(datetime.UTC)))
+    for part in history_parts(status, datetime.datetime.now(datetime.UTC)):
+        show(console, part)
+
+
+def history_parts(
+    status: ModelDeploymentStatus, now: datetime.datetime
+) -> Iterator[RenderableType]:
+    """Return what people read; `now` is for how long a rollout takes already."""
+    yield _table(status, now)
     if acts := list(people(status)):
-        show(console, Text("\nwho did what", style="bold"))
+        yield Text("\nwho did what", style="bold")
         grid = Table.grid(padding=(0, 2))
         for act in acts:
             why = f": {act.why}" if act.why else ""
             grid.add_row(Text(f"  {moment(act.at)}"), Text(f"{act.who} {act.what}{why}"))
-        show(console, grid)
+        yield grid
 
 
 class Act(NamedTuple):

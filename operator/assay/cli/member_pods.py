@@ -32,6 +32,11 @@ class Pod:
     restarts: int
     started_at: datetime.datetime | None
 
+    @property
+    def order(self) -> tuple[bool, str]:
+        """The ledger comes last."""
+        return not self.revision, self.name
+
     def document(self) -> dict[str, Any]:
         """Return plain values."""
         return {
@@ -67,11 +72,12 @@ def read_pods(member: Cluster, namespace: str, name: str) -> Pods:
         )
     except Refused as error:
         return Pods(problem=error.message)
-    found = (_pod(item) for item in answer.get("items") or ())
-    return Pods(tuple(sorted(found, key=lambda each: (each.revision == "", each.name))))
+    found = (pod_of(item) for item in answer.get("items") or ())
+    return Pods(tuple(sorted(found, key=lambda each: each.order)))
 
 
-def _pod(document: Mapping[str, Any]) -> Pod:
+def pod_of(document: Mapping[str, Any]) -> Pod:
+    """Read what an API server says of a pod."""
     metadata, status = document["metadata"], document.get("status") or {}
     labels = metadata.get("labels") or {}
     containers = status.get("containerStatuses") or []

@@ -21,12 +21,12 @@ from assay.rollout.wording import moment
 from .contexts import Members, contexts_option
 from .document import InputError, show_document
 from .hub import Hub, hub_options
+from .look import cost_lines, report
 from .report_document import Found, document
 from .report_reading import Moment, Reading, read_last, read_moments
 from .report_replay import looks, needed, replay
 from .report_rollout import Subject, compared_with, subject
 from .report_sources import Source, addresses, model_clusters, sources
-from .status import cost_lines, report
 
 _PAGE = "assay_workbench.rollout_page"
 """What draws the page; named and not imported, because the operator's image has no workbench."""

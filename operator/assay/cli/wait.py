@@ -123,7 +123,8 @@ def _wait(hub: Hub, goal: Goal, timeout: float, wanted: str | None) -> tuple[int
                 return (0 if answer is Answer.MET else 1), words
         left = end - time.monotonic()
         if left <= 0:
-            return 3, f"assay wait: not {goal.value} within {duration(timeout)}: {words}"
+            after = f" within {duration(timeout)}" if timeout else ""
+            return 3, f"assay wait: not {goal.value}{after}: {words}"
         time.sleep(min(_POLL_SECONDS, left))
 
 
