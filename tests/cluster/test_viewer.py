@@ -1,6 +1,7 @@
 """What `kubectl assay` shows needs no more than the built-in ClusterRole view; what it does needs more."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def a_story() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def run(hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run ``kubectl assay`` as the viewer."""
+    """Run kubectl as the viewer."""
     hub = hub_with_crds
     template = ("template", "assay", str(CHART), "-n", SYSTEM, "-s", "templates/hub-requests.yaml")
     roles = [
@@ -119,11 +120,18 @@ def run(hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         while not _says_yes(hub, *may, user):  # a controller adds the chart's rules to view
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        program = pathlib.Path(sys.executable).with_name("kubectl-assay")
+        # kubectl finds the plugin beside this Python.
+        environment = {
+            **os.environ,
+            "PATH": f"{pathlib.Path(sys.executable).parent}:/usr/bin:/bin",
+            "KUBECONFIG": str(path),
+        }
 
         def call(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [str(program), *words, "-n", SPACE, f"--kubeconfig={path}"]
-            return subprocess.run(command, capture_output=True, text=True, check=False)
+            command = [hub.kubectl_program, *words]
+            return subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
 
         yield call
     finally:
@@ -143,14 +151,15 @@ def a_kubeconfig(hub: Cluster) -> str:
     token = hub.kubectl("create", "token", VIEWER, "-n", SPACE).strip()
     document["users"] = [{"name": VIEWER, "user": {"token": token}}]
     (context,) = document["contexts"]
-    context["name"], context["context"]["user"] = "hub", VIEWER
+    context["name"] = "hub"
+    context["context"].update(user=VIEWER, namespace=SPACE)
     document["current-context"] = "hub"
     text: str = yaml.safe_dump(document)
     return text
 
 
 def test_it_sees_how_things_stand_with_pods_but_not_what_they_cost(run: Run) -> None:
-    found = run("status", NAME, "--contexts", "east=hub")
+    found = run("assay", "status", NAME, "--contexts", "east=hub")
 
     assert found.returncode == 0, found.stderr
     assert "Ready False, RolledBack" in found.stdout
@@ -162,7 +171,7 @@ def test_it_sees_how_things_stand_with_pods_but_not_what_they_cost(run: Run) -> 
 
 
 def test_it_is_told_why(run: Run) -> None:
-    found = run("explain", NAME, "8")
+    found = run("assay", "explain", NAME, "8")
 
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("Version 8 was rolled back at 2026-11-23 13:00:00 UTC")
@@ -171,8 +180,8 @@ def test_it_is_told_why(run: Run) -> None:
 
 def test_it_sees_history_and_events(run: Run) -> None:
     history, events = (
-        run("history", NAME, "-o", "json"),
-        run("events", NAME, "--contexts", "east=hub"),
+        run("assay", "history", NAME, "-o", "json"),
+        run("assay", "events", NAME, "--contexts", "east=hub"),
     )
 
     assert [each["version"] for each in json.loads(history.stdout)["history"]] == ["8", "7"]
@@ -181,14 +190,20 @@ def test_it_sees_history_and_events(run: Run) -> None:
 
 
 def test_it_may_wait(run: Run) -> None:
-    assert run("wait", NAME, "--for=rolled-back", "--timeout=0").returncode == 0
-    missed = run("wait", NAME, "--for=promoted", "--timeout=0")
+    assert run("assay", "wait", NAME, "--for=rolled-back", "--timeout=0").returncode == 0
+    missed = run("assay", "wait", NAME, "--for=promoted", "--timeout=0")
     assert (missed.returncode, missed.stdout.partition(":")[0]) == (1, "RolledBack")
-    assert run("wait", "nobody", "--for=ready", "--timeout=0").returncode == 2
+    assert run("assay", "wait", "nobody", "--for=ready", "--timeout=0").returncode == 2
+
+
+def test_kubectl_itself_completes_names(run: Run) -> None:
+    found = run("__complete", "assay", "explain", "")
+
+    assert found.stdout.splitlines() == [NAME, ":4"]
 
 
 def test_it_may_ask_for_nothing(run: Run) -> None:
-    found = run("retry", NAME)
+    found = run("assay", "retry", NAME)
 
     assert found.returncode == 1
     assert "cannot patch resource" in found.stderr

@@ -60,6 +60,8 @@ def explain_command(
     """  # noqa: D301  (click's mark for text that is not to be wrapped)
     hub = Hub(name, namespace, context, kubeconfig)
     document, status = hub.read()
+    if status.rollout is None and not status.history:
+        raise click.ClickException(sentences("there has been no rollout yet", *_stalled(status)))
     told = explanation(document, chosen(status, which), datetime.datetime.now(datetime.UTC))
     if output == "text":
         console = Console(highlight=False)
@@ -67,6 +69,14 @@ def explain_command(
             show(console, part)
     else:
         show_document({"namespace": hub.namespace, "name": name, **told.document()}, output)
+
+
+def _stalled(status: ModelDeploymentStatus) -> Iterator[str]:
+    """Say why the spec is not carried out although nothing is on trial, and what to do."""
+    known = {item.type: item for item in status.conditions}
+    if (stalled := known.get("Stalled")) is not None and stalled.reason in STALLED:
+        yield f"{stalled.reason}: {stalled.message}"
+        yield STALLED[stalled.reason]
 
 
 def chosen(status: ModelDeploymentStatus, which: str | None) -> str | None:
@@ -289,6 +299,7 @@ def _now(
     reachable = known.get("MembersReachable")
     if reachable is not None and reachable.status.value == "False":
         yield sentences(reachable.message)
+    yield from map(sentences, _stalled(status))
 
 
 def _todo(
@@ -300,8 +311,6 @@ def _todo(
     ready, evidence = known.get("Ready"), known.get("EvidenceSufficient")
     wanted = running or "Stalled" in known
     if running and about.decision is None:
-        if ready is not None and (words := STALLED.get(ready.reason)):
-            yield words
         advice = HOLDS.get(evidence.reason) if evidence is not None else None
         if advice is not None and advice.do:
             yield advice.do

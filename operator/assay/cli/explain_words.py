@@ -169,12 +169,24 @@ ENDS = {
 }
 """What to do after a rollback, by its reason."""
 
+_ROOM = "kubectl assay status shows what each member has; more room, or another placement, ends it."
+
 STALLED = {
     Reason.ARTIFACT_REJECTED.value: (
-        "Its pods refuse the artifact, in the words above. Mend uri, digest or credentials; the kubelet goes "
-        "on trying meanwhile."
+        "Mend uri, digest or credentials; the kubelet goes on trying meanwhile."
     ),
     Reason.INVALID_SPEC.value: "Correct the field that is named; nothing begins before.",
     Reason.NO_MEMBERS.value: "Correct spec.placement.clusterSelector, or label a ModelCluster.",
+    **dict.fromkeys(
+        (
+            Reason.CAPACITY_EXCEEDED.value,
+            Reason.OUTSIDE_RESIDENCY.value,
+            Reason.TAINTS_NOT_TOLERATED.value,
+            Reason.MEMBERS_LOST.value,
+            Reason.OVERRIDES_IN_THE_WAY.value,
+            Reason.SPREAD_NOT_MET.value,
+        ),
+        _ROOM,
+    ),
 }
-"""What to do while nothing is on trial, by the reason of Ready."""
+"""What to do where the spec is not carried out for another reason than a verdict, by that reason."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -131,7 +130,7 @@ def _seconds(entry: HistoryEntry) -> float:
 
 
 def _table(status: ModelDeploymentStatus, now: datetime.datetime) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("ended (UTC)", "version", "verdict", "reason", "took", "by"):
         table.add_column(column, overflow="fold", no_wrap=column in {"ended (UTC)", "took"})
     rollout = _running(status)

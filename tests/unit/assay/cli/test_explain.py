@@ -125,6 +125,18 @@ def test_pods_that_do_not_start_are_explained_in_their_own_words(
     assert "Mend uri, digest or credentials" in text
 
 
+def test_what_keeps_the_first_rollout_from_beginning_is_said(
+    hub: WorldHub, kubeconfig: pathlib.Path
+) -> None:
+    hub.world = World()
+    hub.world.drops("east", "west").run()
+
+    text = run(kubeconfig, "explain", "fraud", code=1)
+
+    assert "there has been no rollout yet. NoMembers: no ModelCluster with any label" in text
+    assert "Correct spec.placement.clusterSelector" in text
+
+
 def test_json_and_yaml_have_the_same(hub: WorldHub, kubeconfig: pathlib.Path) -> None:
     lose(hub.world)
 
@@ -159,9 +171,9 @@ def test_history_lists_rollouts_newest_first_and_who_did_what(
     lines = run(kubeconfig, "history", "fraud").splitlines()
 
     assert lines[0].split() == ["ended", "(UTC)", "version", "verdict", "reason", "took", "by"]
-    assert lines[2].split()[:4] == ["under", "way", "9", "Trial"]
-    assert lines[3].split()[:5] == ["2026-11-23", "13:01", "8", "Rollback", "AbortedByHand"]
-    assert lines[4].split()[:5] == ["2026-11-23", "12:00", "7", "Promote", "FirstRevision"]
+    assert lines[1].split()[:4] == ["under", "way", "9", "Trial"]
+    assert lines[2].split()[:5] == ["2026-11-23", "13:01", "8", "Rollback", "AbortedByHand"]
+    assert lines[3].split()[:5] == ["2026-11-23", "12:00", "7", "Promote", "FirstRevision"]
     text = " ".join("\n".join(lines).split())
     assert "alice@example.com ended the pause at step 2" in text
     assert "decided Rollback of version 8 (AbortedByHand): the labels of today are wrong" in text
