@@ -94,9 +94,9 @@ class Recording:
 SAMPLES: dict[str, Callable[[], str]] = {
     "trial": lambda: Recording("trial").status(pods=False),
     "pods": lambda: Recording("early").status(pods=True),
-    "rolled-back": lambda: Recording("rolled-back").status(pods=False),
+    "promoted": lambda: Recording("promoted").status(pods=False),
     "explain-trial": lambda: Recording("trial").explain(),
-    "explain-rolled-back": lambda: Recording("rolled-back").explain("2"),
+    "explain-rolled-back": lambda: Recording("promoted").explain("2"),
     "history": lambda: Recording("promoted").history(),
     "events": lambda: Recording("promoted").past(),
 }

@@ -128,7 +128,7 @@ def run(hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         }
 
         def call(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [hub.kubectl_program, *words]
+            command = [str(hub.kubectl_program), *words]
             return subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=False
             )

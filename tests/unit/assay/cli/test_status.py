@@ -277,12 +277,18 @@ def test_a_member_that_may_not_be_asked_is_said_beside_the_rest(
     assert "    └── pods not known: pods is forbidden" in text
 
 
+def watching(kubeconfig: pathlib.Path) -> list[str]:
+    program = pathlib.Path(sys.executable).with_name("kubectl-assay")
+    command = [str(program), "status", "fraud", "-w", "--kubeconfig", str(kubeconfig)]
+    # A shell starts what is in the background with Ctrl-C ignored, and that is inherited.
+    return ["env", "--default-signal=INT", *command]
+
+
 def test_watching_draws_in_place_and_ends_cleanly_at_ctrl_c(
     hub: WorldHub, kubeconfig: pathlib.Path
 ) -> None:
     """In a real terminal of 80 columns."""
     primary, secondary = pty.openpty()
-    program = pathlib.Path(sys.executable).with_name("kubectl-assay")
     environment = {
         **{key: value for key, value in os.environ.items() if key != "NO_COLOR"},
         "TERM": "xterm-256color",
@@ -290,7 +296,7 @@ def test_watching_draws_in_place_and_ends_cleanly_at_ctrl_c(
         "LINES": "50",
     }
     with subprocess.Popen(
-        [str(program), "status", "fraud", "-w", "--kubeconfig", str(kubeconfig)],
+        watching(kubeconfig),
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
@@ -314,20 +320,18 @@ def test_watching_draws_in_place_and_ends_cleanly_at_ctrl_c(
 
 def _until(terminal: int, text: str) -> str:
     """Read what a program draws until it has drawn `text`."""
-    seen = ""
-    while text not in seen:
+    seen = b""
+    while text.encode() not in seen:
         ready, _, _ = select.select([terminal], [], [], 60.0)
         assert ready, f"{text!r} was not drawn: {seen!r}"
-        seen += os.read(terminal, 65536).decode()
-    return seen
+        seen += os.read(terminal, 65536)
+    return seen.decode(errors="replace")  # a letter may be read by halves
 
 
 def test_watching_without_a_terminal_prints_what_changes(
     hub: WorldHub, kubeconfig: pathlib.Path
 ) -> None:
-    program = pathlib.Path(sys.executable).with_name("kubectl-assay")
-    command = [str(program), "status", "fraud", "-w", "--kubeconfig", str(kubeconfig)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(watching(kubeconfig), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         looks = hub.looks
