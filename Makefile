@@ -27,13 +27,13 @@ lock: ## resolve the pinned dependencies again, with hashes
 	@$(COMPILE) --extra workbench --extra server pyproject.toml -c requirements/server.txt --unsafe-package assay -o requirements/workbench.txt
 
 generate: setup ## write crds/, the chart's copy and the generated docs from the types
-	@$(PY) tools/generate.py
+	@$(PY) tools/generate.py && $(PY) tools/kubectl_page.py
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
 	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
-	@$(PY) tools/generate.py --check
+	@$(PY) tools/generate.py --check && $(PY) tools/kubectl_page.py --check
 
 unit: setup ## the tests that need no cluster, on all cores
 	@$(PY) -m pytest -q -n auto --dist loadfile --durations=10 tests/unit

@@ -6,6 +6,7 @@ Commands are imported when they are called, so `assay judge` needs no cluster li
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 _COMMANDS = {
@@ -14,6 +15,11 @@ _COMMANDS = {
     "plan": ("assay.cli.plan", "plan_command"),
     "labels": ("assay.cli.labels", "labels_command"),
     "status": ("assay.cli.status", "status_command"),
+    "history": ("assay.cli.history", "history_command"),
+    "explain": ("assay.cli.explain", "explain_command"),
+    "events": ("assay.cli.events", "events_command"),
+    "wait": ("assay.cli.wait", "wait_command"),
+    "completion": ("assay.cli.completion", "completion_command"),
     "report": ("assay.cli.report", "report_command"),
     "diff": ("assay.cli.diff", "diff_command"),
     **{
@@ -58,6 +64,13 @@ class _Commands(click.Group):
             extra = "workbench" if module.startswith(_WORKBENCH) else "operator"
             return _missing(cmd_name, library, extra)
         return command
+
+    @override
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Names only: what each does is known when it is imported, and whoever presses tab does not wait.
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*map(CompletionItem, names), *options]
 
 
 def _missing(name: str, library: str, extra: str) -> click.Command:

@@ -51,13 +51,18 @@ def clusters_of(files: Iterable[str]) -> tuple[Candidate, ...]:
 
 
 def clusters_on(hub: Cluster) -> tuple[Candidate, ...]:
-    """Return the ModelClusters of a hub. Raises `Refused`, with status 403 for who may not read them.
+    """Return the ModelClusters of a hub. Raises `Refused`, with status 403 for who may not read them."""
+    return clusters_in(hub.request("GET", f"/apis/{API_VERSION}/modelclusters")["items"])
+
+
+def clusters_in(documents: Iterable[Mapping[str, Any]]) -> tuple[Candidate, ...]:
+    """Return ModelClusters as an API server has them.
 
     One that cannot be read, because this command is older than the hub, is left out: then its member
     is one without a price.
     """
     found = []
-    for document in hub.request("GET", f"/apis/{API_VERSION}/modelclusters")["items"]:
+    for document in documents:
         try:
             found.append(_candidate(document))
         except pydantic.ValidationError:

@@ -69,6 +69,7 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        seconds: float = _SECONDS,
     ) -> dict[str, Any]:
         """Return the answer. Raises `Refused`."""
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -82,7 +83,7 @@ class Cluster:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            answer = self._api.call_api(*call, _request_timeout=_SECONDS)
+            answer = self._api.call_api(*call, _request_timeout=seconds)
             data = answer.read()
         except (HTTPError, self._errors) as error:
             raise Refused(0, f"{self.title} does not answer: {error}") from None

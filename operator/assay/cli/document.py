@@ -47,15 +47,25 @@ def load(file: str) -> Any:
 
 
 def output_option(command: click.decorators.FC) -> click.decorators.FC:
-    """Add the choice between text for people and JSON for programs."""
+    """Add the choice between text for people and a document for programs (`show_document`)."""
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(["json", "text"]),
+        type=click.Choice(["json", "yaml", "text"]),
         default="text",
         show_default=True,
         help="What to print.",
     )(command)
+
+
+def show_document(document: Any, output: str, indent: int = 2) -> None:
+    """Print what programs read: the same document in JSON or YAML. Raises ValueError for NaN."""
+    text = json.dumps(document, indent=indent, allow_nan=False)
+    if output == "yaml":
+        # Through JSON: YAML would write tuples and enums with tags of Python's own.
+        plain = json.loads(text)
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+    click.echo(text)
 
 
 def load_either(file: str) -> Any:

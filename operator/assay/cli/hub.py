@@ -15,6 +15,9 @@ from .cluster import MERGE, Cluster, Refused
 
 FIELD_MANAGER = "kubectl-assay"
 
+_TAB_SECONDS = 2.0
+"""How long somebody who presses tab waits."""
+
 
 def kubeconfig_options(command: click.decorators.FC) -> click.decorators.FC:
     """Add what says which hub is meant, and which namespace."""
@@ -35,7 +38,20 @@ def kubeconfig_options(command: click.decorators.FC) -> click.decorators.FC:
 
 def hub_options(command: click.decorators.FC) -> click.decorators.FC:
     """Add what says which ModelDeployment is meant, and where."""
-    return click.argument("name")(kubeconfig_options(command))
+    return click.argument("name", shell_complete=_names)(kubeconfig_options(command))
+
+
+def _names(context: click.Context, _: click.Parameter, part: str) -> list[str]:
+    """Return the ModelDeployments that begin with `part`, for who presses tab; none if nobody answers."""
+    given = context.params
+    try:
+        cluster = Cluster("the hub", given.get("context"), given.get("kubeconfig"))
+        path = deployment_path(given.get("namespace") or cluster.namespace)
+        found = cluster.request("GET", path, {"limit": "500"}, seconds=_TAB_SECONDS)["items"]
+    except click.ClickException:
+        return []
+    names = [str(item["metadata"]["name"]) for item in found]
+    return [name for name in names if name.startswith(part)]
 
 
 def deployment_path(namespace: str, name: str = "") -> str:

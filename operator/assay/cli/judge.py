@@ -1,11 +1,9 @@
 """`assay judge FILE`: one decision from counts, no cluster needed."""
 
-import json
-
 import click
 
 from assay.cli.counts_file import parse
-from assay.cli.document import load, output_option
+from assay.cli.document import load, output_option, show_document
 from assay.cli.judgement import report, report_several
 from assay.judge import judge
 
@@ -25,8 +23,8 @@ def judge_command(file: str, output: str) -> None:
     """
     question = parse(load(file))
     judgement = judge(question.metrics, question.policy, question.evidence)
-    if output == "json":
+    if output != "text":
         shape = report_several if question.several else report
-        click.echo(json.dumps(shape(judgement), indent=2, allow_nan=False))
+        show_document(shape(judgement), output)
     else:
         click.echo(f"{judgement.verdict.value} ({judgement.reason})\n{judgement.message}")

@@ -1,6 +1,5 @@
 """`assay plan FILE`: labels and time to a decision, before the rollout starts."""
 
-import json
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from assay.cli import plan_cost
 from assay.cli.bill_text import clusters_of
-from assay.cli.document import fail, load_either, output_option
+from assay.cli.document import fail, load_either, output_option, show_document
 from assay.cli.plan_input import Given, parse
 from assay.judge.planner import LOSSES, MetricPlan, Need, Plan, PlanError, Remedies, plan, remedies
 from assay.judge.verdict import PromoteOn
@@ -105,8 +104,8 @@ def plan_command(file: str, output: str, clusters: tuple[str, ...], **options: A
         found = clusters_of(clusters)
         costs = plan_cost.planned_cost(asked.spec, asked.namespace, answer, found)
     helps = remedies(answer)
-    if output == "json":
-        click.echo(json.dumps(report(answer, helps, costs), indent=2, allow_nan=False))
+    if output != "text":
+        show_document(report(answer, helps, costs), output)
         return
     console = Console(highlight=False, width=88)
     for metric in answer.metrics:

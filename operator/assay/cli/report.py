@@ -2,7 +2,6 @@
 
 import datetime
 import importlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,14 +20,14 @@ from assay.rollout.wording import moment
 
 from . import bill_text
 from .contexts import Members, contexts_option
-from .document import InputError
+from .document import InputError, show_document
 from .hub import Hub, hub_options
+from .look import cost_lines, past_line, report
 from .report_document import Found, document
 from .report_reading import Moment, Reading, read_last, read_moments
 from .report_replay import looks, needed, replay
 from .report_rollout import Subject, compared_with, subject
 from .report_sources import Source, addresses, model_clusters, sources
-from .status import cost_lines, past_line, report
 
 _PAGE = "assay_workbench.rollout_page"
 """What draws the page; named and not imported, because the operator's image has no workbench."""
@@ -52,10 +51,10 @@ _PAGE = "assay_workbench.rollout_page"
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["html", "json"]),
+    type=click.Choice(["html", "json", "yaml"]),
     default="html",
     show_default=True,
-    help="json: print the whole report, and write a page only with --html.",
+    help="json, yaml: print the whole report, and write a page only with --html.",
 )
 @hub_options
 def report_command(
@@ -111,8 +110,8 @@ def report_command(
         _write(path, draw(made))
         if output == "html":
             click.echo(f"{made['headline']}\n{path}")
-    if output == "json":
-        click.echo(json.dumps(made, indent=1, allow_nan=False))
+    if output != "html":
+        show_document(made, output, indent=1)
 
 
 def clock() -> datetime.datetime:

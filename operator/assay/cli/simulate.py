@@ -1,6 +1,5 @@
 """`assay simulate MANIFEST`: what would happen to canaries of a given quality, before there is one."""
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from assay.cli import simulate_plot
-from assay.cli.document import InputError, output_option
+from assay.cli.document import InputError, output_option, show_document
 from assay.cli.simulate_input import Asked, Given, read
 from assay.cli.simulate_output import report, show
 from assay.rollout.simulation import Outcomes, Simulation, runs_at_once
@@ -126,8 +125,8 @@ def simulate_command(
         except ValueError as error:
             raise InputError(f"--plot: {error}") from None
     done = _simulate(asked, runs, seed)
-    if output == "json":
-        click.echo(json.dumps(report(asked, done.outcomes, runs, seed), indent=2, allow_nan=False))
+    if output != "text":
+        show_document(report(asked, done.outcomes, runs, seed), output)
     else:
         show(asked, done.outcomes, Console(highlight=False, width=WIDTH))
     if plot is not None:

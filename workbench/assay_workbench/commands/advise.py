@@ -1,13 +1,12 @@
 """``assay advise DATA|REPORT.json``: which metric decides well here, and by which margin."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from assay.cli.document import InputError, output_option
+from assay.cli.document import InputError, output_option, show_document
 from assay_workbench.commands.evaluate import missing
 
 if TYPE_CHECKING:
@@ -70,8 +69,8 @@ def advise_command(file: Path, **options: Any) -> None:
         advice = advise(read.situation, read.known)
     except WorkbenchError as error:
         raise InputError(str(error)) from None
-    if options["output"] == "json":
-        click.echo(json.dumps(report(advice, _threshold(read)), indent=2, allow_nan=False))
+    if options["output"] != "text":
+        show_document(report(advice, _threshold(read)), options["output"])
     else:
         show(advice, _threshold(read), Console(highlight=False, width=WIDTH))
 

@@ -1,12 +1,11 @@
 """``assay compare-scores STABLE_OUT CANARY_OUT``: the judge's verdict on two outputs of `assay score`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from assay.cli.document import InputError, output_option
+from assay.cli.document import InputError, output_option, show_document
 from assay.cli.judgement import report_several
 from assay.judge import METRICS, MetricSpec, Policy, RollbackOn, judge_pairs
 from assay.judge.metrics import metric_of
@@ -86,8 +85,8 @@ def compare_scores_command(stable: Path, canary: Path, output: str, **options: A
     except WorkbenchError as error:
         raise InputError(str(error)) from None
     judgement = judge_pairs(specs, policy, counts)
-    if output == "json":
-        click.echo(json.dumps(report_several(judgement), indent=2, allow_nan=False))
+    if output != "text":
+        show_document(report_several(judgement), output)
         return
     click.echo(f"{judgement.verdict.value} ({judgement.reason})")
     for each in judgement.metrics:

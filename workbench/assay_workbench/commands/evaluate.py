@@ -1,6 +1,5 @@
 """``assay evaluate MODEL DATA``: how good a model is on labelled rows, and how sure that is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from assay.cli.document import InputError, output_option
+from assay.cli.document import InputError, output_option, show_document
 
 WIDTH = 110
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -82,10 +81,10 @@ def evaluate_command(**options: Any) -> None:
             _write_html(options["html"], found, origin)
     except WorkbenchError as error:
         raise InputError(str(error)) from None
-    if options["output"] == "json":
+    if options["output"] != "text":
         from assay_workbench.document import document  # noqa: PLC0415
 
-        click.echo(json.dumps(document(found, origin), indent=1, allow_nan=False))
+        show_document(document(found, origin), options["output"], indent=1)
         return
     from assay_workbench.text import show  # noqa: PLC0415
 
