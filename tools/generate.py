@@ -10,7 +10,7 @@ import tempfile
 import yaml
 from grpc_tools import protoc
 
-from assay.api import schema
+from assay.api import GROUP, schema
 from assay_workbench import rules_page
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -52,9 +52,9 @@ def messages() -> dict[pathlib.Path, str]:
 
 def argocd_config_map() -> str:
     """Return Argo CD's scripts in the form in which its ConfigMap takes them."""
-    scripts = ARGOCD / "resource_customizations" / schema.GROUP
+    scripts = ARGOCD / "resource_customizations" / GROUP
     data = {
-        f"resource.customizations.health.{schema.GROUP}_{path.parent.name}": path.read_text()
+        f"resource.customizations.health.{GROUP}_{path.parent.name}": path.read_text()
         for path in sorted(scripts.glob("*/health.lua"))
     }
     for path in sorted(scripts.glob("*/actions/discovery.lua")):
@@ -63,9 +63,7 @@ def argocd_config_map() -> str:
             for action in sorted(path.parent.glob("*/action.lua"))
         ]
         actions = {"discovery.lua": path.read_text(), "definitions": definitions}
-        data[f"resource.customizations.actions.{schema.GROUP}_{path.parents[1].name}"] = _dump(
-            actions
-        )
+        data[f"resource.customizations.actions.{GROUP}_{path.parents[1].name}"] = _dump(actions)
     metadata = {
         "name": "argocd-cm",
         "namespace": "argocd",

@@ -50,9 +50,7 @@ def rendered(hub: Cluster, folder: pathlib.Path) -> Document:
     return apply(hub, yaml.safe_load(hub.kubectl("kustomize", str(folder))))
 
 
-def test_a_promotion_is_a_copy_of_one_file(
-    hub_with_crds: Cluster, tmp_path: pathlib.Path
-) -> None:
+def test_a_promotion_is_a_copy_of_one_file(hub_with_crds: Cluster, tmp_path: pathlib.Path) -> None:
     shutil.copytree(GITOPS, tmp_path / "fraud")
     staging, production = (tmp_path / "fraud" / name for name in ("staging", "production"))
     tried = rendered(hub_with_crds, staging)["spec"]

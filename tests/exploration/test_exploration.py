@@ -12,7 +12,6 @@ from assay.render.member import staying_revisions
 from assay.rollout import Order, RouteView, changes, clusters, decision, traffic, triggers, waves
 from assay.rollout.situation import Situation, is_ready
 from assay.rollout.transitions import Trigger
-
 from tests.unit.gitops.agreement import disagreements
 
 from . import look

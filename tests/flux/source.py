@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from typing_extensions import override
+
 from fleet import Cluster
 
 LOCAL = "127.0.0.1"
@@ -119,6 +121,7 @@ class Source:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
+    @override
     def log_message(self, *_: object) -> None:
         pass
 
