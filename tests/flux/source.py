@@ -99,7 +99,9 @@ class Source:
         git("fetch", "-q", "origin", BRANCH, folder=self._fetched)
         commit = git("rev-parse", "FETCH_HEAD", folder=self._fetched)
         archive = self._artifacts / f"{commit}.tar.gz"
-        git("archive", "--format=tar.gz", f"--output={archive}", commit, folder=self._fetched)
+        # Of the tree and not of the commit, whose name would be in a header that Flux does not know.
+        tree = f"{commit}^{{tree}}"
+        git("archive", "--format=tar.gz", f"--output={archive}", tree, folder=self._fetched)
         revision = f"{BRANCH}@sha1:{commit}"
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         artifact = {

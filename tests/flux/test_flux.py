@@ -13,6 +13,7 @@ from assay.api.deployment_status import Stage as RolloutStage
 from assay.api.deployment_status import Verdict
 from demo.manifests import NAMESPACE
 from demo.models import Artifact, Version, artifact
+from demo.stage import Stage
 from fleet import Cluster
 from tests.e2e.trial import Trial
 from tests.flux.controller import Controller
@@ -25,6 +26,7 @@ SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "gitops/flux/health-checks.yaml
 TIMEOUT_SECONDS = 20
 """Of both waits. A trial lasts longer, as one of a day lasts longer than any timeout."""
 FOLDER = "apps/fraud"
+OTHER = f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: other, namespace: {NAMESPACE}}}}}\n"
 LONG = {"rollout.canary.steps": [{"weight": 20, "minSeconds": 86000}]}
 
 
@@ -85,13 +87,21 @@ class Kustomization:
             time.sleep(0.5)
 
     def delete(self) -> None:
-        self._hub.kubectl("delete", "kustomization", self.name, "-n", NAMESPACE)
+        self._hub.kubectl("delete", "kustomization", self.name, "-n", NAMESPACE, "--timeout=2m")
 
 
 @pytest.fixture
 def source(trial: Trial, controller: Controller, tmp_path: pathlib.Path) -> Iterator[Source]:
     with Source(trial.stage.hub, tmp_path, "fleet", NAMESPACE) as source:
         yield source
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_example_is_admitted(stage: Stage, controller: Controller, environment: str) -> None:
+    path = ROOT / f"examples/gitops/flux/{environment}.yaml"
+    for document in yaml.safe_load_all(path.read_text()):
+        document["metadata"]["namespace"] = NAMESPACE
+        stage.hub.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(document))
 
 
 def push(source: Source, trial: Trial, model: Artifact, **changes: object) -> str:
@@ -102,7 +112,7 @@ def push(source: Source, trial: Trial, model: Artifact, **changes: object) -> st
 
 def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
     hub = trial.stage.hub
-    revision = push(source, trial, artifact(Version.FIRST))
+    push(source, trial, artifact(Version.FIRST))
     applies = Kustomization(
         hub,
         "models",
@@ -112,16 +122,16 @@ def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
         wait=True,
         healthCheckExprs=SHIPPED["spec"]["healthCheckExprs"],
     )
-    source.commit("none/kustomization.yaml", "resources: []\n", "Nothing to apply")
+    source.commit("other/configmap.yaml", OTHER, "Something else")
     try:
         # The first start may take longer than the wait; Flux tries again.
         applies.until("the first version", lambda it: it[0] == "True")
-        assert trial.stage.read(trial.name).is_ready
+        trial.until("what git asks for", lambda it: it.is_ready)
 
         with trial.stream(60.0):
             # 1. A trial that is longer than the wait: healthy by our expressions.
             revision = push(source, trial, artifact(Version.GOOD), **LONG)
-            trial.until_stage(RolloutStage.TRIAL, Version.GOOD.value)
+            on_trial = trial.until_stage(RolloutStage.TRIAL, Version.GOOD.value)
             found = applies.until(
                 "a healthy trial", lambda it: it[0] == "True" and revision in it[2]
             )
@@ -134,27 +144,27 @@ def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
                 hub,
                 "plain",
                 "fleet",
-                path="./none",
+                path="./other",
                 prune=True,
                 healthChecks=[{**check, "name": trial.name, "namespace": NAMESPACE}],
             )
             try:
-                late = plain.until("a timeout", lambda it: it[0] == "False")
+                late = plain.until("a timeout", lambda it: it[1] == "HealthCheckFailed")
             finally:
                 plain.delete()
-            assert late[1] == "HealthCheckFailed"
+            assert late[0] == "False"
             assert "timeout waiting for" in late[2]
             assert "InProgress" in late[2]
 
             # 3. Nothing is written to and fro meanwhile.
-            generation = trial.stage.read(trial.name).generation
             while time.monotonic() < began + 2 * TIMEOUT_SECONDS:
                 applies.look()
                 assert applies.ready()[0] == "True"
-            assert trial.stage.read(trial.name).generation == generation
+            still = trial.until_stage(RolloutStage.TRIAL, Version.GOOD.value)
+            assert still.generation == on_trial.generation
 
             # 4. A rollback is a failure, told with the operator's reason.
-            revision = push(source, trial, artifact(Version.CORRUPTED))
+            push(source, trial, artifact(Version.CORRUPTED))
             entry = trial.verdict(artifact(Version.CORRUPTED))
             assert entry.verdict is Verdict.ROLLBACK
             trial.until("rolled back", lambda it: it.condition("Stalled")[1] == "RolledBack")
@@ -165,12 +175,12 @@ def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
             assert trial.name in failed[2]
 
             # 5. A revert in git is a fix.
-            source.commit(
+            revision = source.commit(
                 f"{FOLDER}/modeldeployment.yaml",
                 yaml.safe_dump(trial.manifest(artifact(Version.FIRST)), sort_keys=False),
                 "Back to version 1",
             )
-            applies.until("a fix", lambda it: it[0] == "True")
-            assert trial.stage.read(trial.name).is_ready
+            applies.until("a fix", lambda it: it[0] == "True" and revision in it[2])
+            trial.until("what git asks for", lambda it: it.is_ready)
     finally:
         applies.delete()
