@@ -156,10 +156,12 @@ def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
             assert "timeout waiting for" in late[2]
             assert "InProgress" in late[2]
 
-            # 3. Nothing is written to and fro meanwhile.
+            # 3. Nothing is written to and fro meanwhile, and nothing differs from what git says.
+            manifest = json.dumps(trial.manifest(artifact(Version.GOOD), LONG))
             while time.monotonic() < began + 2 * TIMEOUT_SECONDS:
                 applies.look()
                 assert applies.ready()[0] == "True"
+                assert hub.kubectl("diff", "--server-side", "-f", "-", input=manifest) == ""
             still = trial.until_stage(RolloutStage.TRIAL, Version.GOOD.value)
             assert still.generation == on_trial.generation
 
