@@ -110,6 +110,12 @@ def push(source: Source, trial: Trial, model: Artifact, **changes: object) -> st
     return source.commit(f"{FOLDER}/modeldeployment.yaml", text, f"Version {model.version}")
 
 
+def differences(hub: Cluster, manifest: str) -> str:
+    """What would change if somebody else took the manifest over; empty if nothing would."""
+    words = ("diff", "--server-side", "--force-conflicts", "-f", "-")
+    return hub.kubectl(*words, input=manifest)
+
+
 def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
     hub = trial.stage.hub
     push(source, trial, artifact(Version.FIRST))
@@ -161,7 +167,7 @@ def test_a_trial_a_rollback_and_a_fix(trial: Trial, source: Source) -> None:
             while time.monotonic() < began + 2 * TIMEOUT_SECONDS:
                 applies.look()
                 assert applies.ready()[0] == "True"
-                assert hub.kubectl("diff", "--server-side", "-f", "-", input=manifest) == ""
+                assert differences(hub, manifest) == ""
             still = trial.until_stage(RolloutStage.TRIAL, Version.GOOD.value)
             assert still.generation == on_trial.generation
 
