@@ -23,8 +23,8 @@ pytestmark = pytest.mark.e2e
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHIPPED: dict[str, Any] = yaml.safe_load((ROOT / "gitops/flux/health-checks.yaml").read_text())
-TIMEOUT_SECONDS = 20
-"""Of both waits. A trial lasts longer, as one of a day lasts longer than any timeout."""
+TIMEOUT_SECONDS = 30
+"""Of both waits, the least that Flux takes. A trial lasts longer, as one of a day lasts longer than any timeout."""
 FOLDER = "apps/fraud"
 OTHER = f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: other, namespace: {NAMESPACE}}}}}\n"
 LONG = {"rollout.canary.steps": [{"weight": 20, "minSeconds": 86000}]}
