@@ -84,7 +84,8 @@ def test_approve_abort_and_retry(trial: Trial, on_call: OnCall) -> None:
         )
         # What GitOps tools compare by: nothing in a trial differs from what was asked for.
         manifest = json.dumps(trial.manifest(artifact(Version.GOOD), changes))
-        assert trial.stage.hub.kubectl("diff", "--server-side", "-f", "-", input=manifest) == ""
+        compared = ("diff", "--server-side", "--force-conflicts", "-f", "-")
+        assert trial.stage.hub.kubectl(*compared, input=manifest) == ""
         assert "kubectl assay approve" in on_call.does("status", trial.name)
         assert on_call.asks("resume", trial.name).returncode == 1
         assert "step 2 is approved" in on_call.does("approve", trial.name, "--reason", "seen")
