@@ -31,7 +31,7 @@ generate: setup ## write crds/, the chart's copy and the generated docs from the
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
-	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
+	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/flux tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check && $(PY) tools/kubectl_page.py --check
 
@@ -71,6 +71,12 @@ world: setup ## one story on a hub and three members: waves, residency, a member
 	$(VENV)/bin/fleet up --name world --clusters hub,aws-eu,gcp-eu,gcp-us && \
 	ASSAY_FLEET=world $(PY) -m pytest -x -s --durations=9 tests/world
 
+flux: setup ## Flux's kustomize-controller with the operator (Linux, root; builds it from its Go module the first time)
+	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest -x -s tests/flux; fi; \
+	trap '$(VENV)/bin/fleet down --name flux' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	$(VENV)/bin/fleet up --name flux --clusters hub,east,west && \
+	ASSAY_FLEET=flux $(PY) -m pytest -x -s tests/flux
+
 # Tests on clusters wait for pods most of the time; what needs no cluster runs on what they leave of the processors.
 # A shell starts what is in the background with Ctrl-C ignored, which some tests are about.
 test: setup lint ## everything, what CI runs
@@ -98,4 +104,4 @@ bench-scale: setup ## the operator with a thousand ModelDeployments on real API 
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate lint unit simulate explore decisions clusters test world demo bench bench-server bench-scale fuzz
+.PHONY: help setup lock generate lint unit simulate explore decisions clusters test world flux demo bench bench-server bench-scale fuzz

@@ -1,4 +1,4 @@
-"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs, Argo CD's settings.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
@@ -10,11 +10,12 @@ import tempfile
 import yaml
 from grpc_tools import protoc
 
-from assay.api import schema
+from assay.api import GROUP, schema
 from assay_workbench import rules_page
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROTO = pathlib.Path("assay_server/rpc/open_inference.proto")
+ARGOCD = ROOT / "gitops/argocd"
 HEADER = "# Generated from operator/assay/api by tools/generate.py (make generate). Do not edit.\n"
 
 
@@ -27,6 +28,7 @@ def documents() -> dict[pathlib.Path, str]:
         texts[ROOT / "charts/assay/files/crds" / name] = text
     texts.update(messages())
     texts[ROOT / "docs/choosing-a-metric.md"] = rules_page.page()
+    texts[ARGOCD / "argocd-cm.yaml"] = argocd_config_map()
     return texts
 
 
@@ -46,6 +48,46 @@ def messages() -> dict[pathlib.Path, str]:
             )
             for path, text in made.items()
         }
+
+
+def argocd_config_map() -> str:
+    """Return Argo CD's scripts in the form in which its ConfigMap takes them."""
+    scripts = ARGOCD / "resource_customizations" / GROUP
+    data = {
+        f"resource.customizations.health.{GROUP}_{path.parent.name}": path.read_text()
+        for path in sorted(scripts.glob("*/health.lua"))
+    }
+    for path in sorted(scripts.glob("*/actions/discovery.lua")):
+        definitions = [
+            {"name": action.parent.name, "action.lua": action.read_text()}
+            for action in sorted(path.parent.glob("*/action.lua"))
+        ]
+        actions = {"discovery.lua": path.read_text(), "definitions": definitions}
+        data[f"resource.customizations.actions.{GROUP}_{path.parents[1].name}"] = _dump(actions)
+    metadata = {
+        "name": "argocd-cm",
+        "namespace": "argocd",
+        "labels": {"app.kubernetes.io/part-of": "argocd"},
+    }
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    header = HEADER.replace("operator/assay/api", "resource_customizations/ beside this file")
+    return header + _dump(document)
+
+
+class _Literal(yaml.SafeDumper):
+    """Writes text of several lines as it is."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Represent a string."""
+        style = "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Literal.add_representer(str, _Literal.represent_text)
+
+
+def _dump(document: object) -> str:
+    return yaml.dump(document, Dumper=_Literal, sort_keys=False, width=1000)
 
 
 def main() -> int:

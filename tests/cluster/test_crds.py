@@ -1068,3 +1068,18 @@ def test_metrics_that_an_apply_takes_away_do_not_become_the_default(
             assert [metric["name"] for metric in kept] == [metric["name"] for metric in metrics]
     finally:
         hub_with_crds.kubectl("delete", "mdep", "fraud", "-n", "default")
+
+
+def test_an_object_that_nobody_has_looked_at_is_not_finished(hub_with_crds: Cluster) -> None:
+    # No ModelCluster matches, so an operator that is there finds nothing to do.
+    document = with_(a_deployment(), "spec.placement.clusterSelector.matchLabels", {"no": "one"})
+    document["metadata"]["name"] = "not-looked-at"
+    created = hub_with_crds.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(document))
+    try:
+        found = json.loads(hub_with_crds.kubectl("get", "mdep", "not-looked-at", "-o", "json"))
+    finally:
+        hub_with_crds.kubectl("delete", "mdep", "not-looked-at")
+
+    # kstatus takes an object without observedGeneration and conditions for current.
+    assert json.loads(created)["metadata"]["generation"] == 1
+    assert "observedGeneration" in found["status"]

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 
 import pytest
 import yaml
@@ -39,3 +40,24 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("document", shown().values(), ids=shown().keys())
 def test_is_admitted_as_it_stands(hub_with_crds: Cluster, document: Document) -> None:
     assert apply(hub_with_crds, document)["metadata"]["name"] == document["metadata"]["name"]
+
+
+GITOPS = ROOT / "examples/gitops/apps/fraud"
+
+
+def rendered(hub: Cluster, folder: pathlib.Path) -> Document:
+    """The one object that kustomize makes of an environment, as the API server admits it."""
+    return apply(hub, yaml.safe_load(hub.kubectl("kustomize", str(folder))))
+
+
+def test_a_promotion_is_a_copy_of_one_file(hub_with_crds: Cluster, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(GITOPS, tmp_path / "fraud")
+    staging, production = (tmp_path / "fraud" / name for name in ("staging", "production"))
+    tried = rendered(hub_with_crds, staging)["spec"]
+    before = rendered(hub_with_crds, production)["spec"]
+    assert before["model"]["version"] != tried["model"]["version"]
+
+    shutil.copy(staging / "model.yaml", production / "model.yaml")
+
+    after = rendered(hub_with_crds, production)["spec"]
+    assert after == {**before, "model": tried["model"]}

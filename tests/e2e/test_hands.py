@@ -77,10 +77,15 @@ def test_approve_abort_and_retry(trial: Trial, on_call: OnCall) -> None:
     trial.start(artifact(Version.FIRST))
     with trial.stream(60.0) as stream:
         steps = [{"weight": 20}, {"pause": "Manual"}, {"weight": 50}]
-        trial.apply(artifact(Version.GOOD), {"rollout.canary.steps": steps})
+        changes = {"rollout.canary.steps": steps}
+        trial.apply(artifact(Version.GOOD), changes)
         trial.until(
             "a pause", lambda it: it.condition("Paused")[:2] == ("True", "WaitingForApproval")
         )
+        # What GitOps tools compare by: nothing in a trial differs from what was asked for.
+        manifest = json.dumps(trial.manifest(artifact(Version.GOOD), changes))
+        compared = ("diff", "--server-side", "--force-conflicts", "-f", "-")
+        assert trial.stage.hub.kubectl(*compared, input=manifest) == ""
         assert "kubectl assay approve" in on_call.does("status", trial.name)
         assert on_call.asks("resume", trial.name).returncode == 1
         assert "step 2 is approved" in on_call.does("approve", trial.name, "--reason", "seen")

@@ -12,6 +12,7 @@ from assay.render.member import staying_revisions
 from assay.rollout import Order, RouteView, changes, clusters, decision, traffic, triggers, waves
 from assay.rollout.situation import Situation, is_ready
 from assay.rollout.transitions import Trigger
+from tests.unit.gitops.agreement import disagreements
 
 from . import look
 from .__main__ import DOCUMENT
@@ -35,6 +36,31 @@ def test_every_property_holds(scope: Scope, capsys: pytest.CaptureFixture[str]) 
     assert counts.complete
     assert counts.states > 100
     assert {"way_out_with_luck", "way_out_without_luck", "rollback_absorbs"} <= counts.checks.keys()
+    assert verdicts_that_disagree(explorer) == []
+
+
+def verdicts_that_disagree(explorer: Explorer) -> list[str]:
+    """What GitOps tools say of every status that was decided, one of each kind (docs/gitops.md)."""
+    kinds = {}
+    for plan in explorer.operator.plans.values():
+        status = plan.status
+        stage = status.rollout.stage if status.rollout else None
+        said = tuple((item.type, item.status, item.reason) for item in status.conditions)
+        if not plan.adopts:
+            kinds[stage, said] = status
+    return [
+        f"{stage}, {said}: {rules}"
+        for (stage, said), status in kinds.items()
+        if (rules := disagreements(shown(status)))
+    ]
+
+
+def shown(status: ModelDeploymentStatus) -> dict[str, Any]:
+    return {
+        "kind": "ModelDeployment",
+        "metadata": {"generation": status.observed_generation},
+        "status": status.to_dict(),
+    }
 
 
 def test_the_document_tells_of_scopes_that_are_there() -> None:

@@ -23,6 +23,10 @@ _LEDGER_RULE = {
     "message": "metadata.name must not end in -ledger with traffic.mode Replicas: the Service of that name may be another ModelDeployment's ledger",
 }
 
+# Shown of an object at which the operator has not looked yet: without it kstatus, and so every GitOps
+# tool, would take such an object for finished.
+_NOT_LOOKED_AT = {"observedGeneration": 0}
+
 
 def structural(model: type[pydantic.BaseModel]) -> dict[str, Any]:
     """Return the structural OpenAPI v3 schema of `model`, with references and nulls resolved."""
@@ -108,7 +112,7 @@ def _definition(
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": structural(spec),
-                                "status": structural(status),
+                                "status": {**structural(status), "default": _NOT_LOOKED_AT},
                             },
                         }
                     },

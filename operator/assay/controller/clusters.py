@@ -102,7 +102,9 @@ class Clusters:
             return  # what was known before a restart stands until the member was tried again
         generation = self._generations[name]
         version = version or before.version
-        conditions = (reachable, *_skew(version), *self._health(name))
+        # What tools look for that know nothing of members (kstatus): a member is ready when it answers.
+        ready = reachable.model_copy(update={"type": ConditionType.READY.value})
+        conditions = (ready, reachable, *_skew(version), *self._health(name))
         status = ModelClusterStatus(
             observed_generation=generation,
             conditions=update(before.conditions, conditions, generation, now()),

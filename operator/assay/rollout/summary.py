@@ -54,14 +54,14 @@ class Headline:
 def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Condition, ...]:
     """Return every condition for the `status` that was decided (its clusters included)."""
     line = headline(situation, status)
-    # With nobody to ask, whether it still serves is not known.
-    ready = (
-        None
-        if not situation.reachable and line.progress is Progress.READY
-        else (line.progress is Progress.READY)
+    ready = condition(
+        ConditionType.READY, line.progress is Progress.READY, line.reason, line.message
     )
+    if line.progress is Progress.READY and not situation.reachable:
+        message = f"no member can be reached to ask whether {named(status.stable)} serves"
+        ready = condition(ConditionType.READY, None, Reason.MEMBERS_UNREACHABLE, message)
     new = [
-        condition(ConditionType.READY, ready, line.reason, line.message),
+        ready,
         condition(
             ConditionType.RECONCILING,
             line.progress is Progress.RECONCILING,

@@ -163,7 +163,13 @@ def test_status_says_how_old_a_member_is_and_what_its_profile_says() -> None:
             await until(lambda: "Reachable" in written())
             await until(lambda: written()["Reachable"]["status"] == "False")
             found = written()
-            assert set(found) == {"Reachable", "UnsupportedVersion", "ControlPlaneHealthy"}
+            assert set(found) == {
+                "Ready",
+                "Reachable",
+                "UnsupportedVersion",
+                "ControlPlaneHealthy",
+            }
+            assert found["Ready"] == {**found["Reachable"], "type": "Ready"}
             assert found["UnsupportedVersion"]["reason"] == "KubernetesTooOld"
             assert "v1.24.1 is older than 1.30" in found["UnsupportedVersion"]["message"]
             writing.cancel()
