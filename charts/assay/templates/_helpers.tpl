@@ -29,6 +29,57 @@ app.kubernetes.io/component: operator
 {{- end }}
 {{- end }}
 
+{{/* The namespaces of a list, as NetworkPolicyPeers. */}}
+{{- define "assay.peers" -}}
+{{- range . }}
+- namespaceSelector:
+    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{/* Where a policy holds: a ValidatingAdmissionPolicy's binding; (dict "name" "root"). */}}
+{{- define "assay.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "assay.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: {{ toJson .root.Values.policies.actions }}
+  {{- with .root.Values.policies.namespaceSelector }}
+  matchResources:
+    namespaceSelector:
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
+{{- end }}
+
+{{/* What all policies begin with; (dict "name" "root"). */}}
+{{- define "assay.policy" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "assay.labels" .root | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - apiGroups: [assay.dev]
+        apiVersions: ["*"]
+        operations: [CREATE, UPDATE]
+        resources: [modeldeployments]
+{{- end }}
+
+{{/* The match condition of those that are about the spec: others write metadata of what is there. */}}
+{{- define "assay.policySpecChanges" -}}
+matchConditions:
+  - name: the-spec-changes
+    expression: oldObject == null || object.spec != oldObject.spec
+{{- end }}
+
 {{/* Who writes to this cluster as a member: hubs elsewhere, and the operator here when it is both. */}}
 {{- define "assay.writers" -}}
 - kind: ServiceAccount
