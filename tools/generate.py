@@ -1,4 +1,4 @@
-"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, pages of docs.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
@@ -12,6 +12,8 @@ from grpc_tools import protoc
 
 from assay.api import schema
 from assay_workbench import rules_page
+
+import chart_values
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROTO = pathlib.Path("assay_server/rpc/open_inference.proto")
@@ -27,6 +29,9 @@ def documents() -> dict[pathlib.Path, str]:
         texts[ROOT / "charts/assay/files/crds" / name] = text
     texts.update(messages())
     texts[ROOT / "docs/choosing-a-metric.md"] = rules_page.page()
+    chart = ROOT / "charts/assay"
+    page = chart / "README.md"
+    texts[page] = chart_values.readme(page.read_text(), (chart / "values.yaml").read_text())
     return texts
 
 

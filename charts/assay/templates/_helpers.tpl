@@ -29,6 +29,11 @@ app.kubernetes.io/component: operator
 {{- end }}
 {{- end }}
 
+{{/* Where helm test makes its ModelDeployment: where the operator looks, and a hub may write. */}}
+{{- define "assay.testNamespace" -}}
+{{- .Values.test.namespace | default (first (concat .Values.operator.namespaces .Values.member.namespaces (list "ml"))) }}
+{{- end }}
+
 {{/* The namespaces of a list, as NetworkPolicyPeers. */}}
 {{- define "assay.peers" -}}
 {{- range . }}
