@@ -117,9 +117,7 @@ class Stage:
         """
         with concurrent.futures.ThreadPoolExecutor() as pool:
             operator = pool.submit(self.install_operator)
-            accounts = {
-                name: pool.submit(self.install_member, name) for name in self.members
-            }
+            accounts = {name: pool.submit(self.install_member, name) for name in self.members}
             kubeconfigs = {name: account.result() for name, account in accounts.items()}
             note("members have an account for the operator")
             operator.result()

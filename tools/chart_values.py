@@ -63,7 +63,8 @@ def _within(
 
 def _comments_below(node: yaml.MappingNode, lines: list[str]) -> bool:
     return any(
-        _comment(key, lines) or (isinstance(value, yaml.MappingNode) and _comments_below(value, lines))
+        _comment(key, lines)
+        or (isinstance(value, yaml.MappingNode) and _comments_below(value, lines))
         for key, value in node.value
     )
 

@@ -7,13 +7,12 @@ import pathlib
 import sys
 import tempfile
 
+import chart_values
 import yaml
 from grpc_tools import protoc
 
 from assay.api import schema
 from assay_workbench import rules_page
-
-import chart_values
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROTO = pathlib.Path("assay_server/rpc/open_inference.proto")

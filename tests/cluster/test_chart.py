@@ -303,7 +303,9 @@ def test_values_make_what_a_server_accepts(local_fleet: Fleet, words: tuple[str,
             assert document["spec"]
     items = [document for document in documents if document["kind"] not in OPERATORS]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    hub.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", input=text)
+    hub.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", input=text
+    )
 
 
 def namespace(name: str, **labels: str) -> dict[str, object]:
@@ -361,8 +363,8 @@ def test_network_policies_select_the_pods_that_there_are(local_fleet: Fleet) -> 
         selector = policy["spec"]["podSelector"]["matchLabels"]  # type: ignore[index]
         chosen = {pod for pod, labels in pods.items() if selector.items() <= labels.items()}
         assert chosen == {name}
+    everywhere = "role=member,member.allNamespaces=true,networkPolicy.enabled=true"
     with pytest.raises(CommandError, match=r"networkPolicy\.enabled needs member\.namespaces"):
-        everywhere = "role=member,member.allNamespaces=true,networkPolicy.enabled=true"
         rendered(local_fleet.clusters["hub"], "--set", everywhere)
 
 
@@ -399,7 +401,9 @@ def test_an_operator_of_some_namespaces_has_no_rights_in_others(local_fleet: Fle
     ]
     assert by_role == [("RoleBinding", "ml"), ("RoleBinding", "fraud")]
     [everywhere] = [
-        item for item in documents if (item["kind"], name_of(item)) == ("ClusterRole", "assay-operator")
+        item
+        for item in documents
+        if (item["kind"], name_of(item)) == ("ClusterRole", "assay-operator")
     ]
     resources = {word for rule in everywhere["rules"] for word in rule["resources"]}  # type: ignore[attr-defined]
     assert resources == {"modelclusters", "modelclusters/status", "namespaces"}

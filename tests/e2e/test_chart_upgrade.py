@@ -126,7 +126,9 @@ def test_helm_test_rolls_a_model_out(stage: Stage) -> None:
     assert "version example serves in east, west" in log
     assert "removed after" in log
     left = yaml.safe_load(
-        stage.hub.kubectl("get", "mdep,roles,sa", "-A", "-o", "yaml", "-l", "app.kubernetes.io/name=assay")
+        stage.hub.kubectl(
+            "get", "mdep,roles,sa", "-A", "-o", "yaml", "-l", "app.kubernetes.io/name=assay"
+        )
     )
     names = {item["metadata"]["name"] for item in left["items"]}
     assert not names & {"assay-check", "assay-test"}

@@ -126,7 +126,9 @@ def _told(document: dict[str, Any] | None) -> str:
     """Return what the conditions say, those that matter first."""
     conditions = status_of(document or {}).conditions
     words = [f"{item.type}={item.status} {item.reason} {item.message}" for item in conditions]
-    return "; ".join(words) or "the operator has not looked at it (kubectl -n assay-system get pods)"
+    return (
+        "; ".join(words) or "the operator has not looked at it (kubectl -n assay-system get pods)"
+    )
 
 
 def _since(began: float) -> str:

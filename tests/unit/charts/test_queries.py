@@ -62,7 +62,10 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
 
 def test_reasons_and_results_in_alerts_are_real() -> None:
     known = {
-        value for module in (errors, reasons) for value in vars(module).values() if isinstance(value, str)
+        value
+        for module in (errors, reasons)
+        for value in vars(module).values()
+        if isinstance(value, str)
     } | {status.value for status in Status}
     asked = {
         word

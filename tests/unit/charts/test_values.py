@@ -49,7 +49,7 @@ def test_the_table_stands_between_its_marks() -> None:
     assert "old" not in found
     assert found.startswith("before\n")
     assert found.endswith("\nafter\n")
-    assert "| `role` | `\"hub\"` | What it is. In two lines. |" in found
+    assert '| `role` | `"hub"` | What it is. In two lines. |' in found
     with pytest.raises(ValueError, match="needs the lines"):
         chart_values.readme("nothing", EXAMPLE)
 
