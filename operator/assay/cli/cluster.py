@@ -58,6 +58,7 @@ class Cluster:
         file = None if kubeconfig is None else str(kubeconfig)
         self.title = title
         self.namespace = "default"
+        self._api: Any
         self._errors = client.ApiException
         try:
             if file is None and context is None and _in_a_pod():

@@ -98,7 +98,7 @@ _PROBLEMS: dict[tuple[str, str], set[Labels]] = {}
 
 def show_problems(namespace: str, deployment: str, conditions: Iterable[Condition]) -> None:
     """Export what is wrong now. What was and is wrong is never away in between: alerts count its time."""
-    now = {
+    now: set[Labels] = {
         (namespace, deployment, item.type, item.reason)
         for item in conditions
         if _WRONG.get(item.type) is item.status
