@@ -103,7 +103,7 @@ def prometheus(scraped: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     address = f"127.0.0.1:{int(scraped.rpartition(':')[2]) % 20000 + 20000}"
     (directory / "prometheus.yml").write_text(configuration(scraped))
     command = [
-        programs.PROMETHEUS.path,
+        str(programs.PROMETHEUS.path),
         f"--config.file={directory}/prometheus.yml",
         f"--storage.tsdb.path={directory}/data",
         f"--web.listen-address={address}",
