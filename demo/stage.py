@@ -116,11 +116,8 @@ class Stage:
         Returns when every ModelCluster is Reachable. May be called again: it upgrades.
         """
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            operator = pool.submit(self._install_operator)
-            accounts = {
-                name: pool.submit(self._install_member, cluster)
-                for name, cluster in self.members.items()
-            }
+            operator = pool.submit(self.install_operator)
+            accounts = {name: pool.submit(self.install_member, name) for name in self.members}
             kubeconfigs = {name: account.result() for name, account in accounts.items()}
             note("members have an account for the operator")
             operator.result()
@@ -269,24 +266,27 @@ class Stage:
                 parts.append(str(error))
         return "\n".join(parts)
 
-    def _install_operator(self) -> None:
+    def install_operator(self, chart: Path = CHART, *settings: str) -> None:
+        """Install or upgrade the operator; `settings` are further values, ``name=value``."""
         repository, _, tag = self._operator_image.rpartition(":")
         self.hub.helm(
-            *("upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace"),
+            *("upgrade", "--install", RELEASE, str(chart), "-n", SYSTEM, "--create-namespace"),
             *("--set", f"operator.image.repository={repository},operator.image.tag={tag}"),
             *("--set", f"operator.serverImage={self._server_image}"),
             *("--set", f"operator.stratumLeadSeconds={STRATUM_LEAD_SECONDS}"),
             # The tag stays when the image is built anew: an annotation makes pods of the new one.
             *("--set-string", f"operator.podAnnotations.demo/installed=t{time.time_ns()}"),
+            *(word for setting in settings for word in ("--set", setting)),
             # Somebody may have applied crds/ by kubectl before; the chart's are the same.
             *("--take-ownership", "--force-conflicts"),
             *("--wait", "--timeout", "120s"),
         )
 
-    def _install_member(self, cluster: Cluster) -> str:
-        """Return the kubeconfig of the account that the chart makes in a member."""
+    def install_member(self, name: str, chart: Path = CHART) -> str:
+        """Install or upgrade the chart in a member; return the kubeconfig of the account that it makes."""
+        cluster = self.members[name]
         cluster.helm(
-            *("upgrade", "--install", MEMBER_RELEASE, str(CHART), "-n", SYSTEM),
+            *("upgrade", "--install", MEMBER_RELEASE, str(chart), "-n", SYSTEM),
             *("--create-namespace", "--set", f"role=member,member.namespaces={{{NAMESPACE}}}"),
         )
         return member_kubeconfig(cluster)

@@ -1,4 +1,4 @@
-"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs, Argo CD's settings.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, pages of docs, Argo CD's settings.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 
+import chart_values
 import yaml
 from grpc_tools import protoc
 
@@ -29,6 +30,9 @@ def documents() -> dict[pathlib.Path, str]:
     texts.update(messages())
     texts[ROOT / "docs/choosing-a-metric.md"] = rules_page.page()
     texts[ARGOCD / "argocd-cm.yaml"] = argocd_config_map()
+    chart = ROOT / "charts/assay"
+    page = chart / "README.md"
+    texts[page] = chart_values.readme(page.read_text(), (chart / "values.yaml").read_text())
     return texts
 
 

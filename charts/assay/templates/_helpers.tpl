@@ -29,6 +29,62 @@ app.kubernetes.io/component: operator
 {{- end }}
 {{- end }}
 
+{{/* Where helm test makes its ModelDeployment: where the operator looks, and a hub may write. */}}
+{{- define "assay.testNamespace" -}}
+{{- .Values.test.namespace | default (first (concat .Values.operator.namespaces .Values.member.namespaces (list "ml"))) }}
+{{- end }}
+
+{{/* The namespaces of a list, as NetworkPolicyPeers. */}}
+{{- define "assay.peers" -}}
+{{- range . }}
+- namespaceSelector:
+    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{/* Where a policy holds: a ValidatingAdmissionPolicy's binding; (dict "name" "root"). */}}
+{{- define "assay.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "assay.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: {{ toJson .root.Values.policies.actions }}
+  {{- with .root.Values.policies.namespaceSelector }}
+  matchResources:
+    namespaceSelector:
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
+{{- end }}
+
+{{/* What all policies begin with; (dict "name" "root"). */}}
+{{- define "assay.policy" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "assay.labels" .root | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - apiGroups: [assay.dev]
+        apiVersions: ["*"]
+        operations: [CREATE, UPDATE]
+        resources: [modeldeployments]
+{{- end }}
+
+{{/* The match condition of those that are about the spec: others write metadata of what is there. */}}
+{{- define "assay.policySpecChanges" -}}
+matchConditions:
+  - name: the-spec-changes
+    expression: oldObject == null || object.spec != oldObject.spec
+{{- end }}
+
 {{/* Who writes to this cluster as a member: hubs elsewhere, and the operator here when it is both. */}}
 {{- define "assay.writers" -}}
 - kind: ServiceAccount

@@ -32,6 +32,7 @@ _COMMANDS = {
     "package": ("assay_workbench.commands.package", "package_command"),
     "score": ("assay_workbench.commands.score", "score_command"),
     "compare-scores": ("assay_workbench.commands.compare_scores", "compare_scores_command"),
+    "check-install": ("assay.cli.check_install", "check_install_command"),
     "member-kubeconfig": ("assay.cli.member_kubeconfig", "member_kubeconfig_command"),
 }
 """Module and object of every command."""

@@ -1,6 +1,10 @@
-"""One API server as a person reaches it: by their own kubeconfig, login plugins included."""
+"""One API server as a person reaches it: by their own kubeconfig, login plugins included.
+
+In a pod that has none it is the cluster around it, as the pod's service account: as kubectl does.
+"""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,15 +56,22 @@ class Cluster:
         except ImportError as error:
             raise InputError(f"needs {error.name}: pip install 'assay[operator]'") from None
         file = None if kubeconfig is None else str(kubeconfig)
+        self.title = title
+        self.namespace = "default"
+        self._api: Any
+        self._errors = client.ApiException
         try:
+            if file is None and context is None and _in_a_pod():
+                configuration = client.Configuration()
+                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+                self._api = client.ApiClient(configuration)
+                return
             contexts, current = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
             self._api = config.new_client_from_config(file, context)  # type: ignore[no-untyped-call]
         except (config.ConfigException, OSError) as error:
             raise InputError(f"the kubeconfig cannot be used: {error}") from None
         chosen = next((each for each in contexts if each["name"] == context), current)
-        self.title = title
-        self.namespace: str = chosen["context"].get("namespace") or "default"
-        self._errors = client.ApiException
+        self.namespace = chosen["context"].get("namespace") or "default"
 
     def request(
         self,
@@ -121,6 +132,13 @@ class Cluster:
             if error.status == 404:
                 return None
             raise
+
+
+def _in_a_pod() -> bool:
+    """Return whether there is nothing but the service account of a pod."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ or "KUBECONFIG" in os.environ:
+        return False
+    return not (Path.home() / ".kube" / "config").exists()
 
 
 def _document(data: bytes) -> dict[str, Any]:

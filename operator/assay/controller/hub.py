@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import logging
 import secrets
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,11 +118,20 @@ def field_error(error: pydantic.ValidationError) -> str:
 
 
 class Hub:
-    """The hub's API server, in terms of what the operator does there."""
+    """The hub's API server, in terms of what the operator does there.
 
-    def __init__(self, api: Api, instance: str) -> None:
+    Parameters
+    ----------
+    instance
+        Our name in events.
+    namespaces
+        Where ModelDeployments are looked at; none: everywhere.
+    """
+
+    def __init__(self, api: Api, instance: str, namespaces: Iterable[str] = ()) -> None:
         self.api = api
         self._instance = instance
+        self._namespaces = tuple(namespaces)
         self._listed: Templates = {}
 
     async def origin(self) -> str:
@@ -150,8 +160,17 @@ class Hub:
 
     async def read_all(self) -> list[Deployment]:
         """Return every ModelDeployment, some hundreds at a time."""
-        path = resources.path("ModelDeployment")
-        return [deployment(document) async for document in self.api.each(path)]
+        return [deployment(document) async for document in self._each("ModelDeployment")]
+
+    async def _each(self, kind: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield every object of a kind where ModelDeployments are looked at."""
+        for namespace in self._namespaces or (None,):
+            async for document in self.api.each(resources.path(kind, namespace), **query):
+                yield document
+
+    def looks_at(self, namespace: str) -> bool:
+        """Return whether ModelDeployments of `namespace` are looked at."""
+        return not self._namespaces or namespace in self._namespaces
 
     async def write_status(self, item: Deployment, status: ModelDeploymentStatus) -> str:
         """Write status unless the object has changed since it was read; return its new version.
@@ -190,8 +209,7 @@ class Hub:
         To ask for those of each alone lets the API server search all of them every time.
         """
         selector = f"{COMPONENT_LABEL}={HISTORY}"
-        path = resources.path("ControllerRevision")
-        async for document in self.api.each(path, labelSelector=selector):
+        async for document in self._each("ControllerRevision", labelSelector=selector):
             _store(self._listed, document)
 
     async def templates(self, item: Deployment) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from assay.api.analysis import Guard
+from assay.api.conditions import Condition, ConditionStatus, ConditionType
 from assay.api.deployment_status import Verdict
 from assay.api.fields import fraction
 from assay.judge import Judgement, MetricJudgement
@@ -47,6 +48,11 @@ GUARD_LIMIT = _gauge(
     "What a guard's value must not be above (max) or below (min).",
     ("namespace", "deployment", "guard", "side"),
 )
+PROBLEM = _gauge(
+    "assay_deployment_problem",
+    "1 while a condition of a ModelDeployment asks for somebody's attention.",
+    ("namespace", "deployment", "condition", "reason"),
+)
 MEMBER_REACHABLE = _gauge(
     "assay_member_reachable", "1 while the operator can use the member.", ("member",)
 )
@@ -73,6 +79,37 @@ Labels = tuple[str, ...]
 
 _SHOWN: dict[tuple[str, str], set[tuple[Gauge, Labels]]] = {}
 """What is exported of each trial, by namespace and name: a gauge finds it only among those of all."""
+
+
+_WRONG: dict[str, ConditionStatus] = {
+    ConditionType.STALLED: ConditionStatus.TRUE,
+    ConditionType.PAUSED: ConditionStatus.TRUE,
+    ConditionType.UNSAFE_MODEL: ConditionStatus.TRUE,
+    ConditionType.AVAILABLE: ConditionStatus.FALSE,
+    ConditionType.EVIDENCE_SUFFICIENT: ConditionStatus.FALSE,
+    ConditionType.PLACED: ConditionStatus.FALSE,
+    ConditionType.MEMBERS_REACHABLE: ConditionStatus.FALSE,
+    ConditionType.USERS_KEPT: ConditionStatus.FALSE,
+}
+"""Which status of a condition is a problem. Ready and Promoted are False in every trial."""
+
+_PROBLEMS: dict[tuple[str, str], set[Labels]] = {}
+
+
+def show_problems(namespace: str, deployment: str, conditions: Iterable[Condition]) -> None:
+    """Export what is wrong now. What was and is wrong is never away in between: alerts count its time."""
+    now: set[Labels] = {
+        (namespace, deployment, item.type, item.reason)
+        for item in conditions
+        if _WRONG.get(item.type) is item.status
+    }
+    before = _PROBLEMS.pop((namespace, deployment), set())
+    for labels in before - now:
+        PROBLEM.remove(*labels)
+    for labels in now - before:
+        PROBLEM.labels(*labels).set(1)
+    if now:
+        _PROBLEMS[namespace, deployment] = now
 
 
 def show(namespace: str, deployment: str, judgement: Judgement) -> None:

@@ -78,7 +78,7 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(health.stop)
         api = Api(kubeconfig.local(dict(os.environ)), "hub")
         stack.push_async_callback(api.close)
-        hub = Hub(api, settings.identity)
+        hub = Hub(api, settings.identity, settings.namespaces)
         await _unless(stop, _serve(stack, hub, api, settings, health, stop))
     log.info("ended")
 
@@ -156,7 +156,8 @@ async def _serve(
     await kopf.operator(
         registry=_registry(workers, members, stop),
         standalone=True,
-        clusterwide=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
         stop_flag=stop,
     )
 

@@ -43,6 +43,8 @@ class Settings:
         Where ClusterProfiles may be read.
     stratum_lead_seconds
         How long before it counts servers are told of a stratum (traffic.mode Replicas).
+    namespaces
+        Where ModelDeployments are looked at; empty: everywhere.
     """
 
     namespace: str
@@ -55,6 +57,7 @@ class Settings:
     providers: tuple[Provider, ...] = ()
     profile_namespaces: tuple[str, ...] = ()
     stratum_lead_seconds: int = LEAD_SECONDS
+    namespaces: tuple[str, ...] = ()
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -99,6 +102,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         providers=_providers(environ.get("ASSAY_ACCESS_PROVIDERS_FILE")),
         profile_namespaces=tuple(environ.get("ASSAY_CLUSTER_PROFILE_NAMESPACES", "").split()),
         stratum_lead_seconds=int(lead),
+        namespaces=tuple(environ.get("ASSAY_NAMESPACES", "").split()),
     )
 
 

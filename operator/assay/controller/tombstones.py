@@ -125,7 +125,7 @@ class Tombstones:
             log.warning("%s is no tombstone that we know", document["metadata"]["name"])
             return True
         member = self._members.get(stone.member)
-        if member is None or not member.state.reachable:
+        if member is None or not member.state.reachable or not self._hub.looks_at(stone.namespace):
             return True
         # One that is there again has the same names: its own reconcile says what should be.
         if await self._hub.read(stone.key) is None:

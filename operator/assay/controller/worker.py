@@ -112,6 +112,8 @@ class Worker:
             log.exception("unexpected error")
             return self._again(began, error)
         self.memory.attempts = 0
+        if self.memory.last is not None:
+            metrics.show_problems(*self.key, self.memory.last.status.conditions)
         return found
 
     def _again(self, began: float, error: Exception | None) -> Next:
@@ -176,3 +178,4 @@ class Workers:
             del self._workers[key]
             del self._tasks[key]
             metrics.forget(*key)
+            metrics.show_problems(*key, ())

@@ -39,6 +39,9 @@ def kubeconfig(hub: Hub, tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         def do_POST(self) -> None:
             self.do_GET()
 
+        def do_DELETE(self) -> None:
+            self.do_GET()
+
         def do_PATCH(self) -> None:
             self.do_GET()
 

@@ -150,3 +150,18 @@ def test_every_modeldeployment_is_read_page_by_page() -> None:
     found = asyncio.run(Hub(Pages(), "pod").read_all())
 
     assert [item.name for item in found] == ["model-0", "model-1", "model-2"]
+
+
+def test_an_operator_of_some_namespaces_asks_for_no_others() -> None:
+    async def scenario() -> None:
+        async with running() as (server, api):
+            for namespace in ("ml", "fraud", "other"):
+                document = with_("metadata.namespace", namespace)
+                server.put(PATH.replace("/ml/", f"/{namespace}/"), document)
+            hub = Hub(api, "pod", ("ml", "fraud"))
+            assert [item.namespace for item in await hub.read_all()] == ["ml", "fraud"]
+            await hub.list_templates()
+            assert all("/namespaces/" in request for request in server.requests)
+            assert (hub.looks_at("ml"), hub.looks_at("other")) == (True, False)
+
+    asyncio.run(scenario())

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from assay.api.analysis import Guard
+from assay.api.conditions import ConditionType, condition
 from assay.controller import metrics
 from assay.judge import Judgement, MetricJudgement, Verdict
 from assay.judge.verdict import OtherTest
@@ -65,3 +66,21 @@ def test_guards_are_exported_by_member_and_forgotten() -> None:
     assert exported("assay_guard_value") == {"east": 0.1}
     metrics.forget("ml", "shown")
     assert exported("assay_guard_value") == exported("assay_guard_limit") == {}
+
+
+def test_a_problem_is_exported_while_it_lasts() -> None:
+    stalled = condition(ConditionType.STALLED, True, "RolledBack")
+    conditions = [
+        stalled,
+        condition(ConditionType.READY, False, "RolledBack"),
+        condition(ConditionType.AVAILABLE, True, "Serving"),
+        condition(ConditionType.EVIDENCE_SUFFICIENT, None, "NoTrial"),
+        condition(ConditionType.PLACED, False, "CapacityExceeded"),
+    ]
+    metrics.show_problems("ml", "shown", conditions)
+    assert exported("assay_deployment_problem") == {"RolledBack": 1, "CapacityExceeded": 1}
+    metrics.forget("ml", "shown")
+    metrics.show_problems("ml", "shown", [stalled])
+    assert exported("assay_deployment_problem") == {"RolledBack": 1}
+    metrics.show_problems("ml", "shown", ())
+    assert exported("assay_deployment_problem") == {}

@@ -17,6 +17,8 @@ def test_defaults() -> None:
     assert (found.metrics_port, found.leader_election, found.identity) == (8080, True, "op-1")
     assert found.policy == STRICT
     assert found.stratum_lead_seconds == 120
+    assert found.namespaces == ()
+    assert settings.read({**GOOD, "ASSAY_NAMESPACES": "ml fraud"}).namespaces == ("ml", "fraud")
     assert settings.read({**GOOD, "ASSAY_TRUSTED_TYPES": "", "ASSAY_ALLOW_UNSAFE_MODELS": "False"})
 
 
