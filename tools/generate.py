@@ -1,4 +1,4 @@
-"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, a page of docs.
+"""Write what is generated: crds/ and the chart's copy of it from the types, gRPC's messages, pages of docs.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` says what is stale.
 """
@@ -10,7 +10,7 @@ import tempfile
 import yaml
 from grpc_tools import protoc
 
-from assay.api import schema
+from assay.api import reference, schema
 from assay_workbench import rules_page
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,6 +27,8 @@ def documents() -> dict[pathlib.Path, str]:
         texts[ROOT / "charts/assay/files/crds" / name] = text
     texts.update(messages())
     texts[ROOT / "docs/choosing-a-metric.md"] = rules_page.page()
+    for name, text in reference.pages().items():
+        texts[ROOT / "docs/reference" / name] = text
     return texts
 
 
