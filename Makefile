@@ -38,7 +38,7 @@ reproducible: setup ## build both images twice, each time from nothing, and comp
 docs: setup ## spelling, then the site with every link checked, into build/site
 	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/docs.txt
 	@$(VENV)/bin/typos
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .

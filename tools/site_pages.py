@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = "docs"
 ELSEWHERE = "repository"
 _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)\s#]+)(?P<after>(?:#[^)\s]*)?\))")
-_FENCE = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$)", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 class LinkError(Exception):
@@ -35,7 +35,7 @@ def links(page: str, text: str) -> Iterator[str]:
     page
         Path of the page in the repository.
     text
-        Its Markdown; code blocks in it are left out.
+        Its Markdown; code in it is left out.
 
     Raises
     ------
@@ -54,11 +54,11 @@ def links(page: str, text: str) -> Iterator[str]:
 
 def turned(page: str, text: str) -> str:
     """Return the Markdown of a page with its links turned to where files are on the site."""
-    here = posixpath.dirname(on_site(page))
-    return _replaced(page, text, lambda target: posixpath.relpath(on_site(target), here))
+    here = posixpath.dirname(site_path(page))
+    return _replaced(page, text, lambda target: posixpath.relpath(site_path(target), here))
 
 
-def on_site(path: str) -> str:
+def site_path(path: str) -> str:
     """Return where the site has a file of the repository."""
     if path.startswith(f"{DOCS}/"):
         return path.removeprefix(f"{DOCS}/")
@@ -66,8 +66,9 @@ def on_site(path: str) -> str:
 
 
 def in_repository(uri: str) -> str:
-    """Return the path in the repository of a page of docs/, of which the site knows `uri`."""
-    return f"{DOCS}/{uri}"
+    """Return the path in the repository of the page that the site knows as `uri`."""
+    inside = uri.removeprefix(f"{ELSEWHERE}/")
+    return inside if inside != uri else f"{DOCS}/{uri}"
 
 
 def elsewhere(pages: list[str]) -> dict[str, str]:
@@ -112,6 +113,19 @@ def listed(nav: list[Any], docs: Path = ROOT / DOCS) -> list[Any]:
     return result
 
 
+def named(nav: list[Any]) -> list[str]:
+    """Return all pages of a navigation."""
+    found: list[str] = []
+    for item in nav:
+        match item:
+            case str():
+                found.append(item)
+            case dict():
+                for below in item.values():
+                    found += named(below if isinstance(below, list) else [below])
+    return found
+
+
 def _replaced(page: str, text: str, replace: Callable[[str], str]) -> str:
     def link(match: re.Match[str]) -> str:
         target = match["target"]
@@ -119,7 +133,7 @@ def _replaced(page: str, text: str, replace: Callable[[str], str]) -> str:
             return match[0]
         return match["before"] + replace(_file(page, target)) + match["after"]
 
-    parts = _FENCE.split(text)
+    parts = _CODE.split(text)
     return "".join(
         part if number % 2 else _LINK.sub(link, part) for number, part in enumerate(parts)
     )
@@ -150,8 +164,9 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     from mkdocs.structure.files import File, InclusionLevel  # noqa: PLC0415 only for the site
 
     pages = [in_repository(file.src_uri) for file in files.documentation_pages()]
+    pages += [in_repository(uri) for uri in named(config.nav or []) if uri.startswith(ELSEWHERE)]
     for path, text in elsewhere(pages).items():
-        file = File.generated(config, on_site(path), content=text)
+        file = File.generated(config, site_path(path), content=text)
         file.inclusion = InclusionLevel.NOT_IN_NAV
         files.append(file)
     return files

@@ -1,8 +1,13 @@
 """Pages of the API reference, from the CustomResourceDefinitions: every field, as the API server knows it."""
 
+import ast
+import enum
+import inspect
+import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from .conditions import ConditionType, Reason, StalledReason
 from .schema import definitions
 
 _HEAD = (
@@ -11,11 +16,57 @@ _HEAD = (
 
 
 def pages() -> dict[str, str]:
-    """Return the Markdown of the reference by file name, a page for each kind."""
-    return {
+    """Return the Markdown of the reference by file name: a page for each kind, one for conditions."""
+    kinds = {
         f"{definition['spec']['names']['singular']}.md": page(definition)
         for definition in definitions().values()
     }
+    return kinds | {"conditions.md": conditions_page()}
+
+
+def conditions_page() -> str:
+    """Return the page of all condition types and reasons."""
+    lines = [
+        _HEAD,
+        "# Conditions and reasons",
+        "",
+        "What `status.conditions` of a ModelDeployment and a ModelCluster can hold. What they say together:",
+        "[rollout](../rollout.md#what-the-conditions-say). Holds of the judge have reasons of their own:",
+        "[why it holds](../statistics.md#why-it-holds), [in detail](../statistics-in-detail.md), [guards](../guards.md).",
+        "",
+        "## Types",
+        "",
+        "| type | |",
+        "|---|---|",
+        *(f"| `{member}` | {_cell(text)} |" for member, text in documented(ConditionType)),
+        "",
+        "## Reasons",
+        "",
+        "Those with a link are reasons to be `Stalled`, and the link leads to their runbook.",
+        "",
+        "| reason | |",
+        "|---|---|",
+        *(f"| {_reason(member)} | {_cell(text)} |" for member, text in documented(Reason)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def documented(members: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
+    """Yield each value of an enumeration with the text that stands below it in the source."""
+    [cls] = ast.parse(textwrap.dedent(inspect.getsource(members))).body
+    assert isinstance(cls, ast.ClassDef)
+    for item, below in zip(cls.body, cls.body[1:], strict=False):
+        match item, below:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield members[name].value, " ".join(text.split())
+
+
+def _reason(member: str) -> str:
+    stalls = member in {item.value for item in get_args(StalledReason)}
+    return f"[`{member}`](../stalled.md#{member.lower()})" if stalls else f"`{member}`"
 
 
 def page(definition: Mapping[str, Any]) -> str:
