@@ -33,7 +33,7 @@ sbom: setup ## bills of material (CycloneDX) of both images and the list of lice
 	@$(PY) tools/sbom.py
 
 reproducible: setup ## build both images twice, each time from nothing, and compare (Linux, root; ten minutes); writes docs/supply-chain.md
-	@$(PY) tools/reproducible.py
+	@exec $(PY) -m fleet.reproducible
 
 docs: setup ## spelling, then the site with every link checked, into build/site
 	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/docs.txt

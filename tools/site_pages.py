@@ -98,7 +98,8 @@ def listed(nav: list[Any], docs: Path = ROOT / DOCS) -> list[Any]:
         match item:
             case str() if item.endswith("/"):
                 pages = sorted(
-                    (docs / item).glob("*.md"), key=lambda page: page.name != "README.md"
+                    (docs / item).glob("*.md"),
+                    key=lambda page: (page.name != "README.md", page.name),
                 )
                 result += [page.relative_to(docs).as_posix() for page in pages]
             case dict():
