@@ -32,7 +32,7 @@ generate: setup ## write crds/, the chart's copy and the generated docs from the
 sbom: setup ## bills of material (CycloneDX) of both images and the list of licences, from the locks
 	@$(PY) tools/sbom.py
 
-reproducible: setup ## build both images twice, each time from nothing, and compare (Linux, root; ten minutes); writes docs/supply-chain.md
+reproducible: setup ## build both images twice, each time from nothing, and compare (Linux, root); writes docs/supply-chain.md
 	@exec $(PY) -m fleet.reproducible
 
 docs: setup ## spelling, then the site with every link checked, into build/site

@@ -130,14 +130,14 @@ def licence(name: str) -> str:
                 f"{name}: its licence no longer begins with {beginning!r}; look at it (tools/sbom.py)"
             )
         return expression
-    if expression := metadata.get("License-Expression"):
+    if expression := _stated(metadata, "License-Expression"):
         return expression
     classifiers = [
         item.rpartition(" :: ")[2]
         for item in metadata.get_all("Classifier") or []
         if item.startswith("License ::")
     ]
-    names = [metadata.get("License") or "", *classifiers]
+    names = [_stated(metadata, "License"), *classifiers]
     known = [item if item in ALLOWED else _WORDS.get(item) for item in names]
     for found in known:
         if found:
@@ -145,6 +145,10 @@ def licence(name: str) -> str:
     raise LicenceError(
         f"{name}: the licence {names} has no SPDX name here; add it to tools/sbom.py"
     )
+
+
+def _stated(metadata: importlib.metadata.PackageMetadata, field: str) -> str:
+    return (metadata.get_all(field) or [""])[0]
 
 
 def bundled(name: str) -> tuple[tuple[str, str], ...]:
@@ -188,7 +192,9 @@ def bill(lock: str, found: Iterable[Package], licences: Mapping[str, str]) -> di
     own = f"pkg:pypi/assay@{project['version']}#{lock}"
     known = {item.name: item for item in found}
     components = [_component(item, licences.get(item.name)) for item in known.values()]
-    needs: dict[str, list[str]] = {own: []} | {item.purl: [] for item in known.values()}
+    needs: dict[str, list[str]] = {
+        ref: [] for ref in (own, *(item.purl for item in known.values()))
+    }
     for item in known.values():
         for name in item.needed_by or (None,):
             needs[known[name].purl if name else own].append(item.purl)

@@ -124,6 +124,8 @@ def named(nav: list[Any]) -> list[str]:
             case dict():
                 for below in item.values():
                     found += named(below if isinstance(below, list) else [below])
+            case _:
+                pass
     return found
 
 

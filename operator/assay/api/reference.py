@@ -55,13 +55,16 @@ def documented(members: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
     """Yield each value of an enumeration with the text that stands below it in the source."""
     [cls] = ast.parse(textwrap.dedent(inspect.getsource(members))).body
     assert isinstance(cls, ast.ClassDef)
+    names = {member.name: member.value for member in members}
     for item, below in zip(cls.body, cls.body[1:], strict=False):
         match item, below:
             case (
                 ast.Assign(targets=[ast.Name(id=name)]),
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
-                yield members[name].value, " ".join(text.split())
+                yield names[name], " ".join(text.split())
+            case _:
+                pass
 
 
 def _reason(member: str) -> str:
