@@ -102,7 +102,7 @@ def written(page: str, report: str) -> str:
     """Return `page` with the report between its marks."""
     before, rest = page.split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    return f"{before}{MARKS[0]}{report}{MARKS[1]}{after}"
+    return f"{before}{MARKS[0]}\n{report}\n{MARKS[1]}{after}"
 
 
 def main() -> int:
