@@ -148,7 +148,8 @@ def licence(name: str) -> str:
 
 
 def _stated(metadata: importlib.metadata.PackageMetadata, field: str) -> str:
-    return (metadata.get_all(field) or [""])[0]
+    values: list[str] = metadata.get_all(field) or [""]
+    return values[0]
 
 
 def bundled(name: str) -> tuple[tuple[str, str], ...]:
