@@ -25,15 +25,27 @@ lock: ## resolve the pinned dependencies again, with hashes
 	  $(COMPILE) --extra $$extra pyproject.toml $$( [ $$extra = dev ] && echo --extra operator --extra server --extra workbench ) \
 	    --unsafe-package assay -o requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --extra workbench --extra server pyproject.toml -c requirements/server.txt --unsafe-package assay -o requirements/workbench.txt
+	@$(COMPILE) --extra docs --constraint requirements/dev.txt --unsafe-package assay pyproject.toml -o requirements/docs.txt
 
 generate: setup ## write crds/, the chart's copy and the generated docs from the types
 	@$(PY) tools/generate.py && $(PY) tools/kubectl_page.py
+
+sbom: setup ## bills of material (CycloneDX) of both images and the list of licences, from the locks
+	@$(PY) tools/sbom.py
+
+reproducible: setup ## build both images twice, each time from nothing, and compare (Linux, root); writes docs/supply-chain.md
+	@exec $(PY) -m fleet.reproducible
+
+docs: setup ## spelling, then the site with every link checked, into build/site
+	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/docs.txt
+	@$(VENV)/bin/typos
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
 	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/flux tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
-	@$(PY) tools/generate.py --check && $(PY) tools/kubectl_page.py --check
+	@$(PY) tools/generate.py --check && $(PY) tools/kubectl_page.py --check && $(PY) tools/sbom.py --check
 
 unit: setup ## the tests that need no cluster, on all cores
 	@$(PY) -m pytest -q -n auto --dist loadfile --durations=10 tests/unit
@@ -104,4 +116,4 @@ bench-scale: setup ## the operator with a thousand ModelDeployments on real API 
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate lint unit simulate explore decisions clusters test world flux demo bench bench-server bench-scale fuzz
+.PHONY: help setup lock generate sbom reproducible docs lint unit simulate explore decisions clusters test world flux demo bench bench-server bench-scale fuzz

@@ -11,7 +11,7 @@ import chart_values
 import yaml
 from grpc_tools import protoc
 
-from assay.api import GROUP, schema
+from assay.api import GROUP, reference, schema
 from assay_workbench import rules_page
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -33,6 +33,8 @@ def documents() -> dict[pathlib.Path, str]:
     chart = ROOT / "charts/assay"
     page = chart / "README.md"
     texts[page] = chart_values.readme(page.read_text(), (chart / "values.yaml").read_text())
+    for name, text in reference.pages().items():
+        texts[ROOT / "docs/reference" / name] = text
     return texts
 
 

@@ -3,6 +3,7 @@
 import datetime
 import enum
 from collections.abc import Iterable
+from typing import Literal
 
 import pydantic
 
@@ -150,6 +151,22 @@ class Reason(enum.StrEnum):
     """There is nothing to judge."""
     DELETING = "Deleting"
     """The ModelDeployment is being deleted; members are cleaned."""
+
+
+StalledReason = Literal[
+    Reason.NO_MEMBERS,
+    Reason.ARTIFACT_REJECTED,
+    Reason.INVALID_SPEC,
+    Reason.ROLLED_BACK,
+    Reason.PROGRESS_DEADLINE_EXCEEDED,
+    Reason.CAPACITY_EXCEEDED,
+    Reason.OUTSIDE_RESIDENCY,
+    Reason.TAINTS_NOT_TOLERATED,
+    Reason.MEMBERS_LOST,
+    Reason.OVERRIDES_IN_THE_WAY,
+    Reason.SPREAD_NOT_MET,
+]
+"""With what a ModelDeployment is Stalled. Each has a runbook in docs/stalled.md."""
 
 
 class Condition(Model):

@@ -5,9 +5,17 @@ Reconciling exists while work is under way, Stalled when somebody is needed, nev
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from assay.api.conditions import Condition, ConditionType, Reason, condition, update
+from assay.api.conditions import (
+    Condition,
+    ConditionType,
+    Reason,
+    StalledReason,
+    condition,
+    update,
+)
 from assay.api.deployment_status import ModelDeploymentStatus, RolloutStatus, Stage
 from assay.api.model_deployment import ModelFormat, TrafficMode
 from assay.judge import Verdict as JudgeVerdict
@@ -22,7 +30,7 @@ from .situation import Situation, has_pods, is_ready, pods_of, shows_only, wante
 from .traffic import cluster_of, sticky_by, wanted_route
 from .wording import members, moment, named, sentences, users_mixed
 
-_PLACEMENT_REASONS = {
+_PLACEMENT_REASONS: Mapping[Constraint, StalledReason] = {
     Constraint.SELECTOR: Reason.NO_MEMBERS,
     Constraint.NAMESPACE: Reason.NO_MEMBERS,
     Constraint.RESIDENCY: Reason.OUTSIDE_RESIDENCY,
@@ -49,6 +57,11 @@ class Headline:
     progress: Progress
     reason: str
     message: str
+
+
+def _stalled(reason: StalledReason, message: str) -> Headline:
+    """Say that somebody is needed: with these reasons only, because for each there is a runbook."""
+    return Headline(Progress.STALLED, reason, message)
 
 
 def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Condition, ...]:
@@ -91,8 +104,7 @@ def headline(situation: Situation, status: ModelDeploymentStatus) -> Headline:
             return fault
         labels = situation.spec.placement.cluster_selector.match_labels
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "any label"
-        return Headline(
-            Progress.STALLED,
+        return _stalled(
             Reason.NO_MEMBERS,
             f"no ModelCluster with {wanted} (spec.placement.clusterSelector) allows this namespace",
         )
@@ -120,8 +132,7 @@ def _failure(situation: Situation, status: ModelDeploymentStatus) -> Headline | 
     if not why:
         return None
     serves = f"{named(status.stable)} serves" if status.stable and ref is status.canary else ""
-    return Headline(
-        Progress.STALLED,
+    return _stalled(
         Reason.ARTIFACT_REJECTED,
         sentences(f"{named(ref)} cannot start: {'; '.join(why)}", serves),
     )
@@ -157,9 +168,7 @@ def _starting(
         message = f"{named(status.canary)} is the first revision; {pods}"
         if situation.now >= due and situation.reachable:
             late = f"This took longer than {limit} s; it serves as soon as the pods are ready"
-            return Headline(
-                Progress.STALLED, Reason.PROGRESS_DEADLINE_EXCEEDED, sentences(message, late)
-            )
+            return _stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, sentences(message, late))
         return Headline(Progress.RECONCILING, Reason.STARTING, sentences(message))
     hold = situation.hold(status)
     message = sentences(
@@ -277,7 +286,7 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
     if situation.observed.invalid:
         serves = f"{named(status.stable)} serves" if status.stable else ""
         message = sentences(situation.observed.invalid, "No rollout begins with it", serves)
-        return Headline(Progress.STALLED, Reason.INVALID_SPEC, message)
+        return _stalled(Reason.INVALID_SPEC, message)
     wanted = situation.observed.revision
     rejected = situation.rejection(status.rejected_revisions, wanted)
     if status.stable is None or status.stable.revision != wanted:
@@ -293,8 +302,10 @@ def _at_rest(situation: Situation, status: ModelDeploymentStatus) -> Headline:
             else "It is not tried again until the spec names another revision, or by kubectl assay"
             " retry",
         )
-        reason = Reason.PROGRESS_DEADLINE_EXCEEDED if deadline else Reason.ROLLED_BACK
-        return Headline(Progress.STALLED, reason, message)
+        reason: StalledReason = (
+            Reason.PROGRESS_DEADLINE_EXCEEDED if deadline else Reason.ROLLED_BACK
+        )
+        return _stalled(reason, message)
     behind = [item for item in situation.reachable if not _serves(item, wanted)]
     if behind:
         message = f"{named(status.stable)} is stable; {_pods(situation, status, wanted, behind)}"
@@ -312,7 +323,7 @@ def _fault(situation: Situation) -> Headline | None:
     if plan is None or plan.fault is None:
         return None
     reason = _PLACEMENT_REASONS[plan.fault.constraint]
-    return Headline(Progress.STALLED, reason, plan.fault.message)
+    return _stalled(reason, plan.fault.message)
 
 
 def _placed(situation: Situation) -> list[Condition]:

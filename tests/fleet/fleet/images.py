@@ -38,6 +38,9 @@ ENVOY_REQUIREMENTS = programs.SOURCES / "envoy" / "requirements.txt"
 # Raise it when images are to be made anew although nothing they are made from has changed.
 FORMAT = "2"
 KEPT_IMAGES = 5
+# When everything in our images was made: the first moment that zip files know. With the time of day in
+# them no two builds would have the same digest.
+TIMESTAMP = 315532800
 PROGRAM_IMAGES = {
     "localhost/pause:1": programs.PAUSE,
     "localhost/coredns:1": programs.COREDNS,
@@ -82,7 +85,7 @@ def prepare(reporter: Reporter, *, addons: bool) -> list[Image]:
         if not addons:
             return [_of_program(name, PROGRAM_IMAGES[name]) for name in CORE_IMAGES]
         found = [_of_program(name, program) for name, program in PROGRAM_IMAGES.items()]
-        base = _base(reporter)
+        base = base_image(reporter)
         found += [base, _envoy(base, reporter)]
         return found + [
             _ours(source, base, reporter) for source in OURS if source.dockerfile.exists()
@@ -164,7 +167,9 @@ def _of_program(name: str, program: Program) -> Image:
     return _cached(name, program.digest(), make)
 
 
-def _base(reporter: Reporter) -> Image:
+def base_image(reporter: Reporter) -> Image:
+    """Return the image that all others are made on."""
+
     def make() -> Image:
         store = layout()
         target = store.directory / "base.tmp.tar"
@@ -227,7 +232,7 @@ def _ours(source: Source, base: Image, reporter: Reporter) -> Image:
 
     def make() -> Image:
         with reporter.step(f"build {source.name}", 60):
-            return _buildah(source, base, files)
+            return build(source, base, files, state.cache_directory() / "buildah")
 
     return _cached(source.name, _digest([source.dockerfile, *files]) + base.manifest, make)
 
@@ -240,8 +245,8 @@ def _digest(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-def _buildah(source: Source, base: Image, files: Iterable[Path]) -> Image:
-    """Build one of our images; layers whose input has not changed come from buildah's cache."""
+def build(source: Source, base: Image, files: Iterable[Path], root: Path) -> Image:
+    """Build one of our images; layers whose input has not changed come from buildah's cache in `root`."""
     store = layout()
     base_tag = f"localhost/assay-base:{base.manifest[:16]}"
     with tempfile.TemporaryDirectory(dir=state.cache_directory()) as temporary:
@@ -253,17 +258,19 @@ def _buildah(source: Source, base: Image, files: Iterable[Path]) -> Image:
             os.utime(target, (0, 0))  # buildah's cache looks at the time
         pip_configuration = Path(temporary) / "pip.conf"
         pip_configuration.write_text(_pip_configuration())
-        if base_tag not in _run_buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        if base_tag not in _run_buildah(root, "images", "--format", "{{.Name}}:{{.Tag}}").split():
             archive = Path(temporary) / "base.tar"
             with archive.open("wb") as output:
                 store.write_archive(output.write, [base], ())
-            image_id = _run_buildah("pull", "--quiet", f"oci-archive:{archive}").split()[-1]
-            _run_buildah("tag", image_id, base_tag)
+            image_id = _run_buildah(root, "pull", "--quiet", f"oci-archive:{archive}").split()[-1]
+            _run_buildah(root, "tag", image_id, base_tag)
         digest_file = Path(temporary) / "digest"
         _run_buildah(
+            root,
             "bud",
             "--quiet",
             "--layers",
+            f"--timestamp={TIMESTAMP}",
             "--pull-never",
             "--network=host",
             f"--build-arg=BASE={base_tag}",
@@ -273,12 +280,11 @@ def _buildah(source: Source, base: Image, files: Iterable[Path]) -> Image:
             str(context),
         )
         target_words = (source.name, f"oci:{store.directory}:{source.name}")
-        _run_buildah("push", "--quiet", "-D", f"--digestfile={digest_file}", *target_words)
+        _run_buildah(root, "push", "--quiet", "-D", f"--digestfile={digest_file}", *target_words)
         return store.read_image(source.name, digest_file.read_text().removeprefix("sha256:"))
 
 
-def _run_buildah(*words: str) -> str:
-    root = state.cache_directory() / "buildah"
+def _run_buildah(root: Path, *words: str) -> str:
     storage = [f"--root={root}", f"--runroot={root}-run", "--storage-driver=overlay"]
     environment = {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(state.cache_directory())}
     try:
