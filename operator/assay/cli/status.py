@@ -23,6 +23,7 @@ from .document import output_option
 from .hub import Hub, hub_options
 
 _HISTORY = 3
+_BAD_WHEN_TRUE = ("Paused", "DriftDetected", "QualityDecayed")
 
 
 @click.command("status", short_help="How a ModelDeployment stands, on one screen.")
@@ -116,9 +117,9 @@ def show(
     console.print(f"[bold]{name}[/bold]  {word}", soft_wrap=True)
     if status.observed_generation != generation:
         console.print(f"the operator has not seen generation {generation} of the spec yet")
-    for kind in ("Ready", "Paused", "EvidenceSufficient", "MembersReachable"):
+    for kind in ("Ready", *_BAD_WHEN_TRUE, "EvidenceSufficient", "MembersReachable"):
         item = known.get(kind)
-        fine = item is None or (item.status.value == "True") != (kind == "Paused")
+        fine = item is None or (item.status.value == "True") != (kind in _BAD_WHEN_TRUE)
         if item is not None and item.message and (kind == "Ready" or not fine):
             _line(console, kind, item.message)
     for key, value in (*_facts(status), *cost_lines):
