@@ -116,15 +116,15 @@ def reference(rows: Iterable[Series]) -> Reference | None:
     trained, f1, macro = 0.0, None, False
     classes = set()
     for labels, value in map(_series, rows):
-        match labels.get("part"):
-            case "ratio":
-                shares[labels["feature"]][labels["bin"]] = value
-            case "rows":
-                trained = value
-            case "f1":
-                f1, macro = value, labels.get("average") == "Macro"
-            case "class":
-                classes.add(labels.get("class", ""))
+        part = labels.get("part", "")
+        if part == "ratio":
+            shares[labels.get("feature", "")][labels.get("bin", "")] = value
+        elif part == "rows":
+            trained = value
+        elif part == "f1":
+            f1, macro = value, labels.get("average") == "Macro"
+        elif part == "class":
+            classes.add(labels.get("class", ""))
     if not shares or trained <= 0:
         return None
     counts = {
