@@ -52,7 +52,7 @@ def test_every_window_is_a_difference_of_the_same_processes():
         ("earlier2", (" offset 172800s", " offset 173400s")),
         ("earlier7", (" offset 604800s", " offset 605400s")),
     ):
-        now, then = (counter + offset for offset in offsets)
+        now, then = (f"max by (boot, feature, bin) ({counter}{offset})" for offset in offsets)
         assert (
             f'label_replace(sum by (feature, bin) ({now} - {then}), "part", "{name}", "", "")'
             in text
