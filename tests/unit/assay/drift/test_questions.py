@@ -1,5 +1,6 @@
 """What Prometheus is asked about drift, and what its answers mean."""
 
+import promql_parser
 import pytest
 
 from assay.drift import questions
@@ -59,6 +60,15 @@ def test_every_window_is_a_difference_of_the_same_processes():
         )
     assert "outcomes" not in text
     assert 'rollout="idle"' in questions.text(OWN, 600, 86_400, (60,))
+
+
+def test_what_is_asked_is_promql():
+    for text in (
+        questions.WATCHED,
+        questions.reference_text(OWN),
+        questions.text(OWN, 600, 86_400, (60, 86_460)),
+    ):
+        assert promql_parser.parse(text)
 
 
 def test_a_window_that_nobody_lived_through_is_none():
