@@ -51,6 +51,9 @@ NEW_ROWS = 200
 PATIENCE_LOOKS = 12
 """Looks after which a question is asked although no rows have come: windows move on."""
 
+ABSENT_LOOKS = 3
+"""Looks in a row that find a revision watched nowhere, until that is believed: pods may all be new."""
+
 log = logging.getLogger(__name__)
 
 Lists = Mapping[str, Mapping[Revision, float]]
@@ -71,6 +74,8 @@ class _Watch:
         How many there were when it was asked about last; None: never.
     skipped
         Looks since then at which no question was worth it.
+    absent
+        Looks in a row that found it watched nowhere.
     features, decayed
         Those that had drifted, and why quality had, at the last look.
     """
@@ -82,6 +87,7 @@ class _Watch:
     reference: Reference | None = None
     rows: float | None = None
     skipped: int = 0
+    absent: int = 0
     features: frozenset[str] = frozenset()
     decayed: str = ""
 
@@ -197,9 +203,9 @@ class Drifts:
         }
         if not rows:
             if self._lists and self._lists.keys() >= {each.name for each in self._members.all()}:
-                self._say(item, memory, Signals(watch.revision.revision))
-                metrics.forget_drift(*item.key)
+                self._absent(item, memory, watch)
             return
+        watch.absent = 0
         if not watch.is_worth_it(total := sum(rows.values())):
             return
         members = [member for name in rows if (member := self._members.get(name)) is not None]
@@ -208,6 +214,8 @@ class Drifts:
         if watch.reference is None or item.spec is None:
             return
         period, margin = item.spec.drift.period_seconds, fraction(item.spec.drift.margin)
+        if watch.span not in (spans := drift.spans(period)):
+            watch.span = spans[0]  # the period was changed
         starts = _starts(time.time(), period) if watch.reference.f1 is not None else ()
         text = questions.text(watch.revision, watch.span, period, starts)
         answers = await asyncio.gather(*(_ask(each, watch.revision, text) for each in members))
@@ -227,6 +235,13 @@ class Drifts:
         watch.decayed = found.quality.reason if found.quality and found.quality.detected else ""
         metrics.show_drift(*item.key, found.drift, found.quality)
         self._say(item, memory, _signals(watch.revision.revision, found))
+
+    def _absent(self, item: Deployment, memory: Memory, watch: _Watch) -> None:
+        """Say nothing of a revision any more that no member watches."""
+        watch.absent += 1
+        if watch.absent >= ABSENT_LOOKS:
+            metrics.forget_drift(*item.key)
+            self._say(item, memory, Signals(watch.revision.revision))
 
     async def _reference(self, members: Sequence[Member], revision: Revision) -> Reference | None:
         for member in members:

@@ -15,7 +15,7 @@ import pytest
 from assay.api.conditions import ConditionType
 from assay.controller import drift, logs, metrics
 from assay.controller.cloudevents import cloud_event
-from assay.controller.drift import NEW_ROWS, PATIENCE_LOOKS, Drifts
+from assay.controller.drift import ABSENT_LOOKS, NEW_ROWS, PATIENCE_LOOKS, Drifts
 from assay.controller.hub import deployment
 from assay.controller.memory import Memory
 from assay.drift import questions
@@ -178,7 +178,10 @@ def test_without_an_answer_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_is_not_watched_any_more_is_not_said_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = looked(monkeypatch, Scene(Member()), {"day": MOVED}, {"watches": ()})
+    turns = ({"watches": ()},) * (ABSENT_LOOKS - 1)
+    scene = looked(monkeypatch, Scene(Member()), {"day": MOVED}, *turns)
+    assert scene.says() is not None, "all pods may be new for a moment"
+    looked(monkeypatch, scene, {})
     assert scene.says() is None
     assert scene.woken == ["fraud"] * 2
 
