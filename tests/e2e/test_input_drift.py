@@ -27,16 +27,16 @@ SHORT: dict[str, object] = {"drift": {"periodSeconds": 20}}
 
 
 def with_reference(folder: pathlib.Path) -> Artifact:
-    """The good model with a reference of rows like those of the stream."""
-    data, model = split(), fitted(Version.GOOD)
+    """The model of three columns, the mean radius among them, with a reference of rows like the stream's."""
+    data, model = split(), fitted(Version.FIRST)
     drawn = np.random.default_rng(7).integers(0, len(data.held_out_rows), 4000)
     rows, truths = data.held_out_rows[drawn], data.held_out_labels[drawn]
     quality = fit(model.classes_, truths, model.predict(rows), model.predict_proba(rows))
     path = folder / "model.skops"
-    path.write_bytes(artifact(Version.GOOD).content)
+    path.write_bytes(artifact(Version.FIRST).content)
     embed(path, Reference.of(rows, columns=WATCHED, quality=quality))
     content = path.read_bytes()
-    return Artifact("3-watched", content, f"sha256:{hashlib.sha256(content).hexdigest()}")
+    return Artifact("1-watched", content, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
 def stream(trial: Trial, shift: float) -> BackgroundStream:
@@ -75,7 +75,7 @@ def test_a_stream_that_drifts_raises_the_condition_and_its_end_clears_it(
         message = found.condition("DriftDetected")[2]
         assert message.startswith("feature 0: PSI "), message
         assert "limit" in message
-        # Truths are what they were, so the model is wrong where it was right.
+        # Truths are what they were, so a model that goes by the radius is wrong where it was right.
         found = trial.until("decay", lambda it: it.condition("QualityDecayed")[0] == "True")
         assert "standard error" in found.condition("QualityDecayed")[2]
         assert found.is_ready
