@@ -95,13 +95,18 @@ class Estimate:
 
 
 class Shown:
-    """Estimates as text for Prometheus. The text of a series is made once."""
+    """Estimates as text for Prometheus. The text of a series is made once.
 
-    def __init__(self, quality: Quality, labels: Mapping[str, str]) -> None:
+    `boot` is a label of the counters: it tells processes apart.
+    """
+
+    def __init__(self, quality: Quality, labels: Mapping[str, str], boot: str) -> None:
         own = {**labels, "average": quality.average}
         self._f1, self._auc = exposition.series(_F1, own), exposition.series(_AUC, own)
         self._cells = [
-            exposition.series(_OUTCOMES, {**labels, "class": entry.of_class, "outcome": cell})
+            exposition.series(
+                _OUTCOMES, {**labels, "boot": boot, "class": entry.of_class, "outcome": cell}
+            )
             for entry in quality.classes
             for cell in _CELLS
         ]

@@ -26,10 +26,13 @@ class Exposed:
         Their training rows by bin.
     labels
         Labels of all series.
+    boot
+        Tells the counters of this process from those of one before it, as in `assay_served_total`: a
+        difference between two moments is then never one of two processes.
     """
 
     def __init__(
-        self, watched: Sequence[Watched], trained: Counts, labels: Mapping[str, str]
+        self, watched: Sequence[Watched], trained: Counts, labels: Mapping[str, str], boot: str
     ) -> None:
         self._trained = trained
         self._totals: list[str] = []
@@ -42,7 +45,7 @@ class Exposed:
             name = SCORE if isinstance(entry, Scores) else entry.name
             own = {**labels, "feature": name}
             for label, bin_ in _bins(entry):
-                self._totals.append(exposition.series(_TOTAL, {**own, "bin": label}))
+                self._totals.append(exposition.series(_TOTAL, {**own, "bin": label, "boot": boot}))
                 self._places.append(place * MAX_BINS + bin_)
                 ratio = int(trained[place, bin_]) / max(1, int(trained[place].sum()))
                 ratios.append(f"{exposition.series(_RATIO, {**own, 'bin': label})}{ratio!r}")

@@ -173,16 +173,18 @@ class _Watch:
         self._left_out = len(reference.features) - len(watched)
         self._trained_rows = reference.rows
         self._labels = labels
+        self._boot = secrets.token_hex(4)
         self._clock = clock
         self._binning = Binning(watched, scores)
-        self._estimated = None if quality is None else _Estimated(*quality, labels)
+        self._estimated = None if quality is None else _Estimated(*quality, labels, self._boot)
         self._classes = 0 if self._estimated is None else self._estimated.classes
         cost = self._binning.cost + self._classes
         self._rate = min(ROWS_PER_SECOND, _VALUES_PER_SECOND // cost)
         self._at_once = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // cost)
         self._totals = np.zeros((self._binning.size, MAX_BINS), dtype=np.int64)
         self._window = Window((self._binning.size, MAX_BINS))
-        self._exposed = Exposed(self._binning.watched, trained(self._binning.watched), labels)
+        known = trained(self._binning.watched)
+        self._exposed = Exposed(self._binning.watched, known, labels, self._boot)
         self._waiting = Batch(self._binning, BATCH_ROWS, self._classes)
         # One row of `stride` is looked at. Before the next one `phase` are passed over.
         self._stride = 1
@@ -267,7 +269,11 @@ class _Watch:
         return exposition.counters(
             "assay_feature_rows_total",
             "Rows whose features were looked at.",
-            {exposition.series("assay_feature_rows_total", own): self._seen_total},
+            {
+                exposition.series(
+                    "assay_feature_rows_total", {**own, "boot": self._boot}
+                ): self._seen_total
+            },
         ) + "".join(
             exposition.gauges(name, help_text, {exposition.series(name, own): value})
             for name, help_text, value in (
@@ -294,11 +300,13 @@ class _Watch:
 class _Estimated:
     """The counts by which quality is estimated, of the same rows as those of the features."""
 
-    def __init__(self, quality: Quality, columns: list[int], labels: Mapping[str, str]) -> None:
+    def __init__(
+        self, quality: Quality, columns: list[int], labels: Mapping[str, str], boot: str
+    ) -> None:
         self._estimate = Estimate(quality, columns)
         # Of a binary model only one class is watched.
         self.classes = max(2, len(columns))
-        self._shown = Shown(quality, labels)
+        self._shown = Shown(quality, labels, boot)
         self._totals = np.zeros(self._estimate.shape, dtype=np.int64)
         self._window = Window(self._estimate.shape)
 

@@ -11,6 +11,7 @@ import pydantic
 
 from .analysis import Analysis
 from .autoscaling import AUTOSCALING_RULES, SERVING_RULES, Autoscaling
+from .drift import Drift
 from .fields import Digest, Fraction, Model, Name, ObjectName, Word, int32, rules
 from .placement import PLACEMENT_RULES, ClusterSelector, Placement
 from .resources import Image, Quantity, Resources
@@ -705,6 +706,10 @@ class ModelDeploymentSpec(Model):
         ),
     )
     rollout: Rollout = pydantic.Field(Rollout(), description="How a new version is tried.")
+    drift: Drift = pydantic.Field(
+        Drift(),
+        description="What counts as drift and decay of the version that serves: the conditions DriftDetected and QualityDecayed. No rollout is decided by it.",
+    )
     paused: Paused = pydantic.Field(
         Paused.NONE,
         description="Promotion: no trial begins, no step is taken and nothing is promoted; a rollback goes on. All: nothing is changed in the members, not even by a rollback or a change of replicas; verdicts are still shown. No deadline ends a trial meanwhile. A first start, which has nothing to compare with, is held by All only.",

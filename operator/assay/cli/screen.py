@@ -19,6 +19,7 @@ from .deadlines import deadlines
 from .member_pods import Pod, Pods
 from .standing import HISTORY, Standing
 
+_BAD_WHEN_TRUE = ("Paused", "DriftDetected", "QualityDecayed")
 COLOURS = {Verdict.PROMOTE: "green", Verdict.ROLLBACK: "red", Verdict.HOLD: "yellow"}
 """Of the eight that every terminal has, those that can be read on black and on white."""
 
@@ -135,9 +136,9 @@ def _trouble(standing: Standing) -> Iterator[tuple[str, str]]:
     """Say what is not as it should be and the first lines have not said already."""
     known = {item.type: item for item in standing.status.conditions}
     said = known["Ready"].message if "Ready" in known else ""
-    for kind in ("Paused", "EvidenceSufficient", "MembersReachable"):
+    for kind in (*_BAD_WHEN_TRUE, "EvidenceSufficient", "MembersReachable"):
         item = known.get(kind)
-        bad = item is not None and (item.status.value == "False") != (kind == "Paused")
+        bad = item is not None and item.status.value == str(kind in _BAD_WHEN_TRUE)
         if item is not None and bad and item.message not in said:
             yield kind, item.message
     for guard in standing.status.guards:

@@ -12,11 +12,17 @@ deployment: contextvars.ContextVar[str | None] = contextvars.ContextVar("deploym
 """``namespace/name`` of the ModelDeployment that the current task is busy with."""
 
 
+CLOUDEVENT = "cloudevent"
+"""Attribute of a record that is a CloudEvent; its line is the event and nothing else."""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per record."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
+        if (event := getattr(record, CLOUDEVENT, None)) is not None:
+            return json.dumps(event, ensure_ascii=False)
         when = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line: dict[str, object] = {
             "time": when.isoformat(timespec="milliseconds"),

@@ -14,6 +14,7 @@ from assay.api.deployment_status import GuardStatus, ModelDeploymentStatus, Verd
 from assay.evidence import MemberEvidence
 from assay.placement import Plan
 from assay.rollout import Event, only_numbers_differ
+from assay.rollout.observation import Signals
 
 from .history import History
 from .hub import Deployment
@@ -66,6 +67,8 @@ class Memory:
         What the last look left, if nothing is to be done until something changes.
     said
         What the members' Prometheus said in this look, once they were asked.
+    signals
+        Drift and decay of stable as `drift.Drifts` saw it last; None: not yet.
     """
 
     last: Deployment | None = None
@@ -89,6 +92,7 @@ class Memory:
     numbers_at: float = -NUMBERS_SECONDS
     rest: Rest | None = None
     said: Reading | None = field(default=None, repr=False)
+    signals: Signals | None = field(default=None, repr=False)
 
     def take(self, item: Deployment) -> Deployment:
         """Remember what was read; return it with the rollback that the hub does not know yet."""

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from assay import drift
 from assay.api.analysis import Guard
 from assay.api.conditions import Condition, ConditionStatus, ConditionType
 from assay.api.deployment_status import Verdict
 from assay.api.fields import fraction
+from assay.drift import decay
 from assay.judge import Judgement, MetricJudgement
 from assay.rollout.observation import GuardReading
 
@@ -75,6 +77,36 @@ EVIDENCE_PROBLEMS = Counter(
     registry=REGISTRY,
 )
 
+_OF_DEPLOYMENT = ("namespace", "deployment")
+_OF_SOURCE = (*_OF_DEPLOYMENT, "source")
+
+DRIFT = _gauge(
+    "assay_drift_detected",
+    "1 while inputs of stable have drifted, NaN while nothing can be compared.",
+    _OF_DEPLOYMENT,
+)
+DRIFTED = _gauge("assay_drifted_features", "Features of stable that have drifted.", _OF_DEPLOYMENT)
+DECAYED = _gauge(
+    "assay_quality_decayed",
+    "1 while F1 of stable is below that of its reference, NaN while nothing can be compared.",
+    _OF_DEPLOYMENT,
+)
+STABLE_F1 = _gauge(
+    "assay_quality_f1", "F1 of stable by live labels, or estimated from scores.", _OF_SOURCE
+)
+STABLE_F1_ERROR = _gauge(
+    "assay_quality_f1_standard_error", "Standard error of assay_quality_f1.", _OF_SOURCE
+)
+DECAY_LOG_E = _gauge(
+    "assay_quality_log_e_value", "Evidence for decay, natural logarithm.", _OF_SOURCE
+)
+DRIFT_QUESTIONS = Counter(
+    "assay_drift_questions_total",
+    "Questions about drift that a member's Prometheus was asked.",
+    ("member",),
+    registry=REGISTRY,
+)
+
 Labels = tuple[str, ...]
 
 _SHOWN: dict[tuple[str, str], set[tuple[Gauge, Labels]]] = {}
@@ -85,6 +117,8 @@ _WRONG: dict[str, ConditionStatus] = {
     ConditionType.STALLED: ConditionStatus.TRUE,
     ConditionType.PAUSED: ConditionStatus.TRUE,
     ConditionType.UNSAFE_MODEL: ConditionStatus.TRUE,
+    ConditionType.DRIFT_DETECTED: ConditionStatus.TRUE,
+    ConditionType.QUALITY_DECAYED: ConditionStatus.TRUE,
     ConditionType.AVAILABLE: ConditionStatus.FALSE,
     ConditionType.EVIDENCE_SUFFICIENT: ConditionStatus.FALSE,
     ConditionType.PLACED: ConditionStatus.FALSE,
@@ -110,6 +144,37 @@ def show_problems(namespace: str, deployment: str, conditions: Iterable[Conditio
         PROBLEM.labels(*labels).set(1)
     if now:
         _PROBLEMS[namespace, deployment] = now
+
+
+_OF_STABLE = (DRIFT, DRIFTED, DECAYED, STABLE_F1, STABLE_F1_ERROR, DECAY_LOG_E)
+
+
+def show_drift(
+    namespace: str, deployment: str, drift: drift.Decision, quality: decay.Decision | None
+) -> None:
+    """Export what is known of the version that serves; it stays when a trial is forgotten."""
+    forget_drift(namespace, deployment)
+    own = (namespace, deployment)
+    DRIFT.labels(*own).set(_number(drift.detected))
+    DRIFTED.labels(*own).set(len(drift.features))
+    if quality is None:
+        return
+    DECAYED.labels(*own).set(_number(quality.detected))
+    for source, found in (("labels", quality.labels), ("estimate", quality.estimate)):
+        if found is not None:
+            STABLE_F1.labels(*own, source).set(found.value)
+            STABLE_F1_ERROR.labels(*own, source).set(found.error)
+            DECAY_LOG_E.labels(*own, source).set(found.log_e)
+
+
+def forget_drift(namespace: str, deployment: str) -> None:
+    """Stop exporting what was known of a version that is not watched any more."""
+    for gauge in _OF_STABLE:
+        gauge.remove_by_labels({"namespace": namespace, "deployment": deployment})
+
+
+def _number(known: bool | None) -> float:  # noqa: FBT001
+    return math.nan if known is None else float(known)
 
 
 def show(namespace: str, deployment: str, judgement: Judgement) -> None:

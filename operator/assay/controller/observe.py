@@ -95,6 +95,7 @@ async def observe(
         invalid=wrong_query(item, spec),
         plan=placed,
         lead_seconds=lead_seconds,
+        signals=memory.signals,
     )
 
 

@@ -21,6 +21,7 @@ from assay.members.watch import Watch
 
 from .act import Hands
 from .clusters import Clusters, Secrets
+from .drift import Drifts
 from .health import Health
 from .hub import Hub, Key
 from .leader import Leader
@@ -147,7 +148,12 @@ async def _serve(
     stack.push_async_callback(members.close)
     await _watch_hub(stack, api, settings, health, clusters, Secrets(members))
     _watch_profiles(stack, api, settings, health, profiles)
-    for work, name in ((clusters, "status of ModelClusters"), (tombstones, "tombstones")):
+    drifts = Drifts(members, workers.memories, wake)
+    for work, name in (
+        (clusters, "status of ModelClusters"),
+        (tombstones, "tombstones"),
+        (drifts, "drift"),
+    ):
         background = asyncio.create_task(work.run(), name=name)
         _cancelled_at_exit(stack, health.watch(background))
     hands.reservations.fill(await hub.read_all())

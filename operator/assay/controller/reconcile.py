@@ -16,8 +16,10 @@ from assay.members.errors import ApiError, MemberError
 from assay.rollout import adopted, decide
 from assay.rollout.observation import Decision, Event, Observation, Order
 
+from . import logs
 from .act import Hands, act, leave, recall, record
 from .clean import clean, kept, replaced
+from .cloudevents import cloud_event
 from .hub import Deployment, Key, deployment, version_of
 from .memory import NUMBERS_SECONDS, Memory, rolled_back
 from .moment import now
@@ -235,3 +237,6 @@ async def _report(hands: Hands, item: Deployment, memory: Memory) -> None:
     for event in events:
         log.info("%s: %s", event.reason, event.message)
         await hands.hub.emit(item, event)
+        if event.topic:
+            line = cloud_event(item, event, memory.signals, now())
+            log.info("%s", event.topic, extra={logs.CLOUDEVENT: line})

@@ -166,6 +166,10 @@ class Workers:
         for worker in self._workers.values():
             worker.wake()
 
+    def memories(self) -> list[tuple[Key, Memory]]:
+        """Return what is remembered of every ModelDeployment."""
+        return [(key, worker.memory) for key, worker in self._workers.items()]
+
     async def close(self) -> None:
         """Stop; what was begun in members goes on or is repeated after the next start."""
         tasks = list(self._tasks.values())

@@ -114,6 +114,7 @@ def decide(
     seconds: int,
     *,
     before: Collection[str] = (),
+    period: int = DAY_SECONDS,
 ) -> Decision:
     """Decide from what each member's servers counted of one revision.
 
@@ -124,9 +125,11 @@ def decide(
     sights
         By member.
     seconds
-        Length of the present that was looked at, one of `SPANS`.
+        Length of the present that was looked at, one of `spans(period)`.
     before
         Features that had drifted at the last look.
+    period
+        What a day is in all of this: the seconds after which traffic repeats itself.
     """
     layout = Layout(reference)
     if not layout.features:
@@ -141,19 +144,19 @@ def decide(
         if (found := _from_earlier(layout, sights, present, place)) is not None
     ]
     findings = [
-        *_findings(layout, Against.TRAINING, from_training, DAY_SECONDS, before),
+        *_findings(layout, Against.TRAINING, from_training, period, before),
         *_findings(layout, Against.EARLIER_DAYS, days, seconds, before),
     ]
     if findings:
         findings.sort(key=lambda finding: finding.limit / finding.value)
-        return Decision(True, findings[0].against.value, _told(findings), tuple(findings))
+        return Decision(True, findings[0].against.value, _told(findings, period), tuple(findings))
     if not from_training and not days:
-        return _nothing_compared(reference, sights)
+        return _nothing_compared(reference, sights, period)
     compared = [
         what
         for what, done in (
-            ("training in the last day", from_training),
-            (f"the same hours of {len(days)} earlier days in the last {_span(seconds)}", days),
+            (f"training in the last {_whole(period)}", from_training),
+            (f"the same hours of {_earlier(len(days), period)} in the last {_span(seconds)}", days),
         )
         if done
     ]
@@ -258,33 +261,51 @@ def _findings(
     ]
 
 
-def _nothing_compared(reference: Window, sights: Mapping[str, Sight]) -> Decision:
+def _nothing_compared(reference: Window, sights: Mapping[str, Sight], period: int) -> Decision:
     if all(sight.day is None and not any(sight.earlier) for sight in sights.values()):
-        message = "nothing is compared before a revision's inputs have been counted for a day"
+        whole = _whole(period) if period != DAY_SECONDS else "a day"
+        message = (
+            "nothing is compared before pods that still serve have counted a revision's inputs for"
+            f" {whole}"
+        )
         return Decision(None, HISTORY_TOO_SHORT, message)
     rows = sum(sight.day.rows for sight in sights.values() if sight.day is not None)
     message = (
-        f"{rows:.0f} rows in the last day, {reference.rows:.0f} training rows in the reference;"
+        f"{rows:.0f} rows in the last {_whole(period)}, {reference.rows:.0f} training rows in the reference;"
         f" {LEAST_ROWS} are needed of each"
     )
     return Decision(None, TOO_FEW_ROWS, message)
 
 
-def _told(findings: list[Finding]) -> str:
+def _told(findings: list[Finding], period: int) -> str:
     words = [
         f"feature {finding.feature}: PSI {finding.value:.2f} (limit {finding.limit:.2f}) of"
-        f" {finding.rows:.0f} rows in the last {_span(finding.seconds)} against {_named(finding)}"
+        f" {finding.rows:.0f} rows in the last {_span(finding.seconds)} against {_named(finding, period)}"
         for finding in findings[:_TOLD]
     ]
     more = len(findings) - len(words)
     return "; ".join([*words, *([f"{more} more"] if more else [])])
 
 
-def _named(finding: Finding) -> str:
+def _named(finding: Finding, period: int) -> str:
     if finding.against is Against.TRAINING:
         return "training"
-    return "the same hours of earlier days"
+    return f"the same hours of {_earlier(None, period)}"
+
+
+def _whole(period: int) -> str:
+    return "day" if period == DAY_SECONDS else _span(period)
+
+
+def _earlier(count: int | None, period: int) -> str:
+    """Name the days before, or what a day is otherwise."""
+    many = "" if count is None else f"{count} "
+    days = "days" if period == DAY_SECONDS else f"periods of {_span(period)}"
+    return f"{many}earlier {days}"
 
 
 def _span(seconds: int) -> str:
-    return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"

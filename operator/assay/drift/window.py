@@ -12,8 +12,23 @@ DAY_SECONDS = 86_400
 EARLIER_DAYS = (1, 2, 7)
 """How many days ago the same hours are looked at: a week ago, because a Monday is like a Monday."""
 
-SPANS = (600, 1200, 2400, 4800, 9600, 19_200, 38_400, DAY_SECONDS)
-"""Lengths of the present in seconds, of which the shortest that holds enough rows is looked at."""
+LEAST_SPAN_SECONDS = 60
+"""A shorter present is a few scrapes, and mostly chance."""
+
+_PARTS = (144, 72, 36, 18, 9, 4.5, 2.25, 1)
+
+
+def spans(period: int) -> tuple[int, ...]:
+    """Return lengths of the present in seconds; the shortest that holds enough rows is looked at.
+
+    `period` is what the day is otherwise: the time after which traffic repeats itself, in seconds.
+    """
+    found = (round(period / part) for part in _PARTS)
+    return tuple(span for span in found if span >= LEAST_SPAN_SECONDS) or (period,)
+
+
+SPANS = spans(DAY_SECONDS)
+"""Those of a day: ten minutes to a day."""
 
 WANTED_ROWS = 2_000
 """Enough to find a shift of half a standard deviation, with room."""
@@ -43,11 +58,11 @@ class Sight:
     Attributes
     ----------
     day
-        The last 24 hours.
+        The last 24 hours, or whatever the period is.
     present
-        The last span of `SPANS` that is looked at.
+        The last span that is looked at.
     earlier
-        The same hours of the days before, in the order of `EARLIER_DAYS`.
+        The same hours of the days (periods) before, in the order of `EARLIER_DAYS`.
     """
 
     day: Window | None = None
@@ -76,9 +91,10 @@ class Layout:
         return array
 
 
-def fitting_span(rows: float, seconds: float) -> int:
+def fitting_span(rows: float, seconds: float, period: int = DAY_SECONDS) -> int:
     """Return the span to look at next, if `rows` came in the last `seconds`."""
-    for span in SPANS:
+    found = spans(period)
+    for span in found:
         if rows * span >= WANTED_ROWS * seconds:
             return span
-    return SPANS[-1]
+    return found[-1]

@@ -244,6 +244,26 @@ def read_number(connection: Connection, promql: str) -> float | None:
     return None
 
 
+def read_vector(connection: Connection, promql: str, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Ask for several series as they are now.
+
+    Raises
+    ------
+    EvidenceUnavailable
+        ``SeriesBudgetExceeded`` for more than `limit`, ``WarningsInReply``,
+        ``PrometheusUnreachable``. Never a part of them.
+    """
+    reply = connection.query(promql, limit=limit + 1)
+    if len(reply.rows) > limit:
+        message = f"a question has more than {limit} series as its answer"
+        raise EvidenceUnavailable(errors.SERIES_BUDGET_EXCEEDED, message)
+    if reply.warnings:
+        raise EvidenceUnavailable(
+            errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
+        )
+    return reply.rows
+
+
 def requests_text(trial: Trial, revision: str, window_seconds: float) -> str:
     """Return the PromQL for the requests that `revision` answered, or failed, in the trial so far.
 

@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from assay.api.model_cluster import PrometheusSource
 from assay.evidence import errors
 from assay.evidence.errors import EvidenceUnavailable
 from assay.evidence.member import MemberEvidence
-from assay.evidence.prometheus import Connection, Trial, read, read_number
+from assay.evidence.prometheus import Connection, Trial, read, read_number, read_vector
 
 from .kubeconfig import Credentials
 
@@ -28,6 +28,9 @@ THREADS = 4
 NUMBER_THREADS = 8
 """Besides them, of users: what they ask for may be slow, and counts do not wait for it."""
 
+CALM_THREADS = 1
+"""Besides them, for what nobody waits for: drift is asked for one ModelDeployment after the other."""
+
 QUERY_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
 """A look does not wait longer than this for one member."""
@@ -38,7 +41,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        super().__init__(pool_maxsize=THREADS + 1 + NUMBER_THREADS, max_retries=0)
+        super().__init__(pool_maxsize=THREADS + 1 + NUMBER_THREADS + CALM_THREADS, max_retries=0)
 
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -74,6 +77,7 @@ class PrometheusReader:
         self._threads = concurrent.futures.ThreadPoolExecutor(THREADS, "prometheus")
         self._past = concurrent.futures.ThreadPoolExecutor(1, "prometheus-past")
         self._numbers = concurrent.futures.ThreadPoolExecutor(NUMBER_THREADS, "prometheus-number")
+        self._calm = concurrent.futures.ThreadPoolExecutor(CALM_THREADS, "prometheus-calm")
         self._reading: dict[tuple[str, ...], concurrent.futures.Future[Any]] = {}
 
     async def read(
@@ -108,6 +112,16 @@ class PrometheusReader:
         question = functools.partial(read_number, self._connection, promql)
         return await self._ask(("number", *key), self._numbers, question)
 
+    async def vector(self, key: tuple[str, ...], promql: str, limit: int) -> Sequence[Any]:
+        """Return the series that `promql` gives now, of which there must not be more than `limit`.
+
+        For what nobody waits for: it is asked in a thread of its own. Raises `EvidenceUnavailable`,
+        after a few seconds at the latest. While an answer is late no further question is asked for
+        the same `key`.
+        """
+        question = functools.partial(read_vector, self._connection, promql, limit)
+        return await self._ask(("vector", *key), self._calm, question)
+
     async def _ask(
         self,
         key: tuple[str, ...],
@@ -129,7 +143,7 @@ class PrometheusReader:
 
     def close(self) -> None:
         """Let go of the threads and connections; a query that hangs ends by its own time-out."""
-        for threads in (self._threads, self._past, self._numbers):
+        for threads in (self._threads, self._past, self._numbers, self._calm):
             threads.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
         self._files.cleanup()

@@ -9,8 +9,9 @@ import contextlib
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from assay.api.conditions import Reason
 from assay.api.model_cluster import ModelClusterSpec
@@ -185,6 +186,13 @@ class Member:
         if session is None:
             raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
         return await session.prometheus.number(key, promql)
+
+    async def vector(self, key: tuple[str, ...], promql: str, limit: int) -> Sequence[Any]:
+        """Return the series that a query gives now, not more than `limit`; may raise the same."""
+        session = self._session
+        if session is None:
+            raise EvidenceUnavailable(evidence_errors.PROMETHEUS_UNREACHABLE, self.state.message)
+        return await session.prometheus.vector(key, promql, limit)
 
     def proof(self, namespace: str, name: str) -> str | None:
         """Return the proof of the plan that is applied, for `has_applied`; None while none is."""

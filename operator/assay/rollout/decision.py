@@ -14,6 +14,7 @@ from assay.api.model_deployment import ModelDeploymentSpec, Paused
 
 from .analysis import analysis, decided
 from .clusters import clusters, progressed
+from .drifting import turned
 from .effects import apply, with_clock
 from .guards import due as guards_due
 from .guards import worst
@@ -75,7 +76,8 @@ def decide(
     new = new.model_copy(
         update={"conditions": conditions(situation, new), "observed_generation": generation}
     )
-    events = (*events, *_observed_events(status, new))
+    said = turned(status.conditions, new.conditions)
+    events = (*events, *_observed_events(status, new), *said)
     # 4. What comes first, and when to look again: at a rollout that just began, at once.
     holds = _holds_for(situation, new, now) if _same_rollout(status, new) else 0.0
     return Decision(new, _order(status, new), events, _pace(new), holds)

@@ -5,6 +5,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assay.api.conditions import ConditionType
 from assay.api.deployment_status import DecisionRecord, ModelDeploymentStatus
 from assay.api.model_deployment import StickyBy
 from assay.api.request import Request, Unreadable
@@ -215,6 +216,38 @@ class GuardReading:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """What one condition is to say.
+
+    Attributes
+    ----------
+    detected
+        None while nothing is known.
+    data
+        The numbers of the message, for programs.
+    """
+
+    detected: bool | None
+    reason: str
+    message: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is known of a revision that serves, beside all that is decided.
+
+    Attributes
+    ----------
+    said
+        By condition type; empty where the servers watch nothing.
+    """
+
+    revision: str
+    said: Mapping[ConditionType, Signal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that one reconcile knows besides spec and status.
 
@@ -242,6 +275,8 @@ class Observation:
         How `members` were chosen, and what is in the way; None: not known.
     lead_seconds
         How long before it counts servers are told of a stratum (mode Replicas).
+    signals
+        Drift and decay of stable; None: nobody has asked yet.
     """
 
     revision: str
@@ -254,6 +289,7 @@ class Observation:
     invalid: str = ""
     plan: Plan | None = None
     lead_seconds: int = LEAD_SECONDS
+    signals: Signals | None = None
 
 
 class Order(enum.Enum):
@@ -270,11 +306,18 @@ class Order(enum.Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """A transition that an administrator should see as a Kubernetes Event."""
+    """A transition that an administrator should see as a Kubernetes Event.
+
+    Attributes
+    ----------
+    topic
+        Type of the CloudEvent that tells the same to other programs; empty: none does.
+    """
 
     type: str
     reason: str
     message: str
+    topic: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from assay.judge import reasons
 from assay.placement import Constraint
 
 from . import sharing
+from .drifting import signals
 from .guards import summary
 from .observation import MemberView
 from .scaling import awaited
@@ -92,6 +93,7 @@ def conditions(situation: Situation, status: ModelDeploymentStatus) -> tuple[Con
         _unsafe(status),
         _paused(situation, status),
         *_users_kept(situation, status),
+        *signals(situation.observed.signals, situation.before, status),
     ]
     return update(situation.before.conditions, new, situation.generation, situation.now)
 

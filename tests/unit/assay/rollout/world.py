@@ -33,7 +33,7 @@ from assay.rollout import (
     adopted,
     decide,
 )
-from assay.rollout.observation import StickyView
+from assay.rollout.observation import Signals, StickyView
 from assay.rollout.scaling import settled
 from assay.rollout.sizing import wanted_pods
 from assay.rollout.traffic import cluster_of, wanted_route
@@ -192,6 +192,7 @@ class World:
         self.problems: tuple[EvidenceProblem, ...] = ()
         self.readings: tuple[GuardReading, ...] = ()
         self.invalid = ""
+        self.signals: Signals | None = None
         self.events: list[str] = []
         self.dropped: set[str] = set()
         self.keeps_records = False
@@ -360,6 +361,7 @@ class World:
             if on_trial
             else None,
             invalid=self.invalid,
+            signals=self.signals,
         )
 
     def decide(self) -> Decision:

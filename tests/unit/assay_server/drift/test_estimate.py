@@ -166,7 +166,9 @@ def samples(drift: Drift) -> dict[str, dict[tuple, float]]:
     } | {
         family.samples[0].name: {
             tuple(
-                text for name, text in sorted(sample.labels.items()) if name not in LABELS
+                text
+                for name, text in sorted(sample.labels.items())
+                if name not in {*LABELS, "boot"}
             ): sample.value
             for sample in family.samples
         }
