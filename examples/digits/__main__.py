@@ -14,12 +14,15 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 AFTERWARDS = "Afterwards"
+MAKES = "examples.digits.place up"
+"""The command after which there is something to remove."""
 _HEAD = re.compile(r"^## (?:(\d+)\. )?(.+)$")
 
 
@@ -107,7 +110,8 @@ def main() -> int:
     finally:
         # Somebody may be impatient; what was made must go all the same.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if not options.keep and (options.output / "place.sh").exists():
+        made = MAKES in text or (options.output / "place.sh").exists()
+        if made and not options.keep:
             run(script([afterwards], last), options.output)
 
 
@@ -127,6 +131,9 @@ def run(text: str, folder: Path) -> int:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def _options(last: int) -> argparse.Namespace:

@@ -9,6 +9,7 @@ With ASSAY_FLEET=NAME a fleet that is up is used, and left up.
 import argparse
 import os
 import shlex
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -67,9 +68,14 @@ def write(fleet: Fleet, folder: Path, *, installed: bool = False) -> None:
         "STORE_PORT": str(port),
     }
     text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines.items())
-    text += (
-        f'kubectl() {{ {shlex.quote(str(hub.kubectl_program))} --context={hub.context} "$@"; }}\n'
+    program = folder.resolve() / "bin" / "kubectl"
+    program.parent.mkdir(exist_ok=True)
+    # A program, and no function of the shell: one in the background is then what `kill` ends.
+    program.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(str(hub.kubectl_program))} --context={hub.context} "$@"\n'
     )
+    program.chmod(0o755)
+    text += f"export PATH={shlex.quote(str(program.parent))}:$PATH\n"
     (folder / SHELL).write_text(text)
 
 
@@ -109,9 +115,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.digits.place", description=__doc__)
     parser.add_argument("do", choices=["up", "down"])
     console = Console(highlight=False)
+    # Who is told to end leaves no half of a fleet.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Screen(console) as screen:
             {"up": up, "down": down}[parser.parse_args().do](screen)
+    except KeyboardInterrupt:
+        return 130
     except (FleetError, StageError) as error:
         console.print(f"[bold red]failed:[/] {escape(str(error))}")
         return 1
