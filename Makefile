@@ -104,6 +104,9 @@ test: setup lint ## everything, what CI runs
 demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
 	@$(PY) -m demo
 
+guide: setup ## fifteen steps of a project with several classes, from data to the second model (KEEP=1 leaves the fleet)
+	@$(PY) -m examples.digits
+
 bench: setup ## all short measurements; each prints its table
 	@for file in $(filter-out bench/server/compare.py bench/server/pairs.py bench/scale/%,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
@@ -116,4 +119,4 @@ bench-scale: setup ## the operator with a thousand ModelDeployments on real API 
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate sbom reproducible docs lint unit simulate explore decisions clusters test world flux demo bench bench-server bench-scale fuzz
+.PHONY: help setup lock generate sbom reproducible docs lint unit simulate explore decisions clusters test world flux demo guide bench bench-server bench-scale fuzz

@@ -1,6 +1,6 @@
 """Customers of a provider who stay or leave: invented, with all that real tables have.
 
-    python examples/train/make.py /tmp/churn
+    python examples/train/make.py /tmp/churn                # or FOLDER ROWS SEED
     assay train /tmp/churn/churn.yaml
 
 Missing values (income more often where it is low), categories with a long tail, outliers (minutes that
@@ -76,4 +76,4 @@ def make(folder: Path, rows: int = ROWS, seed: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *map(int, sys.argv[2:4]))
