@@ -34,6 +34,8 @@ PROBLEMS = [
     condition(ConditionType.AVAILABLE, False, "NotAvailable"),
     condition(ConditionType.PLACED, False, "CapacityExceeded"),
     condition(ConditionType.USERS_KEPT, False, "UsersNotKept"),
+    condition(ConditionType.DRIFT_DETECTED, True, "DiffersFromTraining"),
+    condition(ConditionType.QUALITY_DECAYED, True, "LabelledQualityFell"),
 ]
 GROWING = """\
 assay_request_errors_total{{deployment="{0}",revision="1",code="500"}} {1}

@@ -376,7 +376,7 @@ def test_alerts_link_to_where_runbooks_are_read(local_fleet: Fleet) -> None:
     )
     rules = [item for item in documents if item["kind"] == "PrometheusRule"]
     links = re.findall(r'"runbook_url": "([^"]*)"', json.dumps(rules))
-    assert len(links) == 17
+    assert len(links) == 19
     assert all(link.startswith(f"{where}#assay") for link in links)
 
 
