@@ -43,7 +43,7 @@ class Hub:
                 self.world.request = text
                 self.world.run()
         return 200, {
-            "metadata": {"name": "fraud", "generation": self.world.generation},
+            "metadata": {"name": "fraud", "namespace": "ml", "generation": self.world.generation},
             "spec": self.world.spec.to_dict(),
             "status": self.world.document,
         }
