@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri
+import scipy
 
 Values = npt.NDArray[np.float64]
 
@@ -65,4 +65,4 @@ def distance(
     index: Values = np.sum((p - q) * np.log(p / q), axis=1)
     freedom = np.maximum(used - 1.0, 1.0)
     scale = 1.0 / rows[0] + 1.0 / rows[1]
-    return Distance(index, freedom * scale, chdtri(freedom, alpha) * scale)
+    return Distance(index, freedom * scale, scipy.special.chdtri(freedom, alpha) * scale)

@@ -12,11 +12,12 @@ sequences (2021); Howard et al., Time-uniform, nonparametric, nonasymptotic conf
 (2021); Robbins, Statistical methods related to the law of the iterated logarithm (1970).
 """
 
+import functools
 import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx
+import scipy
 
 Values = npt.NDArray[np.float64]
 
@@ -45,10 +46,19 @@ class Test:
 
     def __init__(self, *components: tuple[float, float, float]) -> None:
         weight, mean, scale = (np.array(column) for column in zip(*components, strict=True))
-        self._standard, self._scale = mean / scale, scale
-        self._offset = np.log(weight) - _log_mills(self._standard)
+        self._weight, self._standard, self._scale = weight, mean / scale, scale
+
+    # When they are asked for: scipy brings its parts at the first call, which takes longer than
+    # all else that a command does that only reads a status.
+    @functools.cached_property
+    def _offset(self) -> Values:
+        offset: Values = np.log(self._weight) - _log_mills(self._standard)
+        return offset
+
+    @functools.cached_property
+    def _floats(self) -> list[tuple[float, float, float]]:
         columns = (self._offset, self._standard, self._scale)
-        self._floats = list(zip(*(each.tolist() for each in columns), strict=True))
+        return list(zip(*(each.tolist() for each in columns), strict=True))
 
     def log_e(self, dist: Values, var: Values, margin: float) -> Values:
         """Log e-value of a distance from the null, its variance > 0 and the margin > 0.
@@ -120,7 +130,7 @@ class Test:
             root = math.sqrt(spread)
             u = (standard + information * dist) / root
             if u < _FAR:
-                mills = math.log(0.5 * float(erfcx(-u * _SQRT_HALF)))
+                mills = math.log(0.5 * float(scipy.special.erfcx(-u * _SQRT_HALF)))
             else:
                 mills = 0.5 * u * u + math.log(0.5 * math.erfc(-u * _SQRT_HALF))
             part = offset + mills - 0.5 * math.log(spread)
@@ -137,7 +147,7 @@ class Test:
 
 def _log_mills(u: Values) -> Values:
     """``u^2/2 + ln Phi(u)``, without overflow or cancellation at either end."""
-    half = 0.5 * erfcx(np.abs(u) * _SQRT_HALF)
+    half = 0.5 * scipy.special.erfcx(np.abs(u) * _SQRT_HALF)
     with np.errstate(divide="ignore"):
         above = 0.5 * u * u + np.log1p(-half * np.exp(-0.5 * u * u))
         result: Values = np.where(u < 0.0, np.log(half), above)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaln
+import scipy
 
 Values = npt.NDArray[np.float64]
 
@@ -211,7 +211,7 @@ def _rate(hits: Values, rows: Values) -> Values:
 def _mixture(stream: Stream) -> Values:
     """Log marginal likelihood under Jeffreys' prior Beta(1/2, 1/2)."""
     hits, rows = stream
-    result: Values = betaln(hits + 0.5, rows - hits + 0.5) - _LOG_PI
+    result: Values = scipy.special.betaln(hits + 0.5, rows - hits + 0.5) - _LOG_PI
     return result
 
 

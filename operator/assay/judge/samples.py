@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
+import scipy
 
 from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.judge import reasons
@@ -64,8 +64,10 @@ def log_e_mismatch(
     rows, parts = np.asarray(counts, dtype=np.float64), np.asarray(shares, dtype=np.float64)
     parts = parts.reshape(parts.shape + (1,) * (rows.ndim - parts.ndim))
     prior = CONCENTRATION * parts
-    each = gammaln(prior + rows) - gammaln(prior) - rows * np.log(parts)
-    total: Values = _LOG_GAMMA - gammaln(CONCENTRATION + rows.sum(axis=0)) + each.sum(axis=0)
+    each = scipy.special.gammaln(prior + rows) - scipy.special.gammaln(prior) - rows * np.log(parts)
+    total: Values = (
+        _LOG_GAMMA - scipy.special.gammaln(CONCENTRATION + rows.sum(axis=0)) + each.sum(axis=0)
+    )
     return total
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
+import scipy
 
 from .problem import Problem, Slot, groups, violations
 from .shares import cheapest, even, served, settled
@@ -115,12 +114,14 @@ class _Program:
             cost = np.zeros(len(self.upper))
             cost[list(terms)] = list(terms.values())
             shape = (len(self.low), len(self.upper))
-            matrix = coo_array((self.values, (self.rows, self.columns)), shape=shape).tocsr()
-            found = milp(
+            matrix = scipy.sparse.coo_array(
+                (self.values, (self.rows, self.columns)), shape=shape
+            ).tocsr()
+            found = scipy.optimize.milp(
                 cost,
                 integrality=np.array(self.whole),
-                bounds=Bounds(0, np.array(self.upper)),
-                constraints=LinearConstraint(matrix, self.low, self.high),
+                bounds=scipy.optimize.Bounds(0, np.array(self.upper)),
+                constraints=scipy.optimize.LinearConstraint(matrix, self.low, self.high),
                 options={"mip_rel_gap": 0.0},
             )
             if found.x is None:

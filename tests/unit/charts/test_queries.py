@@ -37,7 +37,7 @@ def stem(name: str) -> str:
 
 @pytest.mark.parametrize(("where", "query"), queries().items(), ids=queries().keys())
 def test_what_a_query_asks_for_is_exported(where: str, query: str) -> None:
-    """By the operator as its code says; by server and ledger as documented."""
+    """By the operator as its code says; by server and ledger as documented, and in tests/e2e as scraped."""
     ours, theirs = exported(), documented()
     found = list(selectors(query))
     assert found, "a query about nothing"

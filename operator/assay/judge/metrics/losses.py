@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+import scipy
 from typing_extensions import override
 
 from assay.evidence.counts import ArmCounts
@@ -50,7 +50,7 @@ def log_of(odds: Floats) -> Floats:
 
 def square_of(odds: Floats) -> Floats:
     """Return the squared error, (1 - s)^2."""
-    result: Floats = expit(-odds) ** 2
+    result: Floats = scipy.special.expit(-odds) ** 2
     return result
 
 
