@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from demo.stage import CHART, SYSTEM
 from fleet import Cluster
-from fleet.processes import CommandError
+from fleet.kubeapi import ApiError
+from tests.cluster.admission import Document, create, patch
 from tests.cluster.test_crds import a_deployment, with_, without
 from tests.cluster.test_requests import binding, request, role
 
@@ -30,8 +30,6 @@ VALUES = {
     }
 }
 SIGNED = {"publicKeySecretName": "signers"}
-
-Document = dict[str, Any]
 
 
 def a_governed_deployment(author: str = "alice", **changes: object) -> Document:
@@ -67,7 +65,7 @@ def hub(hub_with_crds: Cluster) -> Iterator[Cluster]:
         while len(problems := refused_by(hub_with_crds)) < 5:
             assert time.monotonic() < deadline, f"only {problems} are in force"
             time.sleep(0.2)
-        create(hub_with_crds, a_governed_deployment(), keep=True)
+        create(hub_with_crds, a_governed_deployment(), "alice", keep=True)
         yield hub_with_crds
     finally:
         hub_with_crds.kubectl("delete", "--ignore-not-found", "mdep", NAME, "-n", "default")
@@ -102,21 +100,15 @@ def refused_by(hub: Cluster) -> list[str]:
     found = []
     for name, (document, says) in BAD.items():
         try:
-            create(hub, document)
-        except CommandError as error:
+            create(hub, document, "alice")
+        except ApiError as error:
             if says in str(error):
                 found.append(name)
     return found
 
 
-def create(hub: Cluster, document: Document, user: str = "alice", *, keep: bool = False) -> None:
-    words = () if keep else ("--dry-run=server",)
-    hub.kubectl("create", *words, "-f", "-", "--as", user, input=json.dumps(document))
-
-
-def patch(hub: Cluster, user: str, **changes: object) -> None:
-    words = ("--type=merge", "--dry-run=server", "--as", user, "-p", json.dumps(changes))
-    hub.kubectl("patch", "mdep", NAME, "-n", "default", *words)
+def change(hub: Cluster, user: str, **changes: object) -> None:
+    patch(hub, a_governed_deployment(), changes, user)
 
 
 def named(document: Document, name: str = "other") -> Document:
@@ -126,8 +118,8 @@ def named(document: Document, name: str = "other") -> Document:
 @pytest.mark.parametrize("bad", BAD)
 def test_is_refused(hub: Cluster, bad: str) -> None:
     document, says = BAD[bad]
-    with pytest.raises(CommandError) as refusal:
-        create(hub, named(document))
+    with pytest.raises(ApiError) as refusal:
+        create(hub, named(document), "alice")
     assert says in str(refusal.value)
 
 
@@ -147,48 +139,44 @@ def test_is_refused(hub: Cluster, bad: str) -> None:
     ids=["as-it-is", "dots-in-a-name", "other-type-and-dry-run", "more-confidence"],
 )
 def test_is_allowed(hub: Cluster, document: Document) -> None:
-    create(hub, named(document))
+    create(hub, named(document), "alice")
 
 
 @pytest.mark.parametrize("way", ["..", ".", "%2e%2E", "a/../b", "x%2F..%2fy"])
 def test_no_way_leads_out_of_what_is_allowed(hub: Cluster, way: str) -> None:
     uri = f"https://models.example.com/team/{way}/fraud.skops"
-    with pytest.raises(CommandError, match=r"must not hold the segments"):
-        create(hub, named(a_governed_deployment(spec__model__uri=uri)))
+    with pytest.raises(ApiError, match=r"must not hold the segments"):
+        create(hub, named(a_governed_deployment(spec__model__uri=uri)), "alice")
 
 
 def test_other_namespaces_are_not_governed(hub: Cluster) -> None:
-    document = with_(a_deployment(), "metadata.namespace", "kube-public")
-    hub.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(document))
+    create(hub, with_(a_deployment(), "metadata.namespace", "kube-public"))
 
 
 def test_what_is_there_goes_on_when_the_spec_stays(hub: Cluster) -> None:
     """As the operator writes its finalizer to one that was made before the policies."""
-    hub.kubectl(
-        *("patch", "mdep", NAME, "-n", "default", "--type=merge", "--dry-run=server"),
-        *("-p", json.dumps({"metadata": {"finalizers": ["assay.dev/cleanup"]}})),
-    )
+    change(hub, "", metadata={"finalizers": ["assay.dev/cleanup"]})
 
 
 def test_who_changes_what_is_served_signs_for_it(hub: Cluster) -> None:
     model = {"model": {"version": "8"}}
-    with pytest.raises(CommandError, match=r'must be who changes .*"bob"'):
-        patch(hub, "bob", spec=model)
-    patch(hub, "bob", spec=model, metadata={"annotations": {AUTHOR: "bob"}})
-    patch(hub, "bob", spec={"paused": "Promotion"})
+    with pytest.raises(ApiError, match=r'must be who changes .*"bob"'):
+        change(hub, "bob", spec=model)
+    change(hub, "bob", spec=model, metadata={"annotations": {AUTHOR: "bob"}})
+    change(hub, "bob", spec={"paused": "Promotion"})
 
 
 @pytest.mark.parametrize("author", ["bob", "carol", None])
 def test_authorship_is_not_moved(hub: Cluster, author: str | None) -> None:
-    with pytest.raises(CommandError, match=r"changes only with spec\.model or"):
-        patch(hub, "bob", metadata={"annotations": {AUTHOR: author}})
+    with pytest.raises(ApiError, match=r"changes only with spec\.model or"):
+        change(hub, "bob", metadata={"annotations": {AUTHOR: author}})
 
 
 def test_a_gitops_tool_writes_in_the_name_of_others(hub: Cluster) -> None:
     model = {"model": {"version": "8"}}
-    patch(hub, WRITER, spec=model, metadata={"annotations": {AUTHOR: "carol@example.com"}})
-    with pytest.raises(CommandError, match="must be who changes"):
-        patch(hub, WRITER, spec=model, metadata={"annotations": {AUTHOR: None}})
+    change(hub, WRITER, spec=model, metadata={"annotations": {AUTHOR: "carol@example.com"}})
+    with pytest.raises(ApiError, match="must be who changes"):
+        change(hub, WRITER, spec=model, metadata={"annotations": {AUTHOR: None}})
 
 
 def asks(user: str, verb: str) -> Document:
@@ -197,25 +185,23 @@ def asks(user: str, verb: str) -> Document:
 
 @pytest.mark.parametrize("verb", ["approve", "promote"])
 def test_who_wrote_a_version_lets_it_not_through(hub: Cluster, verb: str) -> None:
-    with pytest.raises(CommandError, match=r"wrote this version .* somebody else has to"):
-        patch(hub, "alice", metadata=asks("alice", verb))
-    patch(hub, "bob", metadata=asks("bob", verb))
-    with pytest.raises(CommandError, match="in the name of others"):
-        patch(hub, WRITER, metadata=asks(WRITER, verb))
+    with pytest.raises(ApiError, match=r"wrote this version .* somebody else has to"):
+        change(hub, "alice", metadata=asks("alice", verb))
+    change(hub, "bob", metadata=asks("bob", verb))
+    with pytest.raises(ApiError, match="in the name of others"):
+        change(hub, WRITER, metadata=asks(WRITER, verb))
 
 
 def test_who_wrote_a_version_may_stop_it(hub: Cluster) -> None:
-    patch(hub, "alice", metadata=asks("alice", "abort"))
+    change(hub, "alice", metadata=asks("alice", "abort"))
 
 
 def test_what_was_written_before_has_an_author_only_by_name(hub: Cluster) -> None:
     """An object from before the policy: nobody approves it until somebody has signed for it."""
-    hub.kubectl(
-        *("patch", "mdep", NAME, "-n", "default", "--type=merge", "--as", WRITER),
-        *("-p", json.dumps({"metadata": {"annotations": {AUTHOR: None}}})),
-    )
-    with pytest.raises(CommandError, match="nobody is known to have written this version"):
-        patch(hub, "bob", metadata=asks("bob", "approve"))
-    with pytest.raises(CommandError, match="changes only with"):
-        patch(hub, "bob", metadata={"annotations": {AUTHOR: "alice"}})
-    patch(hub, "bob", metadata={"annotations": {AUTHOR: "bob"}})
+    unsigned = {"metadata": {"annotations": {AUTHOR: None}}}
+    patch(hub, a_governed_deployment(), unsigned, WRITER, keep=True)
+    with pytest.raises(ApiError, match="nobody is known to have written this version"):
+        change(hub, "bob", metadata=asks("bob", "approve"))
+    with pytest.raises(ApiError, match="changes only with"):
+        change(hub, "bob", metadata={"annotations": {AUTHOR: "alice"}})
+    change(hub, "bob", metadata={"annotations": {AUTHOR: "bob"}})

@@ -10,12 +10,20 @@ import yaml
 from assay.api.request import Verb
 from demo.stage import CHART, SYSTEM
 from fleet import Cluster
-from fleet.processes import CommandError
+from fleet.kubeapi import ApiError
+from tests.cluster.admission import Document, create, patch
 from tests.cluster.test_crds import a_deployment, with_
 
 pytestmark = pytest.mark.cluster
 
 NAME = "asked"
+
+
+def asked(name: str = NAME) -> Document:
+    """A ModelDeployment that no member matches, so that an operator that is there leaves it alone."""
+    document = with_(a_deployment(), "spec.placement.clusterSelector.matchLabels", {"tier": "none"})
+    document["metadata"]["name"] = name
+    return document
 
 
 def request(by: str, verb: str = "abort", **fields: object) -> str:
@@ -53,14 +61,13 @@ def hub(hub_with_crds: Cluster) -> Iterator[Cluster]:
     write = ("get", "patch", "create")
     documents = [
         *yaml.safe_load_all(policy),
-        with_(a_deployment(), "spec.placement.clusterSelector.matchLabels", {"tier": "none"}),
+        asked(),
         role("asks-write", *write),
         role("asks-pause", *write, "pause", "resume"),
         binding("alice", "ClusterRole", "assay-operate"),
         binding("bob", "Role", "asks-write"),
         binding("carol", "Role", "asks-pause"),
     ]
-    documents[-6]["metadata"]["name"] = NAME
     items = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
     hub_with_crds.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=items)
     try:
@@ -76,18 +83,14 @@ def hub(hub_with_crds: Cluster) -> Iterator[Cluster]:
 def _is_taken(hub: Cluster) -> bool:
     try:
         ask(hub, "bob", request("bob"))
-    except CommandError:
+    except ApiError:
         return False
     return True
 
 
 def ask(hub: Cluster, user: str, text: str | None) -> None:
     """Write the annotation as `user`; in a dry run, which asks admission all the same."""
-    patch = {"metadata": {"annotations": {"assay.dev/request": text}}}
-    hub.kubectl(
-        *("patch", "mdep", NAME, "-n", "default", "--type=merge", "--dry-run=server"),
-        *("--as", user, "-p", json.dumps(patch)),
-    )
+    patch(hub, asked(), {"metadata": {"annotations": {"assay.dev/request": text}}}, user)
 
 
 @pytest.mark.parametrize("verb", Verb)
@@ -113,7 +116,7 @@ def test_a_request_written_by_hand_may_have_blanks(hub: Cluster) -> None:
     ],
 )
 def test_is_denied(hub: Cluster, user: str, text: str, says: str) -> None:
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(ApiError) as refusal:
         ask(hub, user, text)
 
     assert says in str(refusal.value)
@@ -124,24 +127,15 @@ def test_verbs_are_given_one_by_one(hub: Cluster) -> None:
 
 
 def test_nobody_smuggles_a_request_in_with_a_new_object(hub: Cluster) -> None:
-    document = with_(
-        a_deployment(), "metadata.annotations", {"assay.dev/request": request("alice")}
-    )
-    document["metadata"]["name"] = "smuggled"
-    words = ("create", "--dry-run=server", "-f", "-", "--as", "bob")
-    with pytest.raises(CommandError, match="may not abort"):
-        hub.kubectl(*words, input=json.dumps(document))
+    document = asked("smuggled")
+    document["metadata"]["annotations"] = {"assay.dev/request": request("alice")}
+    with pytest.raises(ApiError, match="may not abort"):
+        create(hub, document, "bob")
 
 
 def test_other_changes_and_the_end_of_a_request_need_no_such_right(hub: Cluster) -> None:
-    patch = {"metadata": {"annotations": {"assay.dev/request": request("alice")}}}
-    hub.kubectl(
-        *("patch", "mdep", NAME, "-n", "default", "--type=merge", "--as=alice"),
-        *("-p", json.dumps(patch)),
-    )
+    there = {"metadata": {"annotations": {"assay.dev/request": request("alice")}}}
+    patch(hub, asked(), there, "alice", keep=True)
 
-    hub.kubectl(
-        *("patch", "mdep", NAME, "-n", "default", "--type=merge", "--as=bob"),
-        *("-p", json.dumps({"spec": {"paused": "Promotion"}})),
-    )
+    patch(hub, asked(), {"spec": {"paused": "Promotion"}}, "bob", keep=True)
     ask(hub, "bob", None)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
 from assay.api import API_VERSION
+from assay.cli import main
 from demo.stage import CHART, SYSTEM
 from fleet import Cluster
 from fleet.processes import CommandError
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.cluster
 
 SPACE, NAME, VIEWER = "viewed", "fraud", "viewer"
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Result]
 
 
 def rbac(kind: str, name: str, **fields: Any) -> dict[str, Any]:
@@ -98,8 +100,10 @@ def a_story() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def run(hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run kubectl as the viewer."""
+def kubeconfig(
+    hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pathlib.Path]:
+    """What the viewer has, once the viewer's rights are in force."""
     hub = hub_with_crds
     template = ("template", "assay", str(CHART), "-n", SYSTEM, "-s", "templates/hub-requests.yaml")
     roles = [
@@ -120,22 +124,19 @@ def run(hub_with_crds: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         while not _says_yes(hub, *may, user):  # a controller adds the chart's rules to view
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        # kubectl finds the plugin beside this Python.
-        environment = {
-            **os.environ,
-            "PATH": f"{pathlib.Path(sys.executable).parent}:/usr/bin:/bin",
-            "KUBECONFIG": str(path),
-        }
-
-        def call(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [str(hub.kubectl_program), *words]
-            return subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
-            )
-
-        yield call
+        yield path
     finally:
         hub.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", input=items)
+
+
+@pytest.fixture
+def run(kubeconfig: pathlib.Path) -> Run:
+    """Run ``assay`` as the viewer; in this process, because its libraries take seconds to load."""
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(main, words, env={"KUBECONFIG": str(kubeconfig)})
+
+    return call
 
 
 def _says_yes(hub: Cluster, *words: str) -> bool:
@@ -159,9 +160,9 @@ def a_kubeconfig(hub: Cluster) -> str:
 
 
 def test_it_sees_how_things_stand_with_pods_but_not_what_they_cost(run: Run) -> None:
-    found = run("assay", "status", NAME, "--contexts", "east=hub")
+    found = run("status", NAME, "--contexts", "east=hub")
 
-    assert found.returncode == 0, found.stderr
+    assert found.exit_code == 0, found.stderr
     assert "Ready False, RolledBack" in found.stdout
     assert "stable  SchedulingGated" in found.stdout or "stable  Pending" in found.stdout
     # ModelClusters have no namespace, so a RoleBinding does not give them.
@@ -171,39 +172,46 @@ def test_it_sees_how_things_stand_with_pods_but_not_what_they_cost(run: Run) -> 
 
 
 def test_it_is_told_why(run: Run) -> None:
-    found = run("assay", "explain", NAME, "8")
+    found = run("explain", NAME, "8")
 
-    assert found.returncode == 0, found.stderr
+    assert found.exit_code == 0, found.stderr
     assert found.stdout.startswith("Version 8 was rolled back at 2026-11-23 13:00:00 UTC")
     assert "f1 0.61 vs 0.82, difference -0.21" in found.stdout
 
 
 def test_it_sees_history_and_events(run: Run) -> None:
     history, events = (
-        run("assay", "history", NAME, "-o", "json"),
-        run("assay", "events", NAME, "--contexts", "east=hub"),
+        run("history", NAME, "-o", "json"),
+        run("events", NAME, "--contexts", "east=hub"),
     )
 
     assert [each["version"] for each in json.loads(history.stdout)["history"]] == ["8", "7"]
-    assert events.returncode == 0, events.stderr
+    assert events.exit_code == 0, events.stderr
     assert "RolledBack  version 8 was rolled back" in events.stdout
 
 
 def test_it_may_wait(run: Run) -> None:
-    assert run("assay", "wait", NAME, "--for=rolled-back", "--timeout=0").returncode == 0
-    missed = run("assay", "wait", NAME, "--for=promoted", "--timeout=0")
-    assert (missed.returncode, missed.stdout.partition(":")[0]) == (1, "RolledBack")
-    assert run("assay", "wait", "nobody", "--for=ready", "--timeout=0").returncode == 2
+    assert run("wait", NAME, "--for=rolled-back", "--timeout=0").exit_code == 0
+    missed = run("wait", NAME, "--for=promoted", "--timeout=0")
+    assert (missed.exit_code, missed.stdout.partition(":")[0]) == (1, "RolledBack")
+    assert run("wait", "nobody", "--for=ready", "--timeout=0").exit_code == 2
 
 
-def test_kubectl_itself_completes_names(run: Run) -> None:
-    found = run("__complete", "assay", "explain", "")
+def test_kubectl_itself_completes_names(hub_with_crds: Cluster, kubeconfig: pathlib.Path) -> None:
+    # kubectl finds the plugin beside this Python.
+    environment = {
+        **os.environ,
+        "PATH": f"{pathlib.Path(sys.executable).parent}:/usr/bin:/bin",
+        "KUBECONFIG": str(kubeconfig),
+    }
+    command = [str(hub_with_crds.kubectl_program), "__complete", "assay", "explain", ""]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
     assert found.stdout.splitlines() == [NAME, ":4"]
 
 
 def test_it_may_ask_for_nothing(run: Run) -> None:
-    found = run("assay", "retry", NAME)
+    found = run("retry", NAME)
 
-    assert found.returncode == 1
+    assert found.exit_code == 1
     assert "cannot patch resource" in found.stderr

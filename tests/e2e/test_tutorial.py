@@ -12,7 +12,7 @@ from demo.artifacts import ArtifactServer
 from demo.manifests import NAME, NAMESPACE
 from demo.models import Version, artifact
 from demo.stage import Stage
-from fleet import Fleet
+from fleet import Fleet, state
 from tests import tutorial
 from tests.e2e.person import Person
 from tests.e2e.trial import Trial
@@ -50,7 +50,11 @@ def test_part_3(after_the_demo: Trial, local_fleet: Fleet, tmp_path: pathlib.Pat
     done = subprocess.run(
         ["bash", str(script)],
         cwd=ROOT,
-        env={"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={
+            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "ASSAY_CACHE": str(state.cache_directory()),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -53,7 +53,7 @@ USED: Mapping[str, Mapping[str, Verbs]] = {
         "statefulsets": _OWNED,
         "httproutes": ("delete", *_OWNED),  # delete: preview hosts
         "backendtrafficpolicies": ("delete", *_OWNED),
-        "configmaps": ("get", *_OWNED),  # session: the record
+        "configmaps": ("get", "list", *_OWNED),  # session: the record; records: all at the start
         "secrets": ("get", *_OWNED),  # receipts: the keys
         "pods": ("list",),  # pods: why one cannot start
     },

@@ -18,20 +18,22 @@ from urllib.parse import urlsplit
 from fleet.errors import FleetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 JsonObject = dict[str, Any]
 
-# Cluster-scoped kinds that the fleet creates; every other kind lives in a namespace.
+# Cluster-scoped kinds that the fleet and its tests create; every other kind lives in a namespace.
 CLUSTER_SCOPED = frozenset(
     {
         "ClusterRole",
         "ClusterRoleBinding",
         "CustomResourceDefinition",
         "GatewayClass",
+        "ModelCluster",
         "Namespace",
         "StorageClass",
+        "SubjectAccessReview",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
     }
@@ -67,8 +69,16 @@ class KubeApi:
             server.hostname, server.port, context=context, timeout=30
         )
 
-    def request(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonObject:
         """Send one request and return the object that comes back.
+
+        A PATCH is an apply unless `headers` name another type of content.
 
         Raises
         ------
@@ -78,7 +88,7 @@ class KubeApi:
         kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         data = json.dumps(body).encode() if body is not None else None
         try:
-            self._connection.request(method, path, data, {"Content-Type": kind})
+            self._connection.request(method, path, data, {"Content-Type": kind, **(headers or {})})
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
