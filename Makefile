@@ -43,7 +43,7 @@ docs: setup ## spelling, then the site with every link checked, into build/site
 
 lint: setup ## format, lint, types, layers, generated files
 	@$(VENV)/bin/ruff format --check -q . && $(VENV)/bin/ruff check -q .
-	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/world tests/flux tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
+	@$(VENV)/bin/mypy && $(VENV)/bin/mypy tests/e2e tests/guide tests/world tests/flux tests/cluster tests/fuzz tests/exploration tests/conftest.py tools
 	@$(VENV)/bin/lint-imports
 	@$(PY) tools/generate.py --check && $(PY) tools/kubectl_page.py --check && $(PY) tools/sbom.py --check
 
@@ -107,6 +107,9 @@ demo: setup ## three clusters, three versions: one rolled back, one promoted (KE
 guide: setup ## fifteen steps of a project with several classes, from data to the second model (KEEP=1 leaves the fleet)
 	@$(PY) -m examples.digits
 
+guide-check: setup ## the same, with what it must show checked
+	@$(PY) -m pytest -x -s tests/guide
+
 bench: setup ## all short measurements; each prints its table
 	@for file in $(filter-out bench/server/compare.py bench/server/pairs.py bench/scale/%,$(wildcard bench/*/*.py)); do echo "== $$file"; PYTHONPATH=. $(PY) $$file || exit 1; done
 
@@ -119,4 +122,4 @@ bench-scale: setup ## the operator with a thousand ModelDeployments on real API 
 fuzz: setup ## broken input for model server and ledger (two hours); writes docs/fuzzing.md
 	@exec $(PY) -m tests.fuzz
 
-.PHONY: help setup lock generate sbom reproducible docs lint unit simulate explore decisions clusters test world flux demo guide bench bench-server bench-scale fuzz
+.PHONY: help setup lock generate sbom reproducible docs lint unit simulate explore decisions clusters test world flux demo guide guide-check bench bench-server bench-scale fuzz

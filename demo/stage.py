@@ -110,13 +110,14 @@ class Stage:
             self._api = self.hub.api()
         return self._api
 
-    def install(self, note: Note = lambda _: None) -> None:
+    def install(self, note: Note = lambda _: None, *settings: str) -> None:
         """Install the operator on the hub and the member role on every member; connect them.
 
-        Returns when every ModelCluster is Reachable. May be called again: it upgrades.
+        Returns when every ModelCluster is Reachable. May be called again: it upgrades. `settings` are
+        values of the hub's chart, ``name=value``.
         """
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            operator = pool.submit(self.install_operator)
+            operator = pool.submit(self.install_operator, CHART, *settings)
             accounts = {name: pool.submit(self.install_member, name) for name in self.members}
             kubeconfigs = {name: account.result() for name, account in accounts.items()}
             note("members have an account for the operator")
