@@ -134,7 +134,8 @@ def run(kubeconfig: pathlib.Path) -> Run:
     """Run ``assay`` as the viewer; in this process, because its libraries take seconds to load."""
 
     def call(*words: str) -> Result:
-        return CliRunner().invoke(main, words, env={"KUBECONFIG": str(kubeconfig)})
+        # $KUBECONFIG was read when the client was imported.
+        return CliRunner().invoke(main, [*words, "--kubeconfig", str(kubeconfig)])
 
     return call
 

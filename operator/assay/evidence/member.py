@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from typing_extensions import override
 
 from assay.evidence.arrays import Counts
+from assay.evidence.cells import ScoreCells, columns
 from assay.evidence.counts import ArmCounts, Evidence, Stratum
 from assay.evidence.grid import Cell, Grid, common
 from assay.evidence.groups import GroupCounts
@@ -86,10 +88,7 @@ class RevisionCounts:
 
         Without sub-bins and buckets: those say how rows of the present depend on each other.
         """
-        scores: dict[tuple[str, str, int], int] = {}
-        for (name, label, place), rows in self.scores.items():
-            key = (name, label, place // factor)
-            scores[key] = scores.get(key, 0) + rows
+        scores = ScoreCells.merged(self.scores, factor)
         weights: dict[tuple[str, str, int], Weight] = {}
         for (name, label, place), weight in self.score_weights.items():
             key = (name, label, place // factor)
@@ -118,7 +117,7 @@ class RevisionCounts:
         return (
             all(before <= after for before, after in totals)
             and _grown(earlier.outcomes, self.outcomes)
-            and _grown(earlier.scores, self.scores)
+            and _scores_grown(earlier.scores, self.scores)
             and _grown(earlier.served_as, self.served_as)
         )
 
@@ -338,14 +337,14 @@ def _buckets(counts: RevisionCounts, like: Table) -> GroupCounts | None:
 
 def _histograms(counts: RevisionCounts, like: Table) -> Iterator[tuple[str, ScoreHistogram]]:
     """Yield the scores by class. Of two classes the other one is all that is negative."""
-    bases = ((name, label, place, rows) for (name, label, place), rows in counts.scores.items())
-    whole = _by_label(bases, dict.fromkeys(like.scored, like.bins), like)
+    whole = _by_label(columns(counts.scores), dict.fromkeys(like.scored, like.bins), like)
     grids = {name: grid for name, grid in like.refined.items() if grid.split}
-    placed = (
-        (name, label, grids[name].index(cell), rows)
-        for name, label, cell, rows in (counts.cells() if grids else ())
-        if name in grids
-    )
+    placed: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    for name, label, cell, rows in counts.cells() if grids else ():
+        if name in grids:
+            places, found = placed.setdefault((name, label), ([], []))
+            places.append(grids[name].index(cell))
+            found.append(rows)
     refined = _by_label(placed, {name: grid.size for name, grid in grids.items()}, like)
     for name, histogram in whole.items():
         if name in grids:
@@ -357,16 +356,16 @@ def _histograms(counts: RevisionCounts, like: Table) -> Iterator[tuple[str, Scor
 
 
 def _by_label(
-    rows: Iterable[tuple[str, str, int, int]], sizes: Mapping[str, int], like: Table
+    rows: Mapping[tuple[str, str], tuple[npt.ArrayLike, npt.ArrayLike]],
+    sizes: Mapping[str, int],
+    like: Table,
 ) -> dict[str, ScoreHistogram]:
-    """Return the histogram of each class from (class, true label, place, rows)."""
-    found: dict[str, dict[str, tuple[list[int], list[int]]]] = {
+    """Return the histogram of each class from places and rows by (class, true label)."""
+    found: dict[str, dict[str, tuple[npt.ArrayLike, npt.ArrayLike]]] = {
         name: {name: ([], [])} for name in sizes
     }
-    for name, label, place, count in rows:
-        places, counts = found[name].setdefault(label, ([], []))
-        places.append(place)
-        counts.append(count)
+    for (name, label), column in rows.items():
+        found[name][label] = column
     histograms = {
         name: ScoreHistogram.by_label(
             name, {label: _placed(sizes[name], *each) for label, each in by_label.items()}
@@ -383,6 +382,14 @@ def _placed(size: int, places: list[int], rows: list[int]) -> Counts:
     counts = np.zeros(size, dtype=np.int64)
     np.add.at(counts, places, rows)
     return counts
+
+
+def _scores_grown(
+    earlier: Mapping[tuple[str, str, int], int], later: Mapping[tuple[str, str, int], int]
+) -> bool:
+    if isinstance(earlier, ScoreCells) and isinstance(later, ScoreCells):
+        return later.grown_from(earlier)
+    return _grown(earlier, later)
 
 
 def _grown(earlier: Mapping[_Key, int], later: Mapping[_Key, int]) -> bool:
