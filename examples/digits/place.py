@@ -28,7 +28,7 @@ from fleet.state import StateError
 MADE = "guide"
 """Name of the fleet that is made where none is given."""
 MEMORY = "operator.resources.limits.memory=2Gi"
-"""The chart's limit is 512Mi; while the trial of ten classes by one-vs-one AUC ran, the operator took 1.2 GB."""
+"""The chart's limit is 1Gi; in a trial of ten classes by one-vs-one AUC the operator has taken 1.2 GB."""
 SHELL = Path("place.sh")
 KUBECONFIG = Path("kubeconfig")
 
