@@ -377,10 +377,10 @@ def _by_label(
     return {name: ScoreHistogram(each.positive, each.negative) for name, each in histograms.items()}
 
 
-def _placed(size: int, places: list[int], rows: list[int]) -> Counts:
+def _placed(size: int, places: npt.ArrayLike, rows: npt.ArrayLike) -> Counts:
     """Return the rows by place, (size,); several of one place add up."""
     counts = np.zeros(size, dtype=np.int64)
-    np.add.at(counts, places, rows)
+    np.add.at(counts, np.asarray(places, dtype=np.intp), np.asarray(rows, dtype=np.int64))
     return counts
 
 
