@@ -67,7 +67,7 @@ OTHER_HALF := tests/e2e/test_[i-z]*.py
 clusters: setup ## the tests on real clusters (Linux, root; ASSAY_FLEET=name uses a fleet that is up)
 	@if [ -n "$$ASSAY_FLEET" ]; then exec $(PY) -m pytest --durations=25 tests/cluster tests/e2e; fi; \
 	log=$$(mktemp); other=; \
-	trap 'kill $$other 2> /dev/null; wait; $(VENV)/bin/fleet down --name test; $(VENV)/bin/fleet down --name test-2; rm -f $$log' EXIT; \
+	trap '[ -z "$$other" ] || kill $$other 2> /dev/null; wait; $(VENV)/bin/fleet down --name test; $(VENV)/bin/fleet down --name test-2; rm -f $$log' EXIT; \
 	trap 'exit 130' INT; trap 'exit 143' TERM; \
 	$(VENV)/bin/fleet up --name test --clusters hub,east,west && $(VENV)/bin/fleet up --name test-2 --clusters hub,east,west || exit 1; \
 	ASSAY_FLEET=test-2 env --default-signal=INT,QUIT $(PY) -m pytest --durations=15 $(OTHER_HALF) > $$log 2>&1 & other=$$!; \
@@ -93,13 +93,13 @@ flux: setup ## Flux's kustomize-controller with the operator (Linux, root; build
 # A shell starts what is in the background with Ctrl-C ignored, which some tests are about.
 test: setup lint ## everything, what CI runs
 	@log=$$(mktemp); env --default-signal=INT,QUIT nice -n 19 $(MAKE) -k --no-print-directory unit decisions > $$log 2>&1 & pure=$$!; \
-	trap 'kill $$pure 2> /dev/null; rm -f $$log' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	trap '[ -z "$$pure" ] || kill $$pure 2> /dev/null; rm -f $$log' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	echo "test: unit and decisions run beside the clusters, at the lowest priority; what they print follows at the end"; \
 	$(MAKE) --no-print-directory clusters; clusters=$$?; \
 	kill -0 $$pure 2> /dev/null && echo "test: waiting for unit and decisions"; \
-	wait $$pure; pure=$$?; cat $$log; \
-	echo "test: unit and decisions $$( [ $$pure = 0 ] && echo passed || echo FAILED ), clusters $$( [ $$clusters = 0 ] && echo passed || echo FAILED )"; \
-	exit $$(( pure + clusters > 0 ))
+	wait $$pure; rest=$$?; pure=; cat $$log; \
+	echo "test: unit and decisions $$( [ $$rest = 0 ] && echo passed || echo FAILED ), clusters $$( [ $$clusters = 0 ] && echo passed || echo FAILED )"; \
+	exit $$(( rest + clusters > 0 ))
 
 demo: setup ## three clusters, three versions: one rolled back, one promoted (KEEP=1 leaves the fleet)
 	@$(PY) -m demo
