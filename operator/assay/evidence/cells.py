@@ -32,10 +32,10 @@ class ScoreCells(Mapping[Key, int]):
         """Return `rows` with every `factor` neighbouring bins merged, of at most 65 536."""
         found = {}
         for pair, (places, counts) in columns(rows).items():
-            merged, at = np.unique(np.asarray(places) // factor, return_inverse=True)
-            total = np.zeros(len(merged), dtype=np.int64)
-            np.add.at(total, at, counts)
-            found[pair] = merged.astype(np.uint16), total
+            # Of so few rows a sum of doubles is exact (`arrays.MOST`).
+            total = np.bincount(np.asarray(places, dtype=np.intp) // factor, weights=counts)
+            merged = np.flatnonzero(total)
+            found[pair] = merged.astype(np.uint16), total[merged].astype(np.int64)
         return cls(found)
 
     def grown_from(self, earlier: "ScoreCells") -> bool:
