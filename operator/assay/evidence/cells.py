@@ -32,15 +32,18 @@ class ScoreCells(Mapping[Key, int]):
         """Return `rows` with every `factor` neighbouring bins merged, of at most 65 536."""
         found = {}
         for pair, (places, counts) in columns(rows).items():
-            # Of so few rows a sum of doubles is exact (`arrays.MOST`).
-            total = np.bincount(np.asarray(places, dtype=np.intp) // factor, weights=counts)
-            merged = np.flatnonzero(total)
-            found[pair] = merged.astype(np.uint16), total[merged].astype(np.int64)
+            at = np.asarray(places, dtype=np.intp) // factor
+            # Of so few rows a sum of doubles is exact (`arrays.MOST`). One of none is there, too.
+            total, named = np.bincount(at, weights=counts), np.flatnonzero(np.bincount(at))
+            found[pair] = named.astype(np.uint16), total[named].astype(np.int64)
         return cls(found)
 
     def grown_from(self, earlier: "ScoreCells") -> bool:
         """Return whether no count is smaller than in `earlier`."""
-        for key, (places, rows) in earlier.columns.items():
+        for key, (named, counts) in earlier.columns.items():
+            places, rows = named[counts > 0], counts[counts > 0]
+            if not len(places):
+                continue
             mine = self.columns.get(key)
             if mine is None:
                 return False
