@@ -198,10 +198,7 @@ def read(
             f"{trial.deployment} has {seen} series in trial {trial.rollout}, the budget is {series_budget}: "
             "fewer steps, fewer classes or a coarser score grid",
         )
-    if reply.warnings:
-        raise EvidenceUnavailable(
-            errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
-        )
+    _refuse_warnings(reply)
     evidence = member_evidence(reply.rows, trial.deployment)
     allowed = STALE_AFTER_INTERVALS * scrape_interval_seconds
     if evidence.age_seconds > allowed:
@@ -228,10 +225,7 @@ def read_number(connection: Connection, promql: str) -> float | None:
             errors.GUARD_AMBIGUOUS,
             f"the query gave {len(reply.rows)}{more} series, one is needed: aggregate, for instance with sum()",
         )
-    if reply.warnings:
-        raise EvidenceUnavailable(
-            errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
-        )
+    _refuse_warnings(reply)
     for row in reply.rows:
         try:
             _, text = row["value"]
@@ -257,11 +251,16 @@ def read_vector(connection: Connection, promql: str, limit: int) -> Sequence[Map
     if len(reply.rows) > limit:
         message = f"a question has more than {limit} series as its answer"
         raise EvidenceUnavailable(errors.SERIES_BUDGET_EXCEEDED, message)
+    _refuse_warnings(reply)
+    return reply.rows
+
+
+def _refuse_warnings(reply: Reply) -> None:
+    """Raise `EvidenceUnavailable` if Prometheus says that an answer may not be whole."""
     if reply.warnings:
         raise EvidenceUnavailable(
             errors.WARNINGS_IN_REPLY, "Prometheus warns: " + "; ".join(reply.warnings)[:300]
         )
-    return reply.rows
 
 
 def requests_text(trial: Trial, revision: str, window_seconds: float) -> str:
